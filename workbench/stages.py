@@ -1,0 +1,24 @@
+"""The stages of a transfer in order, with the words shown to people."""
+
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """One step of the transfer (Trans-LoRA section 3). A run is finished after EXPORT."""
+
+    SYNTHESIZE = "synthesize"  # generate, drop duplicates, score, until enough are kept
+    LABEL = "label"  # the teacher answers what is kept and not yet answered
+    DISTIL = "distil"  # train the new adapter on the target base
+    EVALUATE = "evaluate"  # compare the arms on held-out rows
+    EXPORT = "export"  # write the adapter bundle
+
+
+ORDER = tuple(Stage)
+
+WORDS = {
+    Stage.SYNTHESIZE: "Writing and scoring samples",
+    Stage.LABEL: "Asking the teacher",
+    Stage.DISTIL: "Training the new adapter",
+    Stage.EVALUATE: "Comparing source and target",
+    Stage.EXPORT: "Packing the adapter",
+}
