@@ -1,0 +1,159 @@
+"""Decide whether an answer is right.
+
+Three metrics, each a stated rule and nothing hidden: no fuzzy matching, no partial credit, no
+searching for the expected answer inside a longer one ("not 5, it is 6" is 6, never 5), and
+nothing in an answer is ever evaluated as code.
+
+"exact": equal after ``normalise_answer``.
+"number": the last number of the text, compared as a decimal.
+"json": equal JSON values; order of keys and white space do not count, strings are compared like
+    "exact", and a prediction that is not one JSON value is wrong.
+
+An expected answer that holds no number (or is no JSON) is compared like "exact", so that a row
+such as "unknown" in a numeric task can be answered right.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from workbench.errors import RecipeError
+from workbench.limits import LIMITS
+
+# Stripped from both ends only. Signs that change a value stay: + - % $ # are not in here.
+_SURROUNDING = " .,;:!?…·¿¡。、()[]{}<>«»‹›\"'`´‘’‚‛“”„‟「」『』*"
+
+_MINUS = "-−－﹣"  # hyphen-minus, minus sign, full-width and small forms
+_SEPARATORS = ",\u00a0\u2009\u202f'’，"  # thousands: comma, hard and thin spaces, apostrophes
+_NUMBER = re.compile(
+    rf"(?:(?<![\w.%)])(?P<minus>[{_MINUS}])[$€£¥]?)?"
+    rf"(?P<digits>\d{{1,3}}(?:[{_SEPARATORS}]\d{{3}})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\d)\.\d+)"
+    r"(?P<exponent>[eE][+-]?\d{1,3}(?!\w))?"
+)
+
+
+def normalise_answer(text: str) -> str:
+    """Fold what does not make two answers different.
+
+    In this order: Unicode NFKC (full-width, ligatures), case folding, invisible format characters
+    removed, runs of white space to one space, punctuation, brackets, quotes and ``*`` stripped
+    from both ends. A text of nothing but such characters ("] ]") stays as it is. Signs inside
+    and the signs ``+ - % $ #`` anywhere are kept: "-5" is not "5" and "C++" is not "C".
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    visible = "".join(c for c in folded if unicodedata.category(c) != "Cf")
+    collapsed = " ".join(visible.split())
+    return collapsed.strip(_SURROUNDING) or collapsed
+
+
+def last_number(text: str) -> Decimal | None:
+    """The last number written in the text, or None.
+
+    A comma, a hard or thin space or an apostrophe between groups of three digits is a thousands
+    separator; the point is the decimal sign. A minus counts when it touches the number and does
+    not follow a letter, digit or closing bracket ("5-3" ends in 3). A percent or currency sign
+    is a unit and ignored: "50 %" is 50, not 0.5.
+    """
+    numbers = list(_NUMBER.finditer(text))
+    if not numbers:
+        return None
+    last = numbers[-1]
+    digits = re.sub(f"[{_SEPARATORS}]", "", last["digits"])
+    return Decimal(("-" if last["minus"] else "") + digits + (last["exponent"] or ""))
+
+
+def is_correct(metric: str, prediction: str, expected: str) -> bool:
+    """Whether a prediction counts as right.
+
+    Args:
+        metric: "exact", "number" or "json".
+        prediction: the model's answer, as read.
+        expected: the answer of the evaluation row.
+
+    Raises:
+        RecipeError: the metric is unknown.
+    """
+    compare = _METRICS.get(metric)
+    if compare is None:
+        raise RecipeError(f'metric is "exact", "number" or "json", not "{metric}".')
+    return compare(prediction, expected)
+
+
+def _exact(prediction: str, expected: str) -> bool:
+    return normalise_answer(prediction) == normalise_answer(expected)
+
+
+def _number(prediction: str, expected: str) -> bool:
+    wanted = last_number(expected)
+    if wanted is None:
+        return _exact(prediction, expected)
+    found = last_number(prediction)
+    return found is not None and found == wanted
+
+
+def _json(prediction: str, expected: str) -> bool:
+    try:
+        wanted = _parse(expected)
+    except (ValueError, RecursionError):
+        return _exact(prediction, expected)
+    try:
+        found = _parse(prediction)
+    except (ValueError, RecursionError):
+        return False
+    return _equal(found, wanted)
+
+
+_METRICS: dict[str, Callable[[str, str], bool]] = {
+    "exact": _exact,
+    "number": _number,
+    "json": _json,
+}
+
+
+def _parse(text: str) -> Any:
+    """One JSON value; repeated keys, NaN and deep nesting are ValueError, numbers are Decimal."""
+    value = json.loads(
+        text,
+        parse_int=Decimal,
+        parse_float=Decimal,
+        parse_constant=_refuse_constant,
+        object_pairs_hook=_object,
+    )
+    if _depth(value) > LIMITS.json_depth:
+        raise ValueError("nested too deeply")
+    return value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a key is repeated")
+    return fields
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max((_depth(entry) for entry in value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max((_depth(entry) for entry in value), default=0)
+    return 0
+
+
+def _equal(left: Any, right: Any) -> bool:
+    """Equal JSON values; ``true`` is not 1, and lists are ordered."""
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(_equal(left[key], right[key]) for key in left)
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(_equal, left, right))
+    if isinstance(left, str):
+        return _exact(left, right)
+    return left == right
