@@ -90,11 +90,10 @@ def paired_difference(a: Sequence[bool], b: Sequence[bool]) -> Difference:
 def score_interval(only_a: int, only_b: int, n: int) -> tuple[float, float]:
     """Tango's (1998) asymptotic score interval for b minus a, from the discordant pairs.
 
-    Chosen over Newcombe's square-and-add (1998, method 10): it depends on nothing but the
-    discordant pairs, its coverage stays nearest to 95 % where accuracies are high and
-    disagreements few (our case), and without any disagreement it is still about
-    ``3.84 / (n + 3.84)`` to either side, where Newcombe's shrinks with the correlation to half
-    of that. Both are compared by simulation in the tests.
+    Chosen over Newcombe's square-and-add (1998, method 10): it needs nothing but the discordant
+    pairs, its coverage stays above 93 % where Newcombe's falls to 89 % (disagreements all to one
+    side), and without any disagreement it is still ``3.84 / (n + 3.84)`` to either side, where
+    Newcombe's shrinks with the correlation to half of that. The tests compute both.
 
     Args:
         only_a, only_b: discordant pairs.

@@ -56,6 +56,8 @@ def verdict(
         f"difference {_points(difference.mean)} points, 95 % interval "
         f"{_points(difference.low)} to {_points(difference.high)}"
     )
+    if kind == CANNOT_TELL:
+        return Verdict(kind, f"Cannot tell: {conclusion}. So far {facts}.")
     return Verdict(kind, f"{facts}: {conclusion}.")
 
 
@@ -75,12 +77,11 @@ def _conclude(difference: Difference, margin_points: float) -> tuple[str, str]:
     if needed > difference.n:
         rows = "row is" if difference.n == 1 else "rows are"
         return CANNOT_TELL, (
-            f"cannot tell, {difference.n} {rows} too few for a margin of {margin}, "
+            f"{difference.n} {rows} too few for a margin of {margin}, "
             f"about {_about(needed)} are needed"
         )
     return CANNOT_TELL, (
-        f"cannot tell, the interval reaches beyond your margin of {margin}; "
-        "more rows would narrow it"
+        f"the interval reaches beyond your margin of {margin}; more rows would narrow it"
     )
 
 

@@ -1,0 +1,93 @@
+import pytest
+
+from workbench.evaluate.intervals import paired_difference, wilson
+from workbench.evaluate.verdict import BETTER, CANNOT_TELL, INSIDE, WORSE, Verdict, verdict
+
+
+def judge(both: int, only_a: int, only_b: int, none: int, margin: float = 3) -> Verdict:
+    """Verdict on counts: right in both, only in the source, only in the transferred, in none."""
+    source = [True] * (both + only_a) + [False] * (only_b + none)
+    transferred = [True] * both + [False] * only_a + [True] * only_b + [False] * none
+    n = len(source)
+    return verdict(
+        wilson(sum(source), n),
+        wilson(sum(transferred), n),
+        paired_difference(source, transferred),
+        margin,
+    )
+
+
+def test_inside_names_every_number() -> None:
+    result = judge(both=275, only_a=5, only_b=4, none=16)
+    assert result.kind == INSIDE
+    assert result.sentence == (
+        "93.0 % against 93.3 % on 300 rows; difference −0.3 points, "
+        "95 % interval −2.7 to +1.9: inside your margin of 3."
+    )
+
+
+def test_too_few_rows_says_how_many() -> None:
+    result = judge(both=54, only_a=1, only_b=1, none=4)
+    assert result.kind == CANNOT_TELL
+    assert result.sentence == (
+        "Cannot tell: 60 rows are too few for a margin of 3, about 430 are needed. "
+        "So far 91.7 % against 91.7 % on 60 rows; difference 0.0 points, "
+        "95 % interval −7.4 to +7.4."
+    )
+
+
+def test_worse_beyond_the_margin() -> None:
+    result = judge(both=200, only_a=60, only_b=5, none=35)
+    assert result.kind == WORSE
+    assert "by more than your margin of 3." in result.sentence
+    assert "perhaps" not in result.sentence
+
+
+def test_worse_and_perhaps_beyond_the_margin() -> None:
+    result = judge(both=270, only_a=15, only_b=3, none=12)
+    assert result.kind == WORSE
+    assert "perhaps by more than your margin of 3." in result.sentence
+
+
+def test_a_certain_but_small_loss_is_inside() -> None:
+    result = judge(both=4000, only_a=60, only_b=20, none=420)
+    assert result.kind == INSIDE
+    assert "difference −0.9 points" in result.sentence
+
+
+def test_better() -> None:
+    result = judge(both=200, only_a=5, only_b=40, none=55)
+    assert result.kind == BETTER
+    assert "+11.7 points" in result.sentence
+    assert result.sentence.endswith("better than the source.")
+
+
+def test_enough_rows_and_still_open_asks_for_more_without_a_number() -> None:
+    result = judge(both=920, only_a=29, only_b=16, none=35, margin=2.5)
+    assert result.kind == CANNOT_TELL
+    assert result.sentence.startswith(
+        "Cannot tell: the interval reaches beyond your margin of 2.5; more rows would narrow it. "
+    )
+
+
+def test_no_rows() -> None:
+    result = judge(0, 0, 0, 0)
+    assert result.kind == CANNOT_TELL
+    assert result.sentence == (
+        "Cannot tell: there are no evaluation rows with answers. "
+        "Add some; about 880 are needed for a margin of 3."
+    )
+
+
+@pytest.mark.parametrize(("n", "kind"), [(20, CANNOT_TELL), (300, INSIDE)])
+def test_identical_answers_are_judged_by_their_number(n: int, kind: str) -> None:
+    """Twenty rows without a difference looked like proof; they exclude nothing."""
+    result = judge(n, 0, 0, 0)
+    assert result.kind == kind
+    assert "difference 0.0 points" in result.sentence
+
+
+def test_one_row_is_grammatical() -> None:
+    result = judge(1, 0, 0, 0)
+    assert "on 1 row;" in result.sentence
+    assert "1 row is too few" in result.sentence
