@@ -1,0 +1,65 @@
+"""The two bases of a transfer, each loaded when it is first needed and then kept."""
+
+from pathlib import Path
+
+from workbench.errors import ModelError
+from workbench.inputs import Inputs
+from workbench.models import references
+from workbench.models.formats import BoundFormat, bind
+from workbench.models.resident import Resident, load
+from workbench.recipe import TransferRecipe
+
+
+class Pair:
+    """Source base and target base of one recipe; the source carries the uploaded adapters.
+
+    Loading happens offline: weights that are not there yet are a ModelError that says so.
+    """
+
+    def __init__(self, recipe: TransferRecipe, inputs: Inputs) -> None:
+        self._recipe = recipe
+        self._inputs = inputs
+        self._source: Resident | None = None
+        self._target: Resident | None = None
+
+    @property
+    def source(self) -> Resident:
+        """Source base in bf16 with the adapters "teacher" and, if there is one, "discriminator"."""
+        if self._source is None:
+            self._source = load(_folder(self._recipe.source_base))
+            for name, files in (
+                ("teacher", self._inputs.adapter),
+                ("discriminator", self._inputs.discriminator),
+            ):
+                if files is not None:
+                    self._source.attach(name, files.settings, files.weights)
+        return self._source
+
+    @property
+    def target(self) -> Resident:
+        """Target base, in 4-bit when the recipe says so."""
+        if self._target is None:
+            self._target = load(
+                _folder(self._recipe.target_base), quantize=self._recipe.quantize_target
+            )
+        return self._target
+
+    @property
+    def source_form(self) -> BoundFormat:
+        """Source prompt format bound to the source tokenizer."""
+        return bind(self._recipe.source_format, self.source.tokenizer)
+
+    @property
+    def target_form(self) -> BoundFormat:
+        """Target prompt format bound to the target tokenizer."""
+        return bind(self._recipe.target_format, self.target.tokenizer)
+
+
+def _folder(reference: str) -> Path:
+    folder = references.ready(reference)
+    if folder is None:
+        raise ModelError(
+            f'The weights of "{reference}" are not on this machine yet. '
+            f"Fetch them with: python -m workbench fetch {reference}"
+        )
+    return folder

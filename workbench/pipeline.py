@@ -1,0 +1,97 @@
+"""The transfer as the paper has it, step by step, resumable at any point.
+
+    1  write samples with the generator, keep those that look like the task   (paper: 5, 6)
+    2  let the teacher, source base + source adapter, answer them             (paper: 7)
+    3  train a new adapter on the target base with these answers              (paper: 8)
+    4  compare all arms on held-out rows                                      (paper: section 4)
+    5  pack the adapter with its recipe, scores and hashes
+
+This is the only thing that writes a run. Every event is in the journal before anyone sees it, so
+the page and the terminal are readers with a cursor.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+from workbench.errors import RunError
+from workbench.events import Event, RoundFinished, StageFinished, StageStarted
+from workbench.memory import peak_memory_bytes
+from workbench.models.pair import Pair
+from workbench.runs.folder import Run
+from workbench.stages import ORDER, Stage
+from workbench.steps.comparison import compare
+from workbench.steps.distillation import distil
+from workbench.steps.labels import answer_owed
+from workbench.steps.packing import pack
+from workbench.steps.synthesis import synthesize
+
+PAUSES = ("pause", "discard")  # reasons that end the work here; "keep" only ends a training
+
+
+def never() -> str:
+    """Nobody asks to stop."""
+    return ""
+
+
+def advance(
+    run: Run, until: Stage = Stage.EXPORT, stop_reason: Callable[[], str] = never
+) -> Iterator[Event]:
+    """Work off what the run still owes, up to and including one stage.
+
+    Args:
+        until: the last stage to finish.
+        stop_reason: "" to go on; "pause" stops as soon as what is done is safe; "keep" does the
+            same, but a training ends with what is learnt so far and the later stages follow.
+
+    Yields:
+        Events, each already journalled. Fewer than all stages finish when a stop was asked for.
+
+    Raises:
+        WorkbenchError: with a sentence for people, when the run cannot go on.
+    """
+    require_inputs(run)
+    pair = Pair(run.recipe, run.inputs)
+    steps: dict[Stage, Callable[[], Iterator[Event]]] = {
+        Stage.SYNTHESIZE: lambda: synthesize(run, pair),
+        Stage.LABEL: lambda: answer_owed(run, pair),
+        Stage.DISTIL: lambda: distil(run, pair, stop_reason),
+        Stage.EVALUATE: lambda: compare(run, pair),
+        Stage.EXPORT: lambda: pack(run, pair),
+    }
+    for stage in ORDER[: ORDER.index(until) + 1]:
+        if run.stage_done(stage):
+            continue
+        started = time.monotonic()
+        for event in _journalled(run, stage, steps[stage]):
+            yield event
+            # Training writes a checkpoint before it stops, so it is left to stop by itself.
+            if stage is not Stage.DISTIL and stop_reason() in PAUSES:
+                return
+        if stop_reason() in PAUSES:
+            return
+        finished = StageFinished(
+            stage, time.monotonic() - started, {"peak_memory_bytes": peak_memory_bytes()}
+        )
+        run.finish_stage(stage, finished)
+        yield finished
+
+
+def _journalled(run: Run, stage: Stage, step: Callable[[], Iterator[Event]]) -> Iterator[Event]:
+    beginning = StageStarted(stage, resumed=run.stage_started(stage))
+    run.journal.append(beginning)
+    yield beginning
+    for event in step():
+        # A round is committed together with its samples, event included.
+        if not isinstance(event, RoundFinished):
+            run.journal.append(event)
+        yield event
+
+
+def require_inputs(run: Run) -> None:
+    """Raise RunError with what is still missing before anything is loaded."""
+    if run.inputs.adapter is None:
+        raise RunError("The run has no source adapter. Add one before starting.")
+    if len(run.inputs.seeds) < 3:
+        raise RunError(
+            f"The run has {len(run.inputs.seeds)} seeds; add at least 3 inputs of the task."
+        )

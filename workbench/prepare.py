@@ -1,0 +1,211 @@
+"""The data owner's side, run once while the data is still there (paper section 3, steps 1 to 4).
+
+Trains the source adapter on the real rows, writes negatives with the source base, trains the
+discriminator, measures both on held-out rows and packs a transfer kit. Of the data only the seeds
+and, if the owner gives them, the evaluation rows are in the kit.
+"""
+
+import random
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from workbench import discriminate
+from workbench.errors import StageError
+from workbench.evaluate.arms import answer_rows
+from workbench.evaluate.intervals import Interval, accuracy
+from workbench.evaluate.metrics import is_correct
+from workbench.inputs import AdapterFiles, Inputs
+from workbench.intake.adapter import read_adapter
+from workbench.intake.kit import write_kit
+from workbench.models import references
+from workbench.models.formats import bind
+from workbench.models.pair import Pair
+from workbench.models.training import TrainingRow, train
+from workbench.recipe import LoraSettings, TrainingSettings, TransferRecipe
+from workbench.samples import Example
+from workbench.steps.synthesis import write_round
+from workbench.synthesize.duplicates import Written
+from workbench.teach import TEACHER
+
+HELD_OUT = 0.15  # of real and synthetic inputs, to measure the discriminator
+MOST_NEGATIVES = 600  # synthetic inputs for the discriminator, and as many real ones
+NEGATIVE_ROUNDS = 40
+FEWEST_ROWS = 20
+LORA = LoraSettings(rank=8, alpha=16)
+SOURCE_TRAINING = TrainingSettings(learning_rate=1e-3, epochs=3, batch_rows=16)
+DISCRIMINATOR_TRAINING = TrainingSettings(learning_rate=5e-4, epochs=2, batch_rows=16)
+Report = Callable[[str, int, int], None]  # phase in words, done, total
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was made and measured. ``accuracy`` is None without evaluation rows."""
+
+    kit: Path
+    accuracy: Interval | None
+    discriminator_auc: float
+    training_rows: int
+    negatives: int
+
+
+def prepare(
+    recipe: TransferRecipe,
+    rows: Sequence[Example],
+    evaluation: Sequence[Example],
+    kit: Path,
+    *,
+    seed_count: int,
+    report: Report,
+    attribution: str = "",
+) -> Prepared:
+    """Make a transfer kit from real data.
+
+    Args:
+        recipe: task name, source base, source format, metric and seed are used.
+        rows: real training rows, all with outputs; never evaluation rows.
+        evaluation: held-out rows that may travel in the kit; may be empty.
+        kit: zip to write.
+        seed_count: seeds in the kit, spread over the answers.
+        attribution: licence and source of the data, kept in the kit.
+
+    Raises:
+        StageError: too few rows to train on.
+    """
+    if len(rows) < FEWEST_ROWS:
+        raise StageError(f"{len(rows)} training rows are too few; give at least {FEWEST_ROWS}.")
+    references.fetch(recipe.source_base)
+    seeds = choose_seeds(rows, seed_count, recipe.seed)
+    pair = Pair(recipe, Inputs())
+    with tempfile.TemporaryDirectory() as scratch:
+        workspace = Path(scratch)
+        form = bind(recipe.source_format, pair.source.tokenizer)
+        task_rows = [
+            TrainingRow(form.prompt_ids(row.input), form.answer_ids(row.output or ""))
+            for row in rows
+        ]
+        adapter = _train(
+            pair, recipe, "training the source adapter", task_rows, SOURCE_TRAINING,
+            workspace / "adapter", report,
+        )  # fmt: skip
+        pair.source.attach(TEACHER, adapter.settings, adapter.weights)
+        measured = _measure_adapter(pair, recipe, evaluation, report)
+        negatives = write_negatives(pair, recipe, seeds, min(MOST_NEGATIVES, len(rows)), report)
+        discriminator, auc = _train_discriminator(pair, recipe, rows, negatives, workspace, report)
+        write_kit(
+            kit,
+            Inputs(adapter, discriminator, tuple(seeds), tuple(evaluation)),
+            recipe,
+            discriminator_auc=auc,
+            attribution=attribution,
+        )
+    return Prepared(kit, measured, auc, len(rows), len(negatives))
+
+
+def choose_seeds(rows: Sequence[Example], count: int, seed: int) -> list[Example]:
+    """Random rows, every answer once before any answer twice."""
+    shuffled = list(rows)
+    random.Random(seed).shuffle(shuffled)
+    turns: dict[str | None, int] = {}
+    ranked = []
+    for position, row in enumerate(shuffled):
+        turns[row.output] = turns.get(row.output, 0) + 1
+        ranked.append((turns[row.output], position, row))
+    return [row for _, _, row in sorted(ranked, key=lambda entry: entry[:2])[:count]]
+
+
+def write_negatives(
+    pair: Pair, recipe: TransferRecipe, seeds: Sequence[Example], count: int, report: Report
+) -> list[str]:
+    """Synthetic inputs by the source base: the target is unknown at this time (paper, step 2)."""
+    by_source = replace(recipe, synthesis=replace(recipe.synthesis, generator="source"))
+    written = Written([seed.input for seed in seeds], [], recipe.synthesis.near_duplicate)
+    negatives: list[str] = []
+    for number in range(NEGATIVE_ROUNDS):
+        if len(negatives) >= count:
+            break
+        for text in write_round(pair, by_source, seeds, number):
+            if text and not written.verdict(text):
+                written.add(text)
+                negatives.append(text)
+        report("writing negatives", min(len(negatives), count), count)
+    if len(negatives) < FEWEST_ROWS:
+        raise StageError(
+            f"The source base wrote only {len(negatives)} usable negatives. Give more seeds or "
+            "shorter inputs."
+        )
+    return negatives[:count]
+
+
+def _train_discriminator(
+    pair: Pair,
+    recipe: TransferRecipe,
+    rows: Sequence[Example],
+    negatives: Sequence[str],
+    workspace: Path,
+    report: Report,
+) -> tuple[AdapterFiles, float]:
+    """Train on most of both kinds, measure the area under the curve on the rest."""
+    real = [row.input for row in rows]
+    random.Random(recipe.seed + 1).shuffle(real)
+    real = real[: len(negatives)]
+    held = max(1, round(HELD_OUT * len(negatives)))
+    kind = recipe.source_format.kind
+    question = discriminate.discriminator_format(kind, recipe.task_name)
+    form = bind(question, pair.source.tokenizer)
+    files = _train(
+        pair, recipe, "training the discriminator",
+        discriminate.training_rows(form, real[held:], negatives[held:]), DISCRIMINATOR_TRAINING,
+        workspace / "discriminator", report,
+    )  # fmt: skip
+    pair.source.attach(discriminate.DISCRIMINATOR, files.settings, files.weights)
+    auc = discriminate.area_under_curve(
+        discriminate.score(pair.source, recipe.task_name, kind, real[:held]),
+        discriminate.score(pair.source, recipe.task_name, kind, negatives[:held]),
+    )
+    return files, auc
+
+
+def _train(
+    pair: Pair,
+    recipe: TransferRecipe,
+    phase: str,
+    rows: Sequence[TrainingRow],
+    settings: TrainingSettings,
+    folder: Path,
+    report: Report,
+) -> AdapterFiles:
+    """Train one adapter on the source base and read it back as intake would."""
+    name = "new"
+    pair.source.attach_new(name, LORA, recipe.seed)
+    for step in train(pair.source, name, rows, settings, seed=recipe.seed):
+        report(phase, step.step, step.steps)
+    base = references.hub_id(recipe.source_base) or recipe.source_base
+    pair.source.save_adapter(name, folder, base)
+    pair.source.detach(name)
+    weights = folder / "adapter_model.safetensors"
+    # Half the bytes in the kit; everything that is measured is measured after this rounding.
+    tensors = safetensors.torch.load_file(weights)
+    safetensors.torch.save_file(
+        {key: tensor.to(torch.bfloat16) for key, tensor in tensors.items()}, weights
+    )
+    return read_adapter(folder, folder.parent / f"{folder.name}-read")
+
+
+def _measure_adapter(
+    pair: Pair, recipe: TransferRecipe, evaluation: Sequence[Example], report: Report
+) -> Interval | None:
+    if not evaluation:
+        return None
+    inputs = [row.input for row in evaluation]
+    correct = []
+    tokens = recipe.evaluation.answer_tokens
+    for index, text in answer_rows(pair.source, TEACHER, recipe.source_format, inputs, tokens):
+        expected = evaluation[index].output or ""
+        correct.append(is_correct(recipe.evaluation.metric, text, expected))
+        report("measuring the source adapter", len(correct), len(evaluation))
+    return accuracy(correct)

@@ -1,0 +1,136 @@
+"""Step 4: answer the held-out rows with every arm, count, and compare source with target."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from workbench import distill
+from workbench.evaluate import arms
+from workbench.evaluate.intervals import accuracy, paired_difference
+from workbench.evaluate.metrics import is_correct
+from workbench.evaluate.verdict import verdict
+from workbench.events import ArmFinished, Event, Progress, Warned
+from workbench.models.pair import Pair
+from workbench.runs.folder import Run
+from workbench.samples import Example
+from workbench.stages import Stage
+from workbench.steps.distillation import newest_state, split_examples
+from workbench.steps.labels import answered_seeds
+from workbench.teach import TEACHER
+
+CHUNK = 64  # rows per commit; the same chunks after an interruption
+
+
+def evaluation_rows(run: Run) -> list[Example]:
+    """Labelled rows; without any, held-out samples with the teacher's answers."""
+    rows = split_examples(run)[1]
+    return rows[: run.recipe.evaluation.max_rows or None]
+
+
+def compare(run: Run, pair: Pair) -> Iterator[Event]:
+    """Every arm on every row; rows already answered are not asked again."""
+    rows = evaluation_rows(run)
+    if not rows:
+        yield Warned(
+            Stage.EVALUATE,
+            "There are no evaluation rows and too few samples to hold some out: "
+            "nothing was compared.",
+        )
+        return
+    labelled = bool(run.inputs.evaluation)
+    if not labelled:
+        yield Warned(
+            Stage.EVALUATE,
+            "There are no labelled rows: what is measured is agreement with the teacher on "
+            f"{len(rows)} held-out synthetic samples, no accuracy.",
+        )
+    names = arms.ARMS if labelled else (arms.TARGET_BASE, arms.TRANSFERRED)
+    total = len(names) * len(rows)
+    for position, arm in enumerate(names):
+        done = {row.index for row in run.answers.get(arm)}
+        yield Progress(Stage.EVALUATE, position * len(rows) + len(done), total, "answers", note=arm)
+        for start in range(0, len(rows), CHUNK):
+            chunk = list(range(start, min(start + CHUNK, len(rows))))
+            if done.issuperset(chunk):
+                continue
+            _answer_chunk(run, pair, arm, rows, chunk)
+            finished = position * len(rows) + chunk[-1] + 1
+            yield Progress(Stage.EVALUATE, finished, total, "answers", note=arm)
+        correct = [row.correct for row in run.answers.get(arm)]
+        yield ArmFinished(arm, sum(correct) / len(correct), len(correct))
+
+
+def _answer_chunk(run: Run, pair: Pair, arm: str, rows: list[Example], chunk: list[int]) -> None:
+    recipe = run.recipe
+    form = recipe.source_format
+    if arm in (arms.SOURCE_BASE, arms.SOURCE_ADAPTER):
+        resident, adapter = pair.source, TEACHER if arm == arms.SOURCE_ADAPTER else None
+    else:
+        resident, form, adapter = pair.target, recipe.target_format, None
+    if arm == arms.TARGET_FEW_SHOT:
+        form = arms.few_shot_format(form, answered_seeds(run))
+    if arm == arms.TRANSFERRED:
+        adapter = distill.STUDENT
+        load_student(run, pair)
+    answers = arms.answer_rows(
+        resident,
+        adapter,
+        form,
+        [rows[index].input for index in chunk],
+        recipe.evaluation.answer_tokens,
+    )
+    graded = []
+    for position, text in answers:
+        index = chunk[position]
+        correct = is_correct(recipe.evaluation.metric, text, rows[index].output or "")
+        graded.append((index, text, correct))
+    run.answers.put(arm, graded)
+
+
+def load_student(run: Run, pair: Pair) -> None:
+    """The trained adapter from its last checkpoint, unless it is on the target already."""
+    if pair.target.has(distill.STUDENT):
+        return
+    state = newest_state(run)
+    assert state is not None, "EVALUATE starts only after DISTIL wrote its last checkpoint"
+    pair.target.attach_new(distill.STUDENT, run.recipe.lora, run.recipe.seed)
+    for name, parameter in pair.target.trainable(distill.STUDENT).items():
+        parameter.data.copy_(state.tensors[name])
+
+
+def summarise(run: Run) -> dict[str, Any]:
+    """The comparison part of result.json: arms with intervals, paired difference, verdict."""
+    rows = {arm: run.answers.get(arm) for arm in arms.ARMS}
+    summary: dict[str, Any] = {
+        "measure": "accuracy" if run.inputs.evaluation else "agreement with the teacher",
+        "arms": {},
+        "difference": None,
+        "verdict": None,
+    }
+    intervals = {
+        arm: accuracy([row.correct for row in answers]) for arm, answers in rows.items() if answers
+    }
+    for arm, interval in intervals.items():
+        summary["arms"][arm] = {
+            "accuracy": interval.mean,
+            "n": interval.n,
+            "low": interval.low,
+            "high": interval.high,
+        }
+    source, transferred = rows[arms.SOURCE_ADAPTER], rows[arms.TRANSFERRED]
+    if source and transferred:
+        difference = paired_difference(
+            [row.correct for row in source], [row.correct for row in transferred]
+        )
+        judged = verdict(
+            intervals[arms.SOURCE_ADAPTER],
+            intervals[arms.TRANSFERRED],
+            difference,
+            run.recipe.evaluation.margin_points,
+        )
+        summary["difference"] = {
+            "mean": difference.mean,
+            "low": difference.low,
+            "high": difference.high,
+        }
+        summary["verdict"] = {"kind": judged.kind, "sentence": judged.sentence}
+    return summary

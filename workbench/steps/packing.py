@@ -1,0 +1,96 @@
+"""Step 5: write the adapter bundle and result.json."""
+
+import importlib.metadata
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from workbench import __version__, distill
+from workbench.events import Event, Progress, StageFinished
+from workbench.export.bundle import write_bundle
+from workbench.memory import peak_memory_bytes
+from workbench.models import references
+from workbench.models.pair import Pair
+from workbench.recipe import recipe_hash
+from workbench.runs.folder import Run
+from workbench.samples import REJECTED
+from workbench.stages import Stage
+from workbench.steps.comparison import load_student, summarise
+from workbench.steps.distillation import newest_state
+from workbench.steps.synthesis import used_filter
+
+PACKAGES = ("torch", "transformers", "peft", "bitsandbytes")
+
+
+def pack(run: Run, pair: Pair) -> Iterator[Event]:
+    """result.json first, then folder and zip of the adapter under exports/."""
+    yield Progress(Stage.EXPORT, 0, 1, "bundles")
+    result = build_result(run)
+    run.write_result(result)
+    load_student(run, pair)
+    staging = run.folder / "exports" / "adapter.part"
+    shutil.rmtree(staging, ignore_errors=True)
+    base = references.hub_id(run.recipe.target_base) or run.recipe.target_base
+    pair.target.save_adapter(distill.STUDENT, staging, base)
+    write_bundle(
+        run.folder / "exports",
+        adapter_folder=staging,
+        recipe=run.recipe,
+        result=result,
+        samples=run.samples.kept(),
+    )
+    shutil.rmtree(staging)
+    yield Progress(Stage.EXPORT, 1, 1, "bundles")
+
+
+def build_result(run: Run) -> dict[str, Any]:
+    """Everything that was measured, for people and programs; the shape is part of the interface."""
+    finished = list(run.journal.all_of(StageFinished))
+    samples = run.samples.all()
+    kept = run.samples.kept()
+    state = newest_state(run)
+    return {
+        "schema": 1,
+        "run": run.id,
+        "task_name": run.recipe.task_name,
+        "preset": run.recipe.preset,
+        "filter": used_filter(run.recipe.synthesis, run.inputs.discriminator is not None),
+        **summarise(run),
+        "seconds": run.seconds_by_stage(),
+        "peak_memory_bytes": max(
+            [peak_memory_bytes(), *(event.counts.get("peak_memory_bytes", 0) for event in finished)]
+        ),
+        "counts": {
+            "seeds": len(run.inputs.seeds),
+            "samples": len(samples),
+            "kept": len(kept),
+            "rejected": sum(sample.status == REJECTED for sample in samples),
+            "rounds": len(run.samples.rounds()),
+            "edited": sum(sample.edited for sample in samples),
+            "labels": len({sample.teacher_output for sample in kept}),
+            "evaluation_rows": len(run.inputs.evaluation),
+            "training_steps": state.step if state else 0,
+        },
+        "recipe_hash": recipe_hash(run.recipe),
+        "adapter_sha256": run.inputs.adapter.sha256 if run.inputs.adapter else None,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of this program, Python, the machine's kind and the packages that decide numbers."""
+    return {
+        "workbench": __version__,
+        "python": sys.version.split()[0],
+        "machine": platform.machine(),
+        **{name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,65 @@
+"""The teacher: source base with the source adapter answers inputs and says how sure it is.
+
+Labels are text, because source and target have different tokenizers (paper section 3, step 7).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from workbench.models.decoding import decode
+from workbench.models.formats import BoundFormat
+from workbench.models.resident import Resident
+from workbench.models.scoring import answer_log_probs
+
+TEACHER = "teacher"  # name of the source adapter on the source base
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer. ``confidence``: geometric mean probability of its tokens, in 0..1."""
+
+    text: str
+    confidence: float
+
+
+def answer(
+    resident: Resident,
+    adapter: str | None,
+    form: BoundFormat,
+    inputs: Sequence[str],
+    answer_tokens: int,
+) -> Iterator[tuple[int, Answer]]:
+    """Greedy answers of a base with one of its adapters (None: without), as they finish.
+
+    Yields:
+        (index into ``inputs``, answer); every index exactly once.
+    """
+    prompts = [form.prompt_ids(text) for text in inputs]
+    with resident.using(adapter):
+        for index, decoded in decode(
+            resident, prompts, new_tokens=answer_tokens, stop_ids=form.stop_ids, sampling=None
+        ):
+            mean = sum(decoded.log_probs) / max(1, len(decoded.log_probs))
+            yield index, Answer(form.read(decoded.ids), math.exp(mean))
+
+
+def contrastive_excess(
+    resident: Resident, form: BoundFormat, inputs: Sequence[str], answers: Sequence[str]
+) -> list[float]:
+    """Mean log-probability per answer token, with the adapter minus without it (TiTok, section 3).
+
+    High where the adapter knows something that its base does not: an input that the task is about.
+
+    Returns:
+        One value in nats per input, in order.
+    """
+    pairs = [
+        (form.prompt_ids(text), form.answer_ids(reply))
+        for text, reply in zip(inputs, answers, strict=True)
+    ]
+    with resident.using(TEACHER):
+        adapted = answer_log_probs(resident, pairs)
+    with resident.using(None):
+        plain = answer_log_probs(resident, pairs)
+    return [float((a - b).mean()) for a, b in zip(adapted, plain, strict=True)]

@@ -1,0 +1,71 @@
+"""How events look in a terminal: one bar per stage with rate and remaining time, then a table."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+from workbench.events import Event, Progress, StageFinished, Stopped, Warned
+from workbench.stages import WORDS, Stage
+
+ARM_TITLES = {
+    "source_base": "Source base",
+    "source_adapter": "Source + adapter",
+    "target_base": "Target, zero-shot",
+    "target_few_shot": "Target, seeds as examples",
+    "transferred": "Target + transferred adapter",
+}
+
+
+def show(events: Iterable[Event], quiet: bool = False) -> None:
+    """Draw events on standard error until they end."""
+    bar: tqdm | None = None
+    for event in events:
+        if quiet:
+            continue
+        if isinstance(event, Progress):
+            title = WORDS[Stage(event.stage)]
+            if bar is None or bar.desc != f"{title}: ":
+                bar = _next_bar(bar, title, event)
+            bar.total = event.total or None
+            bar.set_postfix_str(event.note)
+            bar.update(event.done - bar.n)
+        elif isinstance(event, Warned | Stopped):
+            tqdm.write(f"  {event.message}", file=sys.stderr)
+        elif isinstance(event, StageFinished) and bar is not None:
+            bar.close()
+            bar = None
+    if bar is not None:
+        bar.close()
+
+
+def _next_bar(bar: tqdm | None, title: str, event: Progress) -> tqdm:
+    if bar is not None:
+        bar.close()
+    return tqdm(
+        desc=title, total=event.total or None, initial=event.done, unit=f" {event.unit}",
+        file=sys.stderr, dynamic_ncols=True,
+    )  # fmt: skip
+
+
+def result_table(result: dict[str, Any]) -> str:
+    """The comparison as plain text, for the end of a run."""
+    lines = [f"Task: {result['task_name']}   preset: {result['preset']}", ""]
+    lines.append(f"{result['measure'].capitalize():<30} {'value':>7}   95 % interval      n")
+    for arm, values in result["arms"].items():
+        lines.append(
+            f"{ARM_TITLES[arm]:<30} {values['accuracy'] * 100:6.1f} %   "
+            f"{values['low'] * 100:5.1f} to {values['high'] * 100:5.1f} %   {values['n']:>4}"
+        )
+    if result["verdict"]:
+        lines += ["", result["verdict"]["sentence"]]
+    counts, seconds = result["counts"], result["seconds"]
+    lines += [
+        "",
+        f"{counts['kept']} samples kept of {counts['samples']} "
+        f"({counts['labels']} different answers), filter: {result['filter']}",
+        "  ".join(f"{stage} {value:.0f} s" for stage, value in seconds.items())
+        + f"  peak memory {result['peak_memory_bytes'] / 1024**3:.1f} GiB",
+    ]
+    return "\n".join(lines)
