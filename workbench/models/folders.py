@@ -1,0 +1,66 @@
+"""What a folder must hold before it is loaded as a base model. Reads JSON only, no torch.
+
+Refuses folders that bring their own code, that are an adapter instead of a base, or that hold
+no safetensors weights.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import ModelError
+
+CONFIG_BYTES = 1024**2
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
+
+
+def check_folder(folder: Path) -> dict[str, Any]:
+    """The folder's config.json, when it can be loaded as a base model.
+
+    Raises:
+        ModelError: with one sentence that says what is missing or refused.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"There is no folder {folder}. Give the folder of a base model.")
+    if (folder / "adapter_config.json").exists():
+        # transformers would load it silently on top of whatever base its config names.
+        raise ModelError(f"{folder} holds an adapter_config.json: it is an adapter, not a base.")
+    config = _read_config(folder / "config.json")
+    check_config(config, str(folder))
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(
+            f"{folder} has no .safetensors file. Save the model with save_pretrained; weights in "
+            "pickle formats (.bin, .pt) are not read."
+        )
+    if not any((folder / name).exists() for name in _TOKENIZERS):
+        raise ModelError(f"{folder} has no tokenizer. Save the base's tokenizer in it as well.")
+    return config
+
+
+def check_config(config: dict[str, Any], where: str) -> None:
+    """Refuse a config that would bring code, foreign quantisation or private switches along."""
+    if "auto_map" in config:
+        raise ModelError(f"{where}: its config.json asks to run code of its own (auto_map).")
+    if "quantization_config" in config:
+        raise ModelError(
+            f"{where}: it is already quantised. Give the bf16 base; the workbench quantises it."
+        )
+    private = sorted(key for key in config if key.startswith("_attn") or key.startswith("__"))
+    if private:
+        raise ModelError(f'{where}: its config.json sets the private field "{private[0]}".')
+    if not config.get("model_type"):
+        raise ModelError(f"{where}: its config.json names no model_type.")
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ModelError(f"{path.parent} has no config.json: it is not the folder of a model.")
+    if path.stat().st_size > CONFIG_BYTES:
+        raise ModelError(f"{path} is larger than {CONFIG_BYTES} bytes: it is no model config.")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not valid JSON.") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{path} must be a JSON object.")
+    return config
