@@ -1,0 +1,201 @@
+"""Attention for batches that share a prefix, with keys and values kept in place.
+
+transformers' own decoding copies the whole cache at every step, repeats keys for grouped heads
+and reads a prefix that all rows share once per row. Here keys and values are written into
+reserved columns, heads stay grouped, and the shared prefix is one matrix product for the whole
+batch (the split of Hydragen, arXiv 2402.05099). It plugs into transformers' attention interface.
+
+What a token may see is decided by positions alone: everything at or before its own position,
+within the layer's sliding window. Padding has no position, so it may lie anywhere.
+
+It refuses nothing but is only right for the families in ``FAMILIES``: no attention sinks, no
+bidirectional spans, no keys shared between layers. Other models take ``decoding``'s plain road.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, PreTrainedModel
+
+NAME = "workbench"
+NOWHERE = 2**30  # the position of a padding column: later than every query
+COLUMNS = 64  # columns are reserved in multiples of this
+
+# config.model_type of the families that the tests compare with transformers' own attention.
+FAMILIES = frozenset(
+    {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "smollm3"}
+    | {"olmo2", "granite"}
+)
+
+
+@dataclass
+class KeyValues:
+    """Keys and values of a batch, and where each column stands.
+
+    Attributes:
+        positions: [rows, columns] position of each column, ``NOWHERE`` for padding.
+        prefix: per layer, keys and values [kv_heads, prefix, head] that all rows share.
+        own: per layer, keys and values [rows, kv_heads, reserved, head].
+        used: columns written so far.
+        allowed: [rows, queries, used] extra restriction of one forward pass, or None.
+    """
+
+    positions: Tensor
+    prefix: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    own: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    used: int = 0
+    allowed: Tensor | None = None
+    _queries: Tensor | None = None
+    _bias: dict[int | None, Tensor | None] = field(default_factory=dict)
+
+    @property
+    def prefix_length(self) -> int:
+        """Number of tokens in the shared prefix."""
+        return self.prefix[0][0].shape[1] if self.prefix else 0
+
+    def begin(self, positions: Tensor, allowed: Tensor | None = None) -> None:
+        """Announce the columns of the next forward pass.
+
+        Args:
+            positions: [rows, queries] of the new tokens.
+            allowed: [rows, queries, used + queries] False where a query must not look.
+        """
+        self.positions = torch.cat([self.positions, positions], dim=1)
+        self._queries = positions
+        self.allowed = allowed
+        self._bias.clear()
+
+    def end(self) -> None:
+        """The forward pass is over: its columns count as written."""
+        self.used = self.positions.shape[1]
+
+    def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store new keys and values [rows, kv_heads, queries, head]; return all of this layer."""
+        end = self.used + key.shape[2]
+        if layer == len(self.own):
+            self.own.append((key, value))
+            return key, value
+        keys, values = self.own[layer]
+        if end > keys.shape[2]:
+            keys, values = _grown(keys, self.used, end), _grown(values, self.used, end)
+            self.own[layer] = keys, values
+        keys[:, :, self.used : end] = key
+        values[:, :, self.used : end] = value
+        return keys[:, :, :end], values[:, :, :end]
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all rows but these (indices)."""
+        self.positions = self.positions[rows]
+        self.own = [(keys[rows], values[rows]) for keys, values in self.own]
+
+    def as_prefix(self) -> list[tuple[Tensor, Tensor]]:
+        """The single row's columns as a prefix for other batches."""
+        return [
+            (keys[0, :, : self.used].contiguous(), values[0, :, : self.used].contiguous())
+            for keys, values in self.own
+        ]
+
+    def bias(self, window: int | None, dtype: torch.dtype) -> Tensor | None:
+        """What to add to scores: [rows, 1, queries, prefix + columns], or None for nothing."""
+        if window not in self._bias:
+            self._bias[window] = self._make_bias(window, dtype)
+        return self._bias[window]
+
+    def _make_bias(self, window: int | None, dtype: torch.dtype) -> Tensor | None:
+        assert self._queries is not None
+        queries = self._queries[:, :, None]  # [rows, queries, 1]
+        seen = self.positions[:, None, :] <= queries
+        if self.allowed is not None:
+            seen &= self.allowed
+        if self.prefix:
+            ahead = seen.new_ones(seen.shape[0], seen.shape[1], self.prefix_length)
+            seen = torch.cat([ahead, seen], dim=2)
+        if window is not None:
+            columns = self.positions[:, None, :]
+            if self.prefix:
+                shared = torch.arange(self.prefix_length, device=columns.device)
+                columns = torch.cat([shared.expand(columns.shape[0], 1, -1), columns], dim=2)
+            seen &= queries - columns < window
+        bias = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+        # Finite, so that a padding row that sees nothing gets an even mixture and no NaN.
+        return bias.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
+
+
+def _grown(columns: Tensor, used: int, needed: int) -> Tensor:
+    """A copy [rows, kv_heads, reserved >= needed, head] with room for more columns."""
+    reserved = (needed + COLUMNS) // COLUMNS * COLUMNS
+    shape = (*columns.shape[:2], reserved, columns.shape[3])
+    grown = columns.new_empty(shape)
+    grown[:, :, :used] = columns[:, :, :used]
+    return grown
+
+
+def attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    key_values: KeyValues | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Grouped attention over a shared prefix and own columns (transformers' interface).
+
+    Args:
+        query: [rows, heads, queries, head]; key, value: [rows, kv_heads, queries, head].
+        attention_mask: ignored; ``key_values`` knows what is seen.
+
+    Returns:
+        [rows, queries, heads, head] and None.
+    """
+    assert key_values is not None
+    rows, heads, length, head = query.shape
+    kv_heads = key.shape[1]
+    keys, values = key_values.write(module.layer_idx, key, value)  # type: ignore[arg-type]
+    scale = head**-0.5 if scaling is None else scaling
+    grouped = (query * scale).reshape(rows, kv_heads, -1, head)  # heads of a group side by side
+    scores = grouped @ keys.transpose(-1, -2)
+    shared = key_values.prefix[module.layer_idx] if key_values.prefix else None  # type: ignore[index]
+    if shared is not None:
+        scores = torch.cat([_times_shared(grouped, shared[0].transpose(-1, -2)), scores], dim=-1)
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    bias = key_values.bias(sliding_window, scores.dtype)
+    if bias is not None:
+        split = scores.view(rows, -1, length, scores.shape[-1])
+        scores = (split + bias).view(scores.shape)
+    weights = scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype)
+    if shared is None:
+        mixed = weights @ values
+    else:
+        ahead, own = weights.split([key_values.prefix_length, values.shape[2]], dim=-1)
+        mixed = own @ values + _times_shared(ahead, shared[1])
+    return mixed.view(rows, heads, length, head).transpose(1, 2).contiguous(), None
+
+
+def _times_shared(left: Tensor, right: Tensor) -> Tensor:
+    """[rows, kv_heads, n, a] times one [kv_heads, a, b] for all rows: one product per head."""
+    rows, kv_heads, count, inner = left.shape
+    flat = left.transpose(0, 1).reshape(kv_heads, rows * count, inner) @ right
+    return flat.view(kv_heads, rows, count, -1).transpose(0, 1)
+
+
+AttentionInterface.register(NAME, attend)
+
+
+@contextmanager
+def own_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Let this model's forward use ``attend``; restores the previous choice."""
+    previous = model.config._attn_implementation
+    model.config._attn_implementation = NAME
+    try:
+        yield
+    finally:
+        model.config._attn_implementation = previous

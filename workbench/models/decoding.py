@@ -1,0 +1,180 @@
+"""Writing text with a model: batches of prompts in, token ids and log-probabilities out.
+
+A loop of our own instead of ``generate``: a prefix that all prompts share is computed once,
+prompts of similar length go together, finished rows leave the batch, and sampling takes the
+top k of the row first and works on those only (sorting a vocabulary of 262,144 at every step
+costs more than the model). A prompt's random numbers depend on the seed and its own index, not
+on its neighbours. It refuses prompts without tokens.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from workbench.errors import ModelError
+from workbench.models.forward import Forward
+from workbench.models.resident import Resident
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to draw a token: the top k of the row, at a temperature, cut where p is reached.
+
+    top_k comes first, then temperature, then top_p over those k: transformers' order but for
+    the tail beyond k.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 64
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a prompt was continued with.
+
+    Attributes:
+        ids: without the stop token.
+        log_probs: of each id under the model at temperature 1, in nats.
+        finished: a stop token (or the stop text) ended it, not the length limit.
+    """
+
+    ids: list[int]
+    log_probs: list[float]
+    finished: bool
+
+
+@dataclass
+class _Row:
+    index: int
+    ids: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
+    finished: bool = False
+
+
+def decode(
+    resident: Resident,
+    prompts: Sequence[list[int]],
+    *,
+    new_tokens: int,
+    stop_ids: Sequence[int],
+    sampling: Sampling | None,
+    seed: int = 0,
+    rows: int = 32,
+    stop_text: str | None = None,
+) -> Iterator[tuple[int, Decoded]]:
+    """Continue every prompt; yields (index into prompts, result) as rows end.
+
+    Args:
+        prompts: token ids, each at least one.
+        new_tokens: at most so many tokens per prompt.
+        stop_ids: tokens that end a row.
+        sampling: None takes the likeliest token.
+        rows: prompts decoded together.
+        stop_text: a row may end once it has written this.
+
+    Raises:
+        ModelError: a prompt has no tokens.
+    """
+    if any(not prompt for prompt in prompts):
+        raise ModelError("A prompt came out empty. Write some text around {input}.")
+    if not prompts or new_tokens < 1:
+        yield from ((i, Decoded([], [], False)) for i in range(len(prompts)))
+        return
+    forward = Forward(resident)
+    shared = _common_prefix(prompts) if len(prompts) > 1 else 0
+    prefix = forward.prefix(prompts[0][:shared])
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    stop = _Stop(resident, frozenset(stop_ids), stop_text)
+    for start in range(0, len(order), rows):
+        batch = [_Row(index) for index in order[start : start + rows]]
+        rest = [prompts[row.index][shared:] for row in batch]
+        numbers = _numbers(seed, [row.index for row in batch], new_tokens) if sampling else None
+        state, logits = forward.prefill(rest, prefix)
+        for step in range(new_tokens):
+            drawn = numbers[:, step] if numbers is not None else None
+            tokens, log_probs = _choose(logits, sampling, drawn)
+            live = []
+            for at, (row, token, log_prob) in enumerate(
+                zip(batch, tokens.tolist(), log_probs.tolist(), strict=True)
+            ):
+                if row.finished:
+                    continue
+                stop.take(row, token, log_prob)
+                if row.finished or step + 1 == new_tokens:
+                    yield row.index, Decoded(row.ids, row.log_probs, row.finished)
+                else:
+                    live.append(at)
+            if not live:
+                break
+            if 4 * len(live) <= 3 * len(batch):
+                batch = [batch[at] for at in live]
+                numbers = numbers[live] if numbers is not None else None
+                keep = torch.tensor(live, device=tokens.device)
+                tokens = tokens[keep]
+                state.keep(keep)
+            logits = forward.step(state, tokens)
+
+
+class _Stop:
+    """Knows when a row has ended."""
+
+    def __init__(self, resident: Resident, ids: frozenset[int], text: str | None) -> None:
+        self.tokenizer, self.ids, self.text = resident.tokenizer, ids, text
+
+    def take(self, row: _Row, token: int, log_prob: float) -> None:
+        """Add a token to the row, or end the row."""
+        if token in self.ids:
+            row.finished = True
+            return
+        row.ids.append(token)
+        row.log_probs.append(log_prob)
+        if self.text is not None:
+            # A token holds at least one byte, so the text lies within so many last tokens.
+            tail = row.ids[-len(self.text.encode()) - 1 :]
+            row.finished = self.text in self.tokenizer.decode(tail)
+
+
+def _choose(logits: Tensor, sampling: Sampling | None, drawn: Tensor | None) -> tuple[Tensor, ...]:
+    """One token per row of logits [rows, vocabulary] and its log-probability at temperature 1.
+
+    drawn: [rows] uniform numbers in [0, 1) for the inverse of the cumulative distribution.
+    """
+    if sampling is None:
+        top, ids = logits.max(dim=-1, keepdim=True)
+        pick = torch.zeros_like(ids)
+    else:
+        assert drawn is not None
+        top, ids = logits.topk(min(sampling.top_k, logits.shape[-1]), dim=-1)
+        probabilities = (top.float() / sampling.temperature).softmax(dim=-1)
+        total = probabilities.cumsum(dim=-1)
+        # A token stays when those before it do not reach p yet; the first always stays.
+        kept = ((total - probabilities) < sampling.top_p).sum(dim=-1, keepdim=True)
+        mass = total.gather(1, kept - 1)
+        threshold = drawn.to(logits.device)[:, None] * mass
+        pick = (total <= threshold).sum(dim=-1, keepdim=True).minimum(kept - 1)
+    log_probs = top.float().gather(1, pick) - logits.float().logsumexp(dim=-1, keepdim=True)
+    return ids.gather(1, pick)[:, 0], log_probs[:, 0]
+
+
+def _numbers(seed: int, indices: Sequence[int], steps: int) -> Tensor:
+    """[rows, steps] uniform numbers, each row from (seed, prompt index) only."""
+    streams = []
+    for index in indices:
+        digest = hashlib.sha256(f"{seed}/{index}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+        streams.append(torch.rand(steps, generator=generator))
+    return torch.stack(streams)
+
+
+def _common_prefix(prompts: Sequence[list[int]]) -> int:
+    """Length of what all prompts begin with, at least one token short of the shortest."""
+    first, last = min(prompts), max(prompts)
+    limit = min(map(len, prompts)) - 1
+    for at in range(limit):
+        if first[at] != last[at]:
+            return at
+    return limit
