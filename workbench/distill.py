@@ -21,7 +21,7 @@ def training_examples(samples: Sequence[Sample], seeds: Sequence[Example]) -> li
         samples: kept and labelled.
         seeds: with outputs; empty when the recipe leaves seeds out.
     """
-    examples = [Example(seed.input, seed.output) for seed in seeds]
+    examples = [seed for seed in seeds if seed.output]
     known = {normalise(seed.input) for seed in seeds}
     examples += [
         Example(sample.input, sample.teacher_output)

@@ -11,6 +11,7 @@ from workbench.evaluate.verdict import verdict
 from workbench.events import ArmFinished, Event, Progress, Warned
 from workbench.models.pair import Pair
 from workbench.runs.folder import Run
+from workbench.runs.results import Answer
 from workbench.samples import Example
 from workbench.stages import Stage
 from workbench.steps.distillation import newest_state, split_examples
@@ -20,15 +21,15 @@ from workbench.teach import TEACHER
 CHUNK = 64  # rows per commit; the same chunks after an interruption
 
 
-def evaluation_rows(run: Run) -> list[Example]:
+def evaluation_rows(run: Run, pair: Pair) -> list[Example]:
     """Labelled rows; without any, held-out samples with the teacher's answers."""
-    rows = split_examples(run)[1]
+    rows = split_examples(run, pair)[1]
     return rows[: run.recipe.evaluation.max_rows or None]
 
 
 def compare(run: Run, pair: Pair) -> Iterator[Event]:
     """Every arm on every row; rows already answered are not asked again."""
-    rows = evaluation_rows(run)
+    rows = evaluation_rows(run, pair)
     if not rows:
         yield Warned(
             Stage.EVALUATE,
@@ -67,7 +68,7 @@ def _answer_chunk(run: Run, pair: Pair, arm: str, rows: list[Example], chunk: li
     else:
         resident, form, adapter = pair.target, recipe.target_format, None
     if arm == arms.TARGET_FEW_SHOT:
-        form = arms.few_shot_format(form, answered_seeds(run))
+        form = arms.few_shot_format(form, answered_seeds(run, pair))
     if arm == arms.TRANSFERRED:
         adapter = distill.STUDENT
         load_student(run, pair)
@@ -82,19 +83,19 @@ def _answer_chunk(run: Run, pair: Pair, arm: str, rows: list[Example], chunk: li
     for position, text in answers:
         index = chunk[position]
         correct = is_correct(recipe.evaluation.metric, text, rows[index].output or "")
-        graded.append((index, text, correct))
+        graded.append(Answer(index, text, correct))
     run.answers.put(arm, graded)
 
 
 def load_student(run: Run, pair: Pair) -> None:
     """The trained adapter from its last checkpoint, unless it is on the target already."""
-    if pair.target.has(distill.STUDENT):
+    if distill.STUDENT in pair.target.adapters:
         return
     state = newest_state(run)
     assert state is not None, "EVALUATE starts only after DISTIL wrote its last checkpoint"
     pair.target.attach_new(distill.STUDENT, run.recipe.lora, run.recipe.seed)
     for name, parameter in pair.target.trainable(distill.STUDENT).items():
-        parameter.data.copy_(state.tensors[name])
+        parameter.data.copy_(state.tensors[f"adapter/{name}"])
 
 
 def summarise(run: Run) -> dict[str, Any]:

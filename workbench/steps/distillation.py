@@ -26,9 +26,9 @@ FEWEST_SAMPLES = 8  # below this no training is worth its time
 HELD_OUT_FRACTION = 0.1  # of the samples, when there are no evaluation rows
 
 
-def split_examples(run: Run) -> tuple[list[Example], list[Example]]:
+def split_examples(run: Run, pair: Pair) -> tuple[list[Example], list[Example]]:
     """(distilled, held out). Samples are held out only when a run has no evaluation rows."""
-    seeds = answered_seeds(run) if run.recipe.synthesis.train_on_seeds else []
+    seeds = answered_seeds(run, pair) if run.recipe.synthesis.train_on_seeds else []
     examples = distill.training_examples(run.samples.kept(), seeds)
     if run.inputs.evaluation:
         return examples, list(run.inputs.evaluation)
@@ -38,7 +38,7 @@ def split_examples(run: Run) -> tuple[list[Example], list[Example]]:
 def distil(run: Run, pair: Pair, stop_reason: Callable[[], str]) -> Iterator[Event]:
     """Train to the end, from the newest checkpoint that is whole; write the last state too."""
     recipe = run.recipe
-    examples, held_out = split_examples(run)
+    examples, held_out = split_examples(run, pair)
     if len(examples) < FEWEST_SAMPLES:
         raise StageError(
             f"Only {len(examples)} samples are kept; at least {FEWEST_SAMPLES} are needed to "

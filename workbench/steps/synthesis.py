@@ -23,6 +23,7 @@ from workbench.synthesize.duplicates import Written, nearest
 
 # A free item longer than this many times the longest seed is rambling, not an input.
 LONGEST_TIMES = 4
+CHUNK = 64  # samples per commit where there are no rounds; the same after an interruption
 
 
 def used_filter(settings: SynthesisSettings, has_discriminator: bool) -> str:
@@ -251,13 +252,8 @@ def keep_best(run: Run, count: int) -> None:
 
 def _take_own_inputs(run: Run, pair: Pair) -> Iterator[Event]:
     """The user's own unlabelled inputs come first: real inputs beat synthetic ones."""
-    known = {sample.id for sample in run.samples.all()}
-    unique = {sample_id(row.input): row.input for row in run.inputs.unlabelled}
-    own = [
-        Sample(id=key, input=text, origin="user", status=KEPT)
-        for key, text in unique.items()
-        if key not in known
-    ]
-    if own:
-        yield Progress(Stage.SYNTHESIZE, 0, len(own), "own inputs", note="labelling your inputs")
-        run.samples.insert(label(pair, run.recipe, own))
+    run.samples.add(run.inputs.unlabelled, origin="user")
+    owed = run.samples.unlabelled()
+    for start in range(0, len(owed), CHUNK):
+        yield Progress(Stage.SYNTHESIZE, start, len(owed), "own inputs")
+        run.samples.update_many(label(pair, run.recipe, owed[start : start + CHUNK]))

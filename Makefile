@@ -1,0 +1,56 @@
+# The commands of the README and of CI. Everything lives in .venv; nothing else is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXAMPLE := assets/example-kit.zip
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: run demo test bench bench-page format check example-kit screenshots clean
+
+run: $(VENV)/.installed  ## open the workbench in the browser
+	$(BIN)/python app.py
+
+demo: $(VENV)/.installed  ## the example transfer in the terminal; the last line is the result file
+	$(BIN)/python -m workbench transfer --kit $(EXAMPLE)
+
+test: $(VENV)/.installed-dev  ## lint, types and all tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/pytest
+
+bench: $(VENV)/.installed-bench  ## tokens per second beside plain transformers and TRL
+	$(BIN)/python scripts/bench_speed.py
+
+bench-page: $(VENV)/.installed-dev  ## ticks and page turns under load
+	$(BIN)/python scripts/bench_page.py
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+screenshots: $(VENV)/.installed-dev  ## the README's pictures
+	$(BIN)/python scripts/screenshots.py
+
+# DATA is a folder with train.jsonl and test.jsonl of CLINC150 (input, output, domain).
+example-kit: $(VENV)/.installed  ## make assets/example-kit.zip again
+	$(BIN)/python scripts/make_example.py --data $(DATA) --kit $(EXAMPLE)
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed requirements-bench.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-bench.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) build
