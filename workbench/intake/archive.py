@@ -1,0 +1,208 @@
+"""Takes named files out of a zip from a stranger; nothing is ever extracted wholesale.
+
+The list of members is bounded before Python's zipfile reads it, every member must be an ordinary
+file of a known or harmless name, and contents are streamed through a hard ceiling into new files
+whose names are ours. Tar, 7z, rar and encrypted archives are not read.
+"""
+
+import stat
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from workbench.errors import IntakeError
+from workbench.intake.copying import Copied, copy_in, write_new
+from workbench.intake.file_names import is_archive_name, is_harmless_name, is_pickle_name
+from workbench.intake.header import REMEDY_PICKLE
+from workbench.intake.wording import shown, size_words
+from workbench.limits import LIMITS
+
+_END, _END_BYTES = b"PK\x05\x06", 22
+_ZIP64_LOCATOR, _ZIP64_LOCATOR_BYTES = b"PK\x06\x07", 20
+_COMMENT_BYTES = 0xFFFF
+_DIRECTORY_BYTES = 64 * 1024
+_LOCAL_HEADER_BYTES = 30
+_ENCRYPTED_BITS = 0x1 | 0x20 | 0x40 | 0x2000
+_RATIO_FREE_BYTES = 1024**2  # below this an expansion of any ratio is harmless
+_CHUNK_BYTES = 1024**2
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """The wanted members that were there, by their wanted name, and the names left aside."""
+
+    files: dict[str, Copied]
+    ignored: tuple[str, ...]
+
+
+def unpack(source: Path, folder: Path, wanted: Mapping[str, int]) -> Unpacked:
+    """Copy a zip in and take the ``wanted`` members (name -> ceiling in bytes) out of it.
+
+    All members may lie in one common parent folder. Files are written below ``folder``.
+    """
+    copy = copy_in(source, folder / "upload.zip", LIMITS.archive_bytes)
+    label = shown(source.name)
+    try:
+        _check_directory(copy.path, label)
+        try:
+            with zipfile.ZipFile(copy.path) as archive:
+                return _take(archive, folder, wanted, label)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise IntakeError(f"{label} is damaged. Pack it again and upload it anew.") from error
+        except (ValueError, RuntimeError, UnicodeDecodeError, OverflowError) as error:
+            if isinstance(error, IntakeError):
+                raise
+            raise IntakeError(f"{label} is not a zip that can be read. Pack it again.") from error
+    finally:
+        copy.path.unlink(missing_ok=True)
+
+
+def _check_directory(path: Path, label: str) -> None:
+    """Bound the list of members before zipfile builds an object for each.
+
+    zipfile trusts the size in the end record; a list of 600 MB would cost gigabytes of memory.
+    """
+    total = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(4) not in (b"PK\x03\x04", _END):
+            raise IntakeError(f"{label} is not a zip. Pack the files as an ordinary zip.")
+        reach = min(total, _COMMENT_BYTES + _END_BYTES + _ZIP64_LOCATOR_BYTES)
+        file.seek(total - reach)
+        tail = file.read(reach)
+    at = tail.rfind(_END)
+    if at < 0 or len(tail) - at < _END_BYTES:
+        raise IntakeError(f"{label} is cut off or damaged. Pack it again and upload it anew.")
+    comment = int.from_bytes(tail[at + 20 : at + 22], "little")
+    members = int.from_bytes(tail[at + 10 : at + 12], "little")
+    size = int.from_bytes(tail[at + 12 : at + 16], "little")
+    if len(tail) - at - _END_BYTES != comment or tail.count(_END) != 1:
+        raise IntakeError(f"{label} has an ambiguous end. Pack it again.")
+    if tail[max(0, at - _ZIP64_LOCATOR_BYTES) :].startswith(_ZIP64_LOCATOR):
+        raise IntakeError(f"{label} is in the zip64 format. Pack it as an ordinary zip.")
+    if size > _DIRECTORY_BYTES or members > 2 * LIMITS.archive_members:
+        raise IntakeError(_too_many(label))
+
+
+def _too_many(label: str) -> str:
+    return (
+        f"{label} has too many members; at most {LIMITS.archive_members} files are taken. "
+        "Pack only the files that are needed."
+    )
+
+
+def _take(
+    archive: zipfile.ZipFile, folder: Path, wanted: Mapping[str, int], label: str
+) -> Unpacked:
+    members = _members(archive, label)
+    _refuse_overlaps(list(members.values()), label)
+    members = _without_parent(members, wanted)
+    for name in members:
+        if name not in wanted:
+            _require_harmless(name, label)
+    files = {}
+    for name, info in members.items():
+        if name in wanted:
+            target = folder / PurePosixPath(name)  # a key of ``wanted``, so a name of ours
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files[name] = _extract(archive, info, target, wanted[name], f"{label}: {name}")
+    return Unpacked(files, tuple(sorted(shown(name) for name in members if name not in wanted)))
+
+
+def _members(archive: zipfile.ZipFile, label: str) -> dict[str, zipfile.ZipInfo]:
+    """The files in the archive by checked name; folders are passed over."""
+    members: dict[str, zipfile.ZipInfo] = {}
+    seen: set[str] = set()
+    for info in archive.infolist():
+        name = _checked_name(info, label)
+        folded = unicodedata.normalize("NFC", name.rstrip("/")).casefold()
+        if folded in seen:
+            raise IntakeError(f"{label} holds {shown(name)} twice. Pack it again.")
+        seen.add(folded)
+        if not _is_folder(info, name, label):
+            members[name] = info
+    if len(members) > LIMITS.archive_members:
+        raise IntakeError(_too_many(label))
+    return members
+
+
+def _checked_name(info: zipfile.ZipInfo, label: str) -> str:
+    # orig_filename is the stored name; zipfile cuts ``filename`` at a NUL.
+    name = info.orig_filename
+    if len(name) > LIMITS.member_name_characters:
+        raise IntakeError(f"{label} has a member with a name that is too long: {shown(name)}.")
+    parts = name.removesuffix("/").split("/")
+    odd = any(unicodedata.category(mark)[0] == "C" for mark in name)
+    if odd or "\\" in name or ":" in name or any(part in ("", ".", "..") for part in parts):
+        raise IntakeError(
+            f"{label} has a member with an unsafe name: {shown(name)}. Pack it again."
+        )
+    return name
+
+
+def _is_folder(info: zipfile.ZipInfo, name: str, label: str) -> bool:
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    folder = name.endswith("/")
+    if kind not in (0, stat.S_IFDIR if folder else stat.S_IFREG):
+        raise IntakeError(f"{label}: {shown(name)} is not an ordinary file. Pack the files anew.")
+    if folder and info.file_size:
+        raise IntakeError(f"{label}: the folder {shown(name)} has contents of its own.")
+    return folder
+
+
+def _refuse_overlaps(members: list[zipfile.ZipInfo], label: str) -> None:
+    """Two members that share bytes multiply a small file (Python 3.11.7 does not look)."""
+    end = 0
+    for info in sorted(members, key=lambda info: info.header_offset):
+        if info.header_offset < end:
+            raise IntakeError(f"{label} has members that overlap. Pack it again.")
+        name_bytes = len(info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437"))
+        end = info.header_offset + _LOCAL_HEADER_BYTES + name_bytes + info.compress_size
+
+
+def _without_parent(
+    members: dict[str, zipfile.ZipInfo], wanted: Mapping[str, int]
+) -> dict[str, zipfile.ZipInfo]:
+    """Drop what macOS adds, and the one folder in which everything may lie."""
+    kept = {name: info for name, info in members.items() if not name.startswith("__MACOSX/")}
+    parents = {name.split("/", 1)[0] if "/" in name else "" for name in kept}
+    if len(parents) == 1 and "" not in parents and not any(name in wanted for name in kept):
+        return {name.split("/", 1)[1]: info for name, info in kept.items()}
+    return kept
+
+
+def _require_harmless(name: str, label: str) -> None:
+    if is_pickle_name(name):
+        raise IntakeError(f"{label}: {shown(name)} is a pickle. {REMEDY_PICKLE}")
+    if is_archive_name(name):
+        raise IntakeError(f"{label}: {shown(name)} is an archive in the archive. Unpack it first.")
+    if "/" in name or not is_harmless_name(name):
+        raise IntakeError(
+            f"{label}: {shown(name)} does not belong in it. Pack only the files that are needed."
+        )
+
+
+def _extract(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, at_most: int, label: str
+) -> Copied:
+    if info.flag_bits & _ENCRYPTED_BITS:
+        raise IntakeError(f"{label} is encrypted. Pack it without a password.")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise IntakeError(f"{label} is packed in an unusual way. Pack it as an ordinary zip.")
+    if info.file_size > at_most:
+        raise IntakeError(f"{label} is larger than {size_words(at_most)}, the most that is taken.")
+    expands = info.file_size > LIMITS.archive_ratio * max(1, info.compress_size)
+    if expands and info.file_size > _RATIO_FREE_BYTES:
+        raise IntakeError(
+            f"{label} would expand more than {LIMITS.archive_ratio} times. Hand it over unpacked."
+        )
+    with archive.open(info) as stream:
+        # One byte more than stated is read, so that zipfile reaches the end and checks the CRC.
+        return write_new(target, _chunks(stream.read), info.file_size, label)
+
+
+def _chunks(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    while chunk := read(_CHUNK_BYTES):
+        yield chunk
