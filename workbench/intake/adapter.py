@@ -77,7 +77,7 @@ def read_adapter(paths: Path | Sequence[Path], workspace: Path) -> AdapterFiles:
 
     Args:
         paths: a folder, a zip, or the two files.
-        workspace: an existing folder of ours; a new folder is made inside.
+        workspace: a folder of ours, made when missing; a new folder is made inside.
 
     Raises:
         IntakeError: one sentence that names the file, the field and the remedy.
@@ -93,6 +93,7 @@ def inspect_adapter(paths: Path | Sequence[Path], workspace: Path) -> Inspection
     done: list[Check] = []
     doing = FILES
     try:
+        workspace.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="adapter-", dir=workspace))
         config, weights, ignored = _gather(paths, folder)
         done.append(Check(doing))

@@ -6,10 +6,12 @@ whose names are ours. Tar, 7z, rar and encrypted archives are not read.
 """
 
 import stat
+import struct
 import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -43,21 +45,37 @@ def unpack(source: Path, folder: Path, wanted: Mapping[str, int]) -> Unpacked:
 
     All members may lie in one common parent folder. Files are written below ``folder``.
     """
-    copy = copy_in(source, folder / "upload.zip", LIMITS.archive_bytes)
     label = shown(source.name)
+    copy = copy_in(source, folder / "upload.zip", LIMITS.archive_bytes)
     try:
-        _check_directory(copy.path, label)
-        try:
-            with zipfile.ZipFile(copy.path) as archive:
-                return _take(archive, folder, wanted, label)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            raise IntakeError(f"{label} is damaged. Pack it again and upload it anew.") from error
-        except (ValueError, RuntimeError, UnicodeDecodeError, OverflowError) as error:
-            if isinstance(error, IntakeError):
-                raise
-            raise IntakeError(f"{label} is not a zip that can be read. Pack it again.") from error
+        with _opened(copy.path, label) as archive:
+            return _take(archive, folder, wanted, label)
     finally:
         copy.path.unlink(missing_ok=True)
+
+
+def holds(source: Path, name: str) -> bool:
+    """Whether a zip has a member of this file name; False for what cannot be read as a zip."""
+    try:
+        with _opened(source, shown(source.name)) as archive:
+            return any(PurePosixPath(member).name == name for member in archive.namelist())
+    except IntakeError:
+        return False
+
+
+@contextmanager
+def _opened(path: Path, label: str) -> Iterator[zipfile.ZipFile]:
+    """Whatever zipfile raises about a broken archive becomes one sentence."""
+    try:
+        _check_directory(path, label)
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except IntakeError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, OSError) as error:
+        raise IntakeError(f"{label} is damaged. Pack it again and upload it anew.") from error
+    except (ValueError, RuntimeError, OverflowError) as error:
+        raise IntakeError(f"{label} is not a zip that can be read. Pack it again.") from error
 
 
 def _check_directory(path: Path, label: str) -> None:
@@ -78,7 +96,7 @@ def _check_directory(path: Path, label: str) -> None:
     comment = int.from_bytes(tail[at + 20 : at + 22], "little")
     members = int.from_bytes(tail[at + 10 : at + 12], "little")
     size = int.from_bytes(tail[at + 12 : at + 16], "little")
-    if len(tail) - at - _END_BYTES != comment or tail.count(_END) != 1:
+    if len(tail) - at - _END_BYTES != comment:
         raise IntakeError(f"{label} has an ambiguous end. Pack it again.")
     if tail[max(0, at - _ZIP64_LOCATOR_BYTES) :].startswith(_ZIP64_LOCATOR):
         raise IntakeError(f"{label} is in the zip64 format. Pack it as an ordinary zip.")
