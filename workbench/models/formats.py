@@ -216,4 +216,4 @@ def _special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """All but the token for unknown characters, which ordinary text may yield."""
     added = tokenizer.added_tokens_decoder.items()
     special = {token for token, entry in added if entry.special} | set(tokenizer.all_special_ids)
-    return frozenset(special - {tokenizer.unk_token_id})
+    return frozenset(token for token in special if token != tokenizer.unk_token_id)

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import bitsandbytes
 import torch
+from bitsandbytes.nn.modules import Linear4bit
 from peft import LoraConfig, PeftModel, get_peft_model
-from peft.tuners.lora import LoraLayer
+from peft.tuners.lora import LoraLayer, LoraModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -91,7 +91,7 @@ def keep_weights_unpacked(model: nn.Module) -> None:
     of all earlier layers without an error; merging and saving such a layer gives noise.
     """
     for module in model.modules():
-        if isinstance(module, bitsandbytes.nn.Linear4bit):
+        if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
 
 
@@ -246,9 +246,9 @@ class Resident:
         if self._peft is None:
             return
         if name is None:
-            self._peft.base_model.disable_adapter_layers()
+            _lora(self._peft).disable_adapter_layers()
             return
-        self._peft.base_model.enable_adapter_layers()
+        _lora(self._peft).enable_adapter_layers()
         # Enabling makes the previous adapter trainable, hence the order.
         self._peft.set_adapter(name, inference_mode=name in self._frozen)
 
@@ -270,15 +270,26 @@ class Resident:
             if not isinstance(module, LoraLayer) or name not in module.lora_A:
                 continue
             key = f"{_PREFIX}{path}"
-            found[f"{key}.lora_A.weight"] = module.lora_A[name].weight
-            found[f"{key}.lora_B.weight"] = module.lora_B[name].weight
+            found[f"{key}.lora_A.weight"] = _weight(module.lora_A[name])
+            found[f"{key}.lora_B.weight"] = _weight(module.lora_B[name])
             if name in module.lora_magnitude_vector:
-                found[f"{key}.lora_magnitude_vector"] = module.lora_magnitude_vector[name].weight
+                magnitude = _weight(module.lora_magnitude_vector[name])
+                found[f"{key}.lora_magnitude_vector"] = magnitude
         return found
 
     def _known(self, name: str) -> None:
         if name not in self._settings:
             raise ModelError(f'No adapter named "{name}" is attached to this model.')
+
+
+def _lora(model: PeftModel) -> LoraModel:
+    assert isinstance(model.base_model, LoraModel)
+    return model.base_model
+
+
+def _weight(module: nn.Module) -> nn.Parameter:
+    assert isinstance(module.weight, nn.Parameter)
+    return module.weight
 
 
 def _nf4() -> BitsAndBytesConfig:

