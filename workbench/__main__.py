@@ -10,8 +10,10 @@ Exit codes: 0 done, 1 a mistake that the message explains, 2 wrong usage, 3 stop
 """
 
 import argparse
+import dataclasses
 import json
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Sequence
@@ -191,7 +193,7 @@ def _transfer(options: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGINT, pause)
     signal.signal(signal.SIGTERM, pause)
-    with Lease(run.folder):
+    with Lease(run.folder, job=secrets.token_hex(8), until=options.until):
         events = advance(run, options.until, lambda: "pause" if asked else "")
         show(events, quiet=options.json)
     if asked:
@@ -266,10 +268,16 @@ def _runs_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    from workbench.runs.folder import list_runs  # noqa: PLC0415
+    from workbench.runs.listing import list_runs  # noqa: PLC0415
 
     for entry in list_runs(options.runs):
-        print(json.dumps(entry) if options.json else entry)
+        if options.json:
+            print(json.dumps(dataclasses.asdict(entry), default=str))
+            continue
+        arms = entry.accuracies
+        moved = f"{arms['transferred'] * 100:5.1f} %" if "transferred" in arms else "      –"
+        megabytes = entry.size_bytes / 1024**2
+        print(f"{entry.id:<34} {entry.phase:<28} {moved} {megabytes:7.1f} MiB  {entry.name}")
     return DONE
 
 

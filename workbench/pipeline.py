@@ -77,7 +77,7 @@ def advance(
 
 
 def _journalled(run: Run, stage: Stage, step: Callable[[], Iterator[Event]]) -> Iterator[Event]:
-    beginning = StageStarted(stage, resumed=run.stage_started(stage))
+    beginning = StageStarted(stage, resumed=run.stages()[stage].started_at is not None)
     run.journal.append(beginning)
     yield beginning
     for event in step():

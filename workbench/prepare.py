@@ -99,9 +99,12 @@ def prepare(
         write_kit(
             kit,
             Inputs(adapter, discriminator, tuple(seeds), tuple(evaluation)),
-            recipe,
+            task_name=recipe.task_name,
+            source_base=recipe.source_base,
+            source_format=recipe.source_format,
+            metric=recipe.evaluation.metric,
             discriminator_auc=auc,
-            attribution=attribution,
+            notice=attribution,
         )
     return Prepared(kit, measured, auc, len(rows), len(negatives))
 
@@ -193,7 +196,7 @@ def _train(
     safetensors.torch.save_file(
         {key: tensor.to(torch.bfloat16) for key, tensor in tensors.items()}, weights
     )
-    return read_adapter(folder, folder.parent / f"{folder.name}-read")
+    return read_adapter(folder, folder.parent)
 
 
 def _measure_adapter(

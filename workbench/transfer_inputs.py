@@ -1,6 +1,7 @@
 """From files on the command line to a run folder; the same command finds the same run again."""
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import tempfile
@@ -11,7 +12,7 @@ from workbench import recipe as recipes
 from workbench.errors import IntakeError, RunError
 from workbench.inputs import Inputs
 from workbench.intake.adapter import read_adapter
-from workbench.intake.kit import read_kit
+from workbench.intake.kit import Kit, read_kit
 from workbench.intake.rows import read_examples
 from workbench.recipe import TransferRecipe, recipe_hash
 from workbench.runs.folder import Run, create, open_run
@@ -40,7 +41,7 @@ def open_or_create(options: argparse.Namespace, read_recipe: ReadRecipe) -> Run:
 
 
 def _create(root: Path, name: str, recipe: TransferRecipe, inputs: Inputs) -> Run:
-    run = create(root, recipe, name=name)
+    run = create(root, recipe, id=name)
     if inputs.adapter:
         run.put_adapter(inputs.adapter, role="adapter")
     if inputs.discriminator:
@@ -57,12 +58,11 @@ def gather(
     """Kit first, single files over it; the recipe starts from what the kit says."""
     start, inputs = TransferRecipe(), Inputs()
     if options.kit:
-        kit = read_kit(options.kit, workspace / "kit")
-        inputs, start = kit.inputs, kit.recipe_from(start)
+        kit = read_kit(options.kit, workspace)
+        inputs, start = kit.inputs, kit_recipe(kit)
     parts = {
-        "adapter": options.adapter and read_adapter(options.adapter, workspace / "adapter"),
-        "discriminator": options.discriminator
-        and read_adapter(options.discriminator, workspace / "discriminator"),
+        "adapter": options.adapter and read_adapter(options.adapter, workspace),
+        "discriminator": options.discriminator and read_adapter(options.discriminator, workspace),
         "seeds": options.seeds and tuple(read_examples(options.seeds)),
         "evaluation": options.evaluation and tuple(read_examples(options.evaluation)),
         "unlabelled": options.unlabelled and tuple(read_examples(options.unlabelled)),
@@ -73,6 +73,17 @@ def gather(
     recipe = read_recipe(start)
     bases = {"source_base": options.source_base, "target_base": options.target_base}
     return inputs, recipes.override(recipe, {key: ref for key, ref in bases.items() if ref})
+
+
+def kit_recipe(kit: Kit) -> TransferRecipe:
+    """The default recipe with what the kit says about its task."""
+    recipe = dataclasses.replace(
+        TransferRecipe(), task_name=kit.task_name, source_format=kit.source_format
+    )
+    changes = {"evaluation.metric": kit.metric}
+    if kit.source_base:
+        changes["source_base"] = kit.source_base
+    return recipes.override(recipe, changes)
 
 
 def _fingerprint(inputs: Inputs, recipe: TransferRecipe) -> str:

@@ -12,7 +12,6 @@ from workbench.events import CheckpointWritten, Event, Metric, Probe, Progress, 
 from workbench.memory import peak_memory_bytes
 from workbench.models.pair import Pair
 from workbench.models.training import TrainingState, TrainingStep, train
-from workbench.recipe import recipe_hash
 from workbench.runs import checkpoints
 from workbench.runs.folder import Run
 from workbench.samples import Example
@@ -102,17 +101,18 @@ def write_checkpoint(run: Run, step: TrainingStep) -> CheckpointWritten:
     """Adapter, optimiser moments and position, manifest last."""
     state = step.snapshot()
     folder = checkpoints.write(
-        run.folder / "checkpoints",
+        run.checkpoints,
         state.step,
         {name: tensor.cpu().numpy() for name, tensor in state.tensors.items()},
-        {**state.meta, "recipe_hash": recipe_hash(run.recipe)},
+        state.meta,
+        recipe_hash=run.recipe_hash(),
     )
     return CheckpointWritten(state.step, folder.name)
 
 
 def newest_state(run: Run) -> TrainingState | None:
     """The newest checkpoint whose manifest verifies, as a training state."""
-    found = checkpoints.newest(run.folder / "checkpoints")
+    found = checkpoints.newest(run.checkpoints)
     if found is None:
         return None
     tensors = {name: torch.from_numpy(array) for name, array in found.tensors.items()}

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from workbench import __version__, distill
-from workbench.events import Event, Progress, StageFinished
+from workbench.events import Event, Progress, StageFinished, StageStarted, Stopped
 from workbench.export.bundle import write_bundle
 from workbench.memory import peak_memory_bytes
 from workbench.models import references
 from workbench.models.pair import Pair
-from workbench.recipe import recipe_hash
 from workbench.runs.folder import Run
 from workbench.samples import REJECTED
 from workbench.stages import Stage
@@ -30,12 +29,12 @@ def pack(run: Run, pair: Pair) -> Iterator[Event]:
     result = build_result(run)
     run.write_result(result)
     load_student(run, pair)
-    staging = run.folder / "exports" / "adapter.part"
+    staging = run.exports / "adapter.part"
     shutil.rmtree(staging, ignore_errors=True)
     base = references.hub_id(run.recipe.target_base) or run.recipe.target_base
     pair.target.save_adapter(distill.STUDENT, staging, base)
     write_bundle(
-        run.folder / "exports",
+        run.exports,
         adapter_folder=staging,
         recipe=run.recipe,
         result=result,
@@ -58,7 +57,7 @@ def build_result(run: Run) -> dict[str, Any]:
         "preset": run.recipe.preset,
         "filter": used_filter(run.recipe.synthesis, run.inputs.discriminator is not None),
         **summarise(run),
-        "seconds": run.seconds_by_stage(),
+        "seconds": seconds_by_stage(run),
         "peak_memory_bytes": max(
             [peak_memory_bytes(), *(event.counts.get("peak_memory_bytes", 0) for event in finished)]
         ),
@@ -73,10 +72,27 @@ def build_result(run: Run) -> dict[str, Any]:
             "evaluation_rows": len(run.inputs.evaluation),
             "training_steps": state.step if state else 0,
         },
-        "recipe_hash": recipe_hash(run.recipe),
+        "recipe_hash": run.recipe_hash(),
         "adapter_sha256": run.inputs.adapter.sha256 if run.inputs.adapter else None,
         "versions": versions(),
     }
+
+
+def seconds_by_stage(run: Run) -> dict[str, float]:
+    """Time worked on each stage, over all sessions, killed ones included: from the journal."""
+    seconds: dict[str, float] = {}
+    stage, previous, cursor = "", 0.0, 0
+    while entries := run.journal.log(cursor):
+        for entry in entries:
+            cursor = entry.cursor
+            if isinstance(entry.event, StageStarted):
+                stage = entry.event.stage
+            elif stage:  # nobody worked between the last event of a session and the next start
+                seconds[stage] = seconds.get(stage, 0.0) + entry.at - previous
+            previous = entry.at
+            if isinstance(entry.event, StageFinished | Stopped):
+                stage = ""
+    return seconds
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,264 @@
+"""The whole transfer on tiny random models: it runs, resumes and lands on the same adapter.
+
+Random weights show that the code runs; that a transfer works is shown by tests/real.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy
+import pytest
+from safetensors.numpy import load_file
+
+from workbench import events, recipe
+from workbench.errors import RunError, StageError
+from workbench.intake.adapter import read_adapter
+from workbench.pipeline import advance
+from workbench.recipe import TransferRecipe
+from workbench.runs.folder import Run, create, open_run
+from workbench.samples import KEPT, REJECTED, Example
+from workbench.stages import Stage
+
+SEEDS = [Example(f"please move {n} coins to box {n * 7}", f"box{n % 3}") for n in range(1, 7)]
+ROWS = [Example(f"put {n} coins into box {n}", f"box{n % 3}") for n in range(70)]
+SMALL = {
+    "task_name": "coins",
+    "synthesis.samples": 12,
+    "synthesis.filter": "none",
+    "synthesis.prompts_per_round": 4,
+    "synthesis.new_tokens": 48,
+    "evaluation.answer_tokens": 4,
+    "training.epochs": 4,
+    "training.batch_rows": 4,
+    "training.checkpoint_steps": 3,
+    "lora.rank": 4,
+}
+
+MakeRun = Callable[..., Run]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, tiny_source: Path, tiny_target: Path, tiny_adapter: Path) -> MakeRun:
+    """A run of tiny models with everything uploaded; keyword arguments change the recipe."""
+
+    def make(
+        name: str = "run",
+        evaluation: list[Example] = ROWS,
+        discriminator: bool = False,
+        **changes: object,
+    ) -> Run:
+        wanted = {
+            **SMALL,
+            "source_base": f"folder:{tiny_source}",
+            "target_base": f"folder:{tiny_target}",
+            **{key.replace("__", "."): value for key, value in changes.items()},
+        }
+        run = create(tmp_path / "runs", recipe.override(TransferRecipe(), wanted), id=name)
+        files = read_adapter(tiny_adapter, tmp_path)
+        run.put_adapter(files, role="adapter")
+        if discriminator:
+            run.put_adapter(files, role="discriminator")
+        run.put_examples("seeds", SEEDS)
+        if evaluation:
+            run.put_examples("evaluation", evaluation)
+        return run
+
+    return make
+
+
+def finish(run: Run) -> dict:
+    """Work a run off and return its result."""
+    for _ in advance(run):
+        pass
+    result = run.result()
+    assert result is not None
+    return result
+
+
+def adapter_of(run: Run) -> dict[str, numpy.ndarray]:
+    """The exported adapter's tensors."""
+    (weights,) = (run.folder / "exports").glob("*/adapter_model.safetensors")
+    return load_file(weights)
+
+
+def assert_same_outcome(one: Run, other: Run) -> None:
+    """Same samples, same answers, same adapter to the last bit."""
+    assert [s.input for s in one.samples.all()] == [s.input for s in other.samples.all()]
+    first, second = one.result(), other.result()
+    assert first and second
+    assert first["arms"] == second["arms"]
+    tensors, others = adapter_of(one), adapter_of(other)
+    assert tensors.keys() == others.keys()
+    assert all(numpy.array_equal(tensors[key], others[key]) for key in tensors)
+
+
+def test_whole_transfer(make_run: MakeRun) -> None:
+    run = make_run()
+    seen = list(advance(run))
+    assert isinstance(seen[0], events.StageStarted)
+    finished = [e.stage for e in seen if isinstance(e, events.StageFinished)]
+    assert finished == list(Stage)
+    assert [event for _, event in run.journal.since(0, limit=10_000)] == seen
+    result = run.result()
+    assert result is not None
+    assert set(result["arms"]) == {
+        "source_base", "source_adapter", "target_base", "target_few_shot", "transferred",
+    }  # fmt: skip
+    assert all(arm["n"] == len(ROWS) for arm in result["arms"].values())
+    assert set(result["difference"]) == {"mean", "low", "high"}
+    assert set(result["seconds"]) == set(Stage)
+    assert result["peak_memory_bytes"] > 10**8
+    assert result["counts"]["kept"] >= 12
+    assert list(advance(run)) == []  # nothing is owed any more
+
+
+def test_discriminator_keeps_what_it_says_yes_to(make_run: MakeRun) -> None:
+    run = make_run(discriminator=True, synthesis__filter="auto", synthesis__max_rounds=3)
+    for _ in advance(run, Stage.SYNTHESIZE):
+        pass
+    samples = run.samples.all()
+    assert samples
+    assert all((s.status == KEPT) == ((s.discriminator_score or 0) > 0.5) for s in samples)
+
+
+def test_excess_keeps_the_better_half(make_run: MakeRun) -> None:
+    run = make_run(synthesis__filter="auto", synthesis__samples=8)
+    for _ in advance(run, Stage.SYNTHESIZE):
+        pass
+    kept = [s.excess or 0 for s in run.samples.kept()]
+    rejected = [s.excess or 0 for s in run.samples.all() if s.status == REJECTED and s.excess]
+    assert len(kept) == 8
+    assert len(rejected) >= 8
+    assert min(kept) >= max(rejected)
+
+
+def test_cap_on_attempts_is_said(make_run: MakeRun) -> None:
+    run = make_run(synthesis__samples=5000, synthesis__max_rounds=1)
+    warnings = [e for e in advance(run, Stage.SYNTHESIZE) if isinstance(e, events.Warned)]
+    assert len(warnings) == 1
+    assert "of 5000 samples were kept after 1 rounds" in warnings[0].message
+
+
+def test_without_labelled_rows_agreement_is_measured_and_said(make_run: MakeRun) -> None:
+    run = make_run(evaluation=[], synthesis__samples=30)
+    result = finish(run)
+    assert result["measure"] == "agreement with the teacher"
+    assert set(result["arms"]) == {"target_base", "transferred"}
+    assert result["difference"] is None
+
+
+def test_seeds_without_outputs_are_answered_by_the_teacher(make_run: MakeRun) -> None:
+    run = make_run()
+    run.put_examples("seeds", [Example(seed.input) for seed in SEEDS])
+    result = finish(run)
+    assert result["arms"]["target_few_shot"]["n"] == len(ROWS)
+
+
+def test_missing_inputs_are_named(make_run: MakeRun, tmp_path: Path) -> None:
+    bare = create(tmp_path / "runs", TransferRecipe(), id="bare")
+    with pytest.raises(RunError, match="no source adapter"):
+        next(advance(bare))
+    few = make_run(name="few")
+    few.put_examples("seeds", SEEDS[:2])
+    with pytest.raises(RunError, match="at least 3"):
+        next(advance(few))
+
+
+def test_too_few_samples_to_train(make_run: MakeRun) -> None:
+    run = make_run(synthesis__samples=1, synthesis__max_rounds=1, synthesis__train_on_seeds=False)
+    for _ in advance(run, Stage.LABEL):
+        pass
+    for sample in run.samples.kept():
+        run.samples.edit(sample.id, sample.version, status=REJECTED)
+    with pytest.raises(StageError, match="Keep more samples"):
+        list(advance(run))
+
+
+def test_pause_and_keep(make_run: MakeRun) -> None:
+    """A paused training goes on from its checkpoint; "keep" ends it and packs what is learnt."""
+    paused = make_run(name="paused")
+    seen_steps: list[int] = []
+
+    def pause_at_four() -> str:
+        return "pause" if seen_steps and seen_steps[-1] == 4 else ""
+
+    for event in advance(paused, stop_reason=pause_at_four):
+        if isinstance(event, events.Metric):
+            seen_steps.append(event.step)
+    assert seen_steps == [1, 2, 3, 4]
+    assert paused.result() is None
+    more = [e.step for e in advance(paused) if isinstance(e, events.Metric)]
+    assert more[0] == 5
+    plain = make_run(name="plain")
+    finish(plain)
+    assert_same_outcome(paused, plain)
+
+    kept = make_run(name="kept")
+    steps: list[int] = []
+
+    def keep_at_four() -> str:
+        return "keep" if steps and steps[-1] >= 4 else ""
+
+    for event in advance(kept, stop_reason=keep_at_four):
+        if isinstance(event, events.Metric):
+            steps.append(event.step)
+    result = kept.result()
+    assert result is not None
+    assert steps[-1] == 4
+    assert result["counts"]["training_steps"] == 4
+
+
+KILLED = """
+import os, sys
+from workbench import events
+from workbench.pipeline import advance
+from workbench.runs.folder import open_run
+from pathlib import Path
+kind, nth = sys.argv[2], int(sys.argv[3])
+seen = 0
+for event in advance(open_run(Path(sys.argv[1]))):
+    seen += type(event).__name__ == kind
+    if seen == nth:
+        os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "nth"),
+    [("RoundFinished", 1), ("Metric", 5), ("CheckpointWritten", 1), ("ArmFinished", 2)],
+)
+def test_kill_at_each_stage_changes_nothing(make_run: MakeRun, kind: str, nth: int) -> None:
+    killed = make_run(name="killed")
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED, str(killed.folder), kind, str(nth)],
+        cwd=Path(__file__).parent.parent,
+        check=False,
+    )
+    assert process.returncode == -signal.SIGKILL
+    killed = open_run(killed.folder)
+    assert killed.result() is None
+    finish(killed)
+    plain = make_run(name="plain")
+    finish(plain)
+    assert_same_outcome(killed, plain)
+
+
+def test_kill_at_a_random_moment(make_run: MakeRun) -> None:
+    killed = make_run(name="killed")
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(killed.folder), "Never", "1"],
+        cwd=Path(__file__).parent.parent,
+    )
+    time.sleep(8 + os.getpid() % 5)
+    process.kill()
+    process.wait()
+    killed = open_run(killed.folder)
+    finish(killed)
+    plain = make_run(name="plain")
+    finish(plain)
+    assert_same_outcome(killed, plain)

@@ -1,0 +1,163 @@
+"""Short questions to a run's models, each answered in a process of its own.
+
+For what a person waits for at the page: a preview, one sample again, both models on one input,
+which prompt format fits, whether the adapter fits its base. Nothing here writes to the run except
+``regenerate``, whose result the caller stores as an edit.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from workbench import distill, teach
+from workbench.errors import WorkbenchError
+from workbench.evaluate.arms import answer_rows
+from workbench.models.formats import bind
+from workbench.models.pair import Pair
+from workbench.models.scoring import answer_log_probs
+from workbench.pipeline import require_inputs
+from workbench.recipe import PromptFormat
+from workbench.runs.folder import Run, open_run
+from workbench.samples import KEPT, Sample, sample_id
+from workbench.steps.comparison import load_student
+from workbench.steps.distillation import newest_state
+from workbench.steps.synthesis import judge, used_filter, write_round
+from workbench.synthesize.duplicates import Written, nearest
+
+PREVIEW_ROUND = 1_000_000  # random numbers that no round of the run uses
+# Prompt formats to try when the person does not know how the adapter was trained.
+CANDIDATE_FORMATS = (
+    PromptFormat(kind="chat", template="{input}"),
+    PromptFormat(kind="text", template="{input}\n\nAnswer:"),
+    PromptFormat(kind="text", template="Question: {input}\nAnswer:"),
+    PromptFormat(kind="text", template="Input: {input}\nOutput:"),
+    PromptFormat(kind="text", template="### Instruction:\n{input}\n\n### Response:\n"),
+    PromptFormat(kind="text", template="{input}\n"),
+)
+
+
+def answer_question(question: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Answer one question about the run in ``arguments["run"]``.
+
+    Raises:
+        WorkbenchError: with a sentence; an unknown question is one too.
+    """
+    if question not in QUESTIONS:
+        raise WorkbenchError(f'There is no question "{question}".')
+    run = open_run(Path(arguments["run"]))
+    return QUESTIONS[question](run, arguments)
+
+
+def preview(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Up to ``count`` samples as a full run would make them: {"samples": [...], "seconds": s}."""
+    require_inputs(run)
+    started = time.monotonic()
+    pair = Pair(run.recipe, run.inputs)
+    samples = _fresh(run, pair, int(arguments.get("count", 10)), PREVIEW_ROUND)
+    return {"samples": [asdict(s) for s in samples], "seconds": time.monotonic() - started}
+
+
+def regenerate(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
+    """One new input in place of the sample ``id``: {"sample": {...}}."""
+    require_inputs(run)
+    number = PREVIEW_ROUND + 1 + time.time_ns() % 1_000_000  # another text every time
+    samples = _fresh(run, Pair(run.recipe, run.inputs), 8, number)
+    kept = [sample for sample in samples if sample.status == KEPT] or samples
+    if not kept:
+        raise WorkbenchError("The generator wrote nothing new this time. Try again.")
+    return {"sample": asdict(kept[0])}
+
+
+def _fresh(run: Run, pair: Pair, count: int, number: int) -> list[Sample]:
+    seeds = [seed.input for seed in run.inputs.seeds]
+    written = Written(
+        seeds, [s.input for s in run.samples.all()], run.recipe.synthesis.near_duplicate
+    )
+    samples = []
+    for text in write_round(pair, run.recipe, run.inputs.seeds, number):
+        if text and len(samples) < count and not written.verdict(text):
+            written.add(text)
+            samples.append(
+                Sample(
+                    id=sample_id(text),
+                    input=text,
+                    origin=run.recipe.synthesis.generator,
+                    status=KEPT,
+                    nearest_seed=nearest(text, seeds),
+                )
+            )
+    kind = used_filter(run.recipe.synthesis, run.inputs.discriminator is not None)
+    return judge(pair, run.recipe, samples, kind)
+
+
+def answer(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Both sides on one input: {"source": text, "transferred": text or None}."""
+    require_inputs(run)
+    pair = Pair(run.recipe, run.inputs)
+    text, tokens = str(arguments["input"]), run.recipe.evaluation.answer_tokens
+    ((_, source),) = answer_rows(
+        pair.source, teach.TEACHER, run.recipe.source_format, [text], tokens
+    )
+    if newest_state(run) is None:
+        return {"source": source, "transferred": None}
+    load_student(run, pair)
+    ((_, student),) = answer_rows(
+        pair.target, distill.STUDENT, run.recipe.target_format, [text], tokens
+    )
+    return {"source": source, "transferred": student}
+
+
+def propose_format(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Formats under which the seeds' outputs are likeliest, best first: {"formats": [...]}."""
+    require_inputs(run)
+    examples = [seed for seed in run.inputs.seeds if seed.output]
+    if not examples:
+        raise WorkbenchError(
+            "No seed has an output, so formats cannot be told apart. Add the right answer to at "
+            "least three seeds, or choose the format by hand."
+        )
+    pair = Pair(run.recipe, run.inputs)
+    scored = []
+    for candidate in dict.fromkeys((run.recipe.source_format, *CANDIDATE_FORMATS)):
+        if candidate.kind == "chat" and not pair.source.tokenizer.chat_template:
+            continue
+        form = bind(candidate, pair.source.tokenizer)
+        pairs = [(form.prompt_ids(e.input), form.answer_ids(e.output or "")) for e in examples]
+        with pair.source.using(teach.TEACHER):
+            log_probs = answer_log_probs(pair.source, pairs)
+        mean = sum(float(row.sum()) for row in log_probs) / len(log_probs)
+        scored.append({**asdict(candidate), "mean_log_prob": mean})
+    scored.sort(key=lambda entry: -entry["mean_log_prob"])
+    return {"formats": scored, "preview": bind(_format(scored[0]), pair.source.tokenizer).preview(
+        examples[0].input
+    )}  # fmt: skip
+
+
+def _format(entry: dict[str, Any]) -> PromptFormat:
+    return PromptFormat(entry["kind"], entry["template"], entry["system"])
+
+
+def inspect(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Attach the uploaded adapters to the source base: {"checks": [{"ok", "sentence"}]}."""
+    checks = []
+    try:
+        pair = Pair(run.recipe, run.inputs)
+        source = pair.source
+        checks.append({"ok": True, "sentence": "The adapter's layers match the source base."})
+        form = bind(run.recipe.source_format, source.tokenizer)
+        text = run.inputs.seeds[0].input if run.inputs.seeds else "an input"
+        checks.append({"ok": True, "sentence": "Prompt: " + form.preview(text)})
+    except WorkbenchError as error:
+        checks.append({"ok": False, "sentence": error.message})
+    return {"checks": checks}
+
+
+QUESTIONS: dict[str, Callable[[Run, dict[str, Any]], dict[str, Any]]] = {
+    "preview": preview,
+    "regenerate": regenerate,
+    "answer": answer,
+    "propose_format": propose_format,
+    "inspect": inspect,
+}
