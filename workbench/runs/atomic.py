@@ -1,0 +1,153 @@
+"""Writing files so that a kill or a full disk at any moment leaves the old or the new content.
+
+A file is written under a partial name beside its place, synced, and renamed; then the folder is
+synced. Partial names end in ``.part``: ``sweep`` removes those that a dead process left behind.
+This protects against the death of the process; against power loss only as far as the disk honours
+``fsync``.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from workbench.errors import RunError
+
+PART = ".part"
+# A partial of a living writer is younger than this; nothing of ours takes longer for one file.
+SWEEP_AGE_SECONDS = 3600.0
+_BLOCK = 1024 * 1024
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Replace ``path`` by ``content``. ``durable=False`` skips the syncs (heartbeats)."""
+    _replace(path, lambda file: file.write(content), durable)
+
+
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Replace ``path`` by UTF-8 text."""
+    write_bytes(path, text.encode(), durable=durable)
+
+
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """Replace ``path`` by readable JSON with a trailing newline."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", durable=durable)
+
+
+def read_json(path: Path) -> Any:
+    """What ``write_json`` wrote, or None when the file is missing or unreadable as JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def copy_in(source: Path, path: Path) -> tuple[int, str]:
+    """Copy a regular file, never through a symbolic link; returns (bytes, SHA-256 hex).
+
+    The hash is of the bytes that were written, so what is checked later is this copy.
+    """
+    digest, size = hashlib.sha256(), 0
+
+    def copy(target: BinaryIO) -> None:
+        nonlocal size
+        descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            while block := file.read(_BLOCK):
+                target.write(block)
+                digest.update(block)
+                size += len(block)
+
+    require_space(path.parent, source.stat().st_size)
+    _replace(path, copy, durable=True)
+    return size, digest.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 hex of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside ``folder`` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make the content of a closed file durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def require_space(folder: Path, need_bytes: int) -> None:
+    """Raise RunError unless half as much again as ``need_bytes`` is free (see F4)."""
+    free = shutil.disk_usage(folder).free
+    if free < need_bytes * 1.5:
+        raise RunError(_full_sentence(folder, need_bytes, free))
+
+
+def sweep(folder: Path, older_than_seconds: float = SWEEP_AGE_SECONDS) -> list[Path]:
+    """Remove partial files and folders that a dead writer left anywhere under ``folder``."""
+    removed = []
+    limit = time.time() - older_than_seconds
+    for path in sorted(folder.rglob(f"*{PART}")):
+        try:
+            if path.lstat().st_mtime > limit:
+                continue
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        except FileNotFoundError:
+            continue
+        removed.append(path)
+    return removed
+
+
+def partial_name(path: Path) -> Path:
+    """A fresh partial name beside ``path``."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
+
+
+def _replace(path: Path, fill: Callable[[BinaryIO], object], durable: bool) -> None:
+    partial = partial_name(path)
+    try:
+        with partial.open("xb") as file:
+            fill(file)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            free = shutil.disk_usage(path.parent).free
+            raise RunError(_full_sentence(path.parent, None, free)) from error
+        raise
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def _full_sentence(folder: Path, need_bytes: int | None, free_bytes: int) -> str:
+    need = f" {need_bytes * 1.5 / 1e6:.0f} MB are needed," if need_bytes is not None else ""
+    return (
+        f"The disk that holds {folder} is full:{need} {free_bytes / 1e6:.0f} MB are free. "
+        "Nothing was lost. Free some space and continue the run."
+    )

@@ -1,0 +1,245 @@
+"""What people do to samples: edits, decisions, own rows; with undo and redo that outlive a reload.
+
+Every action is one row of ``edits`` with, for each sample that it touched, the fields in question
+before and after. Undo is shared by all who have the run open: the newest action goes first. An
+action after an undo forgets what could have been redone.
+"""
+
+import json
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from workbench.errors import ConflictError, RunError
+from workbench.runs.database import Database
+from workbench.runs.sample_queries import SampleFilter, where
+from workbench.runs.sample_rows import SELECT, insert, plain, to_sample, to_values
+from workbench.samples import KEPT, PENDING, REJECTED, Example, Sample, sample_id
+
+# Columns that belong together: an action puts back all of a group or nothing of it, because the
+# pipeline may have filled in the rest of the group since.
+_DECISION = ("status", "reason", "decided_by", "owed")
+_ANSWER = ("teacher_output", "answered_by", "excess", "confidence", "folded")
+_INPUT = ("input", "edited", "discriminator_score", *_ANSWER, *_DECISION)
+_REJECTED_BY_HAND = "rejected by hand"
+
+
+def edit(
+    database: Database,
+    id: str,
+    version: int,
+    input: str | None,
+    teacher_output: str | None,
+    status: str | None,
+) -> Sample:
+    """Change one sample as a person; None leaves a field as it is. Returns the new sample.
+
+    A new input is owed a new score and, unless a person gave the answer, a new label.
+
+    Raises:
+        ConflictError: the sample has changed since ``version``, or is gone.
+    """
+    with database.write() as connection:
+        row = _current(connection, id, version)
+        before = after = to_sample(row)
+        fields: set[str] = set()
+        owed = bool(row["owed"])
+        if input is not None and plain(input) != before.input:
+            after, owed = _with_input(connection, after, plain(input)), True
+            fields.update(_INPUT)
+        if teacher_output is not None and plain(teacher_output) != after.teacher_output:
+            # Excess and confidence were about the former answer.
+            after = replace(after, teacher_output=plain(teacher_output), answered_by="person")
+            after = replace(after, excess=None, confidence=None)
+            fields.update(_ANSWER)
+        if status is not None and _decided(after, status) != after:
+            after = _decided(after, status)
+            owed = owed or status == PENDING
+            fields.update(_DECISION)
+        if not fields:
+            return before
+        after = replace(after, version=version + 1)
+        values = to_values(after) | {"owed": int(owed)}
+        names = sorted(fields)
+        number = _begin(connection, "edit" if status is None else status)
+        old = json.dumps({name: row[name] for name in names})
+        new = json.dumps({name: values[name] for name in names})
+        connection.execute(
+            "INSERT INTO changes VALUES (?, ?, ?, ?)", (number, row["seq"], old, new)
+        )
+        sets = ", ".join(f"{name} = :{name}" for name in (*names, "version"))
+        connection.execute(f"UPDATE samples SET {sets} WHERE id = :id", values)
+        return after
+
+
+def bulk(database: Database, chosen: SampleFilter, status: str) -> int:
+    """Give every sample of a filter a person's decision; returns for how many it now holds."""
+    goal = _decided(Sample("", "", ""), status)
+    owed = int(status == PENDING)
+    condition, values = where(chosen)
+    with database.write() as connection:
+        matched = connection.execute(f"SELECT count(*) FROM samples{condition}", values)
+        total: int = matched.fetchone()[0]
+        differs = "(status <> ? OR decided_by <> ?)"
+        narrowed = f"{condition} AND {differs}" if condition else f" WHERE {differs}"
+        number = _begin(connection, f"{status} {total}")
+        pairs = ", ".join(f"'{name}', {name}" for name in _DECISION)
+        after = dict(zip(_DECISION, (status, goal.reason, goal.decided_by, owed), strict=True))
+        connection.execute(
+            f"INSERT INTO changes SELECT ?, seq, json_object({pairs}), ? FROM samples{narrowed}",
+            [number, json.dumps(after), *values, status, goal.decided_by],
+        )
+        changed = connection.execute(
+            "UPDATE samples SET status = ?, reason = ?, decided_by = ?, owed = owed OR ?, "
+            "version = version + 1 WHERE seq IN (SELECT seq FROM changes WHERE edit = ?)",
+            (status, goal.reason, goal.decided_by, owed, number),
+        ).rowcount
+        if changed == 0:
+            connection.execute("DELETE FROM edits WHERE edit = ?", (number,))
+        return total
+
+
+def add(database: Database, examples: Sequence[Example], origin: str) -> list[Sample]:
+    """Add a person's rows as kept samples; rows that are there already are left out.
+
+    Rows without an output are owed a label; all are owed a score, which is shown and decides
+    nothing.
+    """
+    fresh: dict[str, Sample] = {}
+    for example in examples:
+        text = plain(example.input)
+        if text.strip():
+            sample = Sample(sample_id(text), text, origin, status=KEPT, decided_by="person")
+            if example.output is not None:
+                answer = plain(example.output)
+                sample = replace(sample, teacher_output=answer, answered_by="person")
+            fresh.setdefault(sample.id, sample)
+    with database.write() as connection:
+        known = connection.execute(
+            "SELECT id FROM samples WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(fresh)),),
+        ).fetchall()
+        for row in known:
+            del fresh[row["id"]]
+        if fresh:
+            number = _begin(connection, f"add {len(fresh)}")
+            rows = [to_values(sample) | {"owed": 1} for sample in fresh.values()]
+            insert(connection, rows)
+            places = {
+                row["id"]: row["seq"]
+                for row in connection.execute("SELECT id, seq FROM samples WHERE round = -1")
+            }
+            connection.executemany(
+                "INSERT INTO changes VALUES (?, ?, NULL, ?)",
+                [(number, places[row["id"]], json.dumps(row)) for row in rows],
+            )
+    return list(fresh.values())
+
+
+def undo(database: Database) -> str | None:
+    """Take back the newest action; returns what it was ("edit", "rejected 37", …), or None."""
+    with database.write() as connection:
+        row = connection.execute(
+            "SELECT edit, what FROM edits WHERE NOT undone ORDER BY edit DESC LIMIT 1"
+        ).fetchone()
+        if row is None:
+            return None
+        _apply(connection, row["edit"], "before")
+        connection.execute(
+            "DELETE FROM samples WHERE seq IN "
+            "(SELECT seq FROM changes WHERE edit = ? AND before IS NULL)",
+            (row["edit"],),
+        )
+        connection.execute("UPDATE edits SET undone = 1 WHERE edit = ?", (row["edit"],))
+        return row["what"]
+
+
+def redo(database: Database) -> str | None:
+    """Do again what was undone last; returns what it was, or None."""
+    with database.write() as connection:
+        row = connection.execute(
+            "SELECT edit, what FROM edits WHERE undone ORDER BY edit LIMIT 1"
+        ).fetchone()
+        if row is None:
+            return None
+        _apply(connection, row["edit"], "after")
+        added = connection.execute(
+            "SELECT after FROM changes WHERE edit = ? AND before IS NULL", (row["edit"],)
+        ).fetchall()
+        insert(connection, [json.loads(entry["after"]) for entry in added])
+        connection.execute("UPDATE edits SET undone = 0 WHERE edit = ?", (row["edit"],))
+        return row["what"]
+
+
+def history(database: Database) -> tuple[str | None, str | None]:
+    """What undo and redo would do now."""
+    newest = "SELECT what FROM edits WHERE NOT undone ORDER BY edit DESC LIMIT 1"
+    oldest_undone = "SELECT what FROM edits WHERE undone ORDER BY edit LIMIT 1"
+    return database.one(newest), database.one(oldest_undone)
+
+
+def _current(connection: sqlite3.Connection, id: str, version: int) -> sqlite3.Row:
+    row = connection.execute(f"{SELECT} WHERE id = ?", (id,)).fetchone()
+    if row is None:
+        raise ConflictError("This sample is gone: it was taken back in another tab. Reload.")
+    if row["version"] != version:
+        raise ConflictError(
+            "This sample was changed meanwhile, in another tab or by the run. Your change was "
+            "not saved: look at the new content, then edit again."
+        )
+    return row
+
+
+def _with_input(connection: sqlite3.Connection, sample: Sample, text: str) -> Sample:
+    if not text.strip():
+        raise RunError("The input of a sample cannot be empty. Reject the sample instead.")
+    twin = connection.execute(
+        "SELECT 1 FROM samples WHERE id = ? AND id <> ?", (sample_id(text), sample.id)
+    )
+    if twin.fetchone() is not None:
+        raise RunError("There is already a sample with this input. Reject this one instead.")
+    sample = replace(sample, input=text, edited=True, discriminator_score=None)
+    sample = replace(sample, excess=None, confidence=None)
+    if sample.answered_by != "person":
+        sample = replace(sample, teacher_output=None)
+    if sample.decided_by != "person":
+        sample = replace(sample, status=PENDING, reason="")
+    return sample
+
+
+def _decided(sample: Sample, status: str) -> Sample:
+    if status == PENDING:  # given back to the filter
+        return replace(sample, status=PENDING, reason="", decided_by="filter")
+    if status not in (KEPT, REJECTED):
+        raise RunError(f'A sample can be kept, rejected or pending, not "{status}".')
+    reason = _REJECTED_BY_HAND if status == REJECTED else ""
+    return replace(sample, status=status, reason=reason, decided_by="person")
+
+
+def _begin(connection: sqlite3.Connection, what: str) -> int:
+    connection.execute("DELETE FROM edits WHERE undone")
+    cursor = connection.execute("INSERT INTO edits (at, what) VALUES (?, ?)", (time.time(), what))
+    return cursor.lastrowid or 0
+
+
+def _apply(connection: sqlite3.Connection, number: int, side: str) -> None:
+    """Put the fields of one side back; fields that the action left alone are not touched."""
+    first = connection.execute(
+        "SELECT before FROM changes WHERE edit = ? AND before IS NOT NULL LIMIT 1", (number,)
+    ).fetchone()
+    if first is None:
+        return
+    names = [name for name in json.loads(first["before"]) if name in _INPUT]
+    sets = ", ".join(f"{name} = json_extract(c.{side}, '$.{name}')" for name in names)
+    touched = "c.edit = ? AND c.seq = samples.seq"
+    connection.execute(
+        f"UPDATE samples SET {sets}, version = version + 1 FROM changes AS c WHERE {touched}",
+        (number,),
+    )
+    # A sample that is to be decided again must be offered to the filter, whoever asked before.
+    connection.execute(
+        f"UPDATE samples SET owed = 1 FROM changes AS c WHERE {touched} AND NOT owed "
+        "AND status = 'pending'",
+        (number,),
+    )

@@ -1,0 +1,49 @@
+"""Samples to and from rows of the ``samples`` table."""
+
+import dataclasses
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from workbench.samples import PENDING, Sample
+
+FIELDS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Sample))
+# "owed": still to be scored. "folded": what a search looks into.
+COLUMNS: tuple[str, ...] = (*FIELDS, "owed", "folded")
+SELECT = f"SELECT {', '.join(COLUMNS)}, seq FROM samples"
+_EDITED = FIELDS.index("edited")
+
+
+def to_sample(row: sqlite3.Row) -> Sample:
+    """A sample from a row that begins with ``FIELDS``, in their order."""
+    values = list(row[: len(FIELDS)])
+    values[_EDITED] = bool(values[_EDITED])
+    return Sample(*values)
+
+
+def to_values(sample: Sample) -> dict[str, Any]:
+    """Values for all ``COLUMNS``."""
+    values: dict[str, Any] = {name: getattr(sample, name) for name in FIELDS}
+    values["edited"] = int(sample.edited)
+    values["owed"] = int(sample.status == PENDING)
+    values["folded"] = folded(sample.input, sample.teacher_output)
+    return values
+
+
+def folded(text: str, answer: str | None) -> str:
+    """Text and answer without the difference of case, for the search."""
+    return f"{text}\n{answer or ''}".casefold()
+
+
+def insert(connection: sqlite3.Connection, rows: Iterable[dict[str, Any]]) -> None:
+    """Insert rows of ``to_values``; an id that is there already is left as it is."""
+    connection.executemany(
+        f"INSERT OR IGNORE INTO samples ({', '.join(COLUMNS)}) "
+        f"VALUES ({', '.join(f':{name}' for name in COLUMNS)})",
+        rows,
+    )
+
+
+def plain(text: str) -> str:
+    """Typed text without what no file can hold: NUL and halves of surrogate pairs."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
