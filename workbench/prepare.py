@@ -99,12 +99,9 @@ def prepare(
         write_kit(
             kit,
             Inputs(adapter, discriminator, tuple(seeds), tuple(evaluation)),
-            task_name=recipe.task_name,
-            source_base=recipe.source_base,
-            source_format=recipe.source_format,
-            metric=recipe.evaluation.metric,
+            recipe,
             discriminator_auc=auc,
-            notice=attribution,
+            attribution=attribution,
         )
     return Prepared(kit, measured, auc, len(rows), len(negatives))
 

@@ -1,7 +1,6 @@
 """From files on the command line to a run folder; the same command finds the same run again."""
 
 import argparse
-import dataclasses
 import hashlib
 import json
 import tempfile
@@ -12,7 +11,7 @@ from workbench import recipe as recipes
 from workbench.errors import IntakeError, RunError
 from workbench.inputs import Inputs
 from workbench.intake.adapter import read_adapter
-from workbench.intake.kit import Kit, read_kit
+from workbench.intake.kit import read_kit
 from workbench.intake.rows import read_examples
 from workbench.recipe import TransferRecipe, recipe_hash
 from workbench.runs.folder import Run, create, open_run
@@ -59,7 +58,7 @@ def gather(
     start, inputs = TransferRecipe(), Inputs()
     if options.kit:
         kit = read_kit(options.kit, workspace)
-        inputs, start = kit.inputs, kit_recipe(kit)
+        inputs, start = kit.inputs, kit.recipe_from(start)
     parts = {
         "adapter": options.adapter and read_adapter(options.adapter, workspace),
         "discriminator": options.discriminator and read_adapter(options.discriminator, workspace),
@@ -73,17 +72,6 @@ def gather(
     recipe = read_recipe(start)
     bases = {"source_base": options.source_base, "target_base": options.target_base}
     return inputs, recipes.override(recipe, {key: ref for key, ref in bases.items() if ref})
-
-
-def kit_recipe(kit: Kit) -> TransferRecipe:
-    """The default recipe with what the kit says about its task."""
-    recipe = dataclasses.replace(
-        TransferRecipe(), task_name=kit.task_name, source_format=kit.source_format
-    )
-    changes = {"evaluation.metric": kit.metric}
-    if kit.source_base:
-        changes["source_base"] = kit.source_base
-    return recipes.override(recipe, changes)
 
 
 def _fingerprint(inputs: Inputs, recipe: TransferRecipe) -> str:
