@@ -98,8 +98,8 @@ def inspect_adapter(paths: Path | Sequence[Path], workspace: Path) -> Inspection
         config, weights, ignored = _gather(paths, folder)
         done.append(Check(doing))
         doing = CONFIG
-        raw = config.path.read_bytes()
-        claims = read_claims(raw)
+        claims = read_claims(config.path.read_bytes())
+        config.path.unlink()  # so that no other reader ever finds it beside the weights
         done.append(Check(doing))
         doing = LAYERS
         tensors = read_header(weights.path)

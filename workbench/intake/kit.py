@@ -176,7 +176,8 @@ def _contents(inputs: Inputs, base: str, attribution: str) -> dict[str, bytes | 
     contents: dict[str, bytes | Path] = {}
     for role, adapter in (("adapter", inputs.adapter), ("discriminator", inputs.discriminator)):
         if adapter is not None:
-            config = json.dumps(peft_config(adapter.settings, base), indent=2) + "\n"
+            hint = portable_reference(adapter.base_hint) or base
+            config = json.dumps(peft_config(adapter.settings, hint), indent=2) + "\n"
             contents[f"{role}/{CONFIG_NAME}"] = config.encode()
             contents[f"{role}/{WEIGHTS_NAME}"] = adapter.weights
     contents["seeds.jsonl"] = _jsonl(inputs.seeds)

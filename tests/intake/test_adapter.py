@@ -1,0 +1,272 @@
+"""Adapters that people really have are accepted, and understood as PEFT would."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.intake import builders
+from workbench.errors import IntakeError
+from workbench.intake import adapter as adapters
+from workbench.intake.adapter import inspect_adapter, read_adapter
+from workbench.recipe import LoraSettings
+
+# What LoraConfig writes besides the fields that a person sets, version by version; read from the
+# dataclasses of the released wheels and from files that they saved.
+PEFT_0_5 = {
+    "auto_mapping": None,
+    "fan_in_fan_out": False,
+    "inference_mode": True,
+    "init_lora_weights": True,
+    "layers_pattern": None,
+    "layers_to_transform": None,
+    "lora_dropout": 0.05,
+    "modules_to_save": None,
+    "revision": None,
+}
+PEFT_0_8 = PEFT_0_5 | {
+    "alpha_pattern": {},
+    "rank_pattern": {},
+    "loftq_config": {},
+    "megatron_config": None,
+    "megatron_core": "megatron.core",
+    "use_rslora": False,
+}
+PEFT_0_11 = PEFT_0_8 | {"use_dora": False, "layer_replication": None}
+PEFT_0_14 = PEFT_0_11 | {"exclude_modules": None, "eva_config": None, "lora_bias": False}
+PEFT_0_17 = PEFT_0_14 | {
+    "corda_config": None,
+    "qalora_group_size": 16,
+    "target_parameters": None,
+    "trainable_token_indices": None,
+    "use_qalora": False,
+}
+PEFT_0_19 = PEFT_0_17 | {
+    "alora_invocation_tokens": None,
+    "arrow_config": None,
+    "ensure_weight_tying": False,
+    "lora_ga_config": None,
+    "peft_version": "0.19.0",
+    "use_bdlora": None,
+}
+PEFT_0_21 = PEFT_0_19 | {
+    "kasa_config": None,
+    "monteclora_config": None,
+    "velora_config": None,
+    "peft_version": "0.21.2",
+}
+UNSLOTH = PEFT_0_17 | {
+    "auto_mapping": {
+        "base_model_class": "Gemma3ForConditionalGeneration",
+        "parent_library": "transformers.models.gemma3.modeling_gemma3",
+        "unsloth_fixed": True,
+    }
+}
+
+
+@pytest.mark.parametrize(
+    "defaults",
+    [PEFT_0_5, PEFT_0_8, PEFT_0_11, PEFT_0_14, PEFT_0_17, PEFT_0_19, PEFT_0_21, UNSLOTH],
+)
+def test_ordinary_adapters_of_all_versions_are_accepted(
+    tmp_path: Path, defaults: dict[str, object]
+) -> None:
+    folder = builders.adapter_folder(tmp_path / "in", builders.config(**defaults))
+    files = read_adapter(folder, tmp_path / "work")
+    assert files.settings == LoraSettings(
+        rank=4,
+        alpha=8,
+        dropout=defaults["lora_dropout"],  # type: ignore[arg-type]
+        target_modules=("q_proj", "v_proj"),
+    )
+    assert files.parameters == 8 * 4 * 8
+    assert files.base_hint == "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+def test_what_the_installed_peft_saves_is_accepted(tmp_path: Path, tiny_adapter: Path) -> None:
+    files = read_adapter(tiny_adapter, tmp_path)
+    assert files.weights.read_bytes() == (tiny_adapter / "adapter_model.safetensors").read_bytes()
+
+
+def given_folder(folder: Path) -> Path:
+    return folder
+
+
+def given_files(folder: Path) -> list[Path]:
+    return [folder / "adapter_model.safetensors", folder / "adapter_config.json"]
+
+
+def given_zip(folder: Path) -> Path:
+    return builders.zipped(folder.parent / "a.ZIP", builders.members(folder))
+
+
+def given_zip_with_parent(folder: Path) -> Path:
+    contents = {f"my adapter/{name}": raw for name, raw in builders.members(folder).items()}
+    extra = {
+        "my adapter/README.md": b"# hi",
+        "my adapter/tokenizer.json": b"{}",
+        "__MACOSX/my adapter/._adapter_config.json": b"\0\5\26\7",
+    }
+    return builders.zipped(folder.parent / "a.zip", contents | extra)
+
+
+@pytest.mark.parametrize("give", [given_folder, given_files, given_zip, given_zip_with_parent])
+def test_folder_files_and_zip_are_the_same_adapter(tmp_path: Path, give) -> None:
+    folder = builders.adapter_folder(tmp_path / "in")
+    plain = read_adapter(folder, tmp_path / "one")
+    files = read_adapter(give(folder), tmp_path / "two")
+    assert (files.sha256, files.settings) == (plain.sha256, plain.settings)
+    assert files.weights.is_relative_to(tmp_path / "two")
+    assert files.weights.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_lies_beside_is_reported_as_ignored(tmp_path: Path) -> None:
+    folder = builders.adapter_folder(tmp_path / "in")
+    (folder / "README.md").write_text("hello")
+    (folder / "checkpoint-10").mkdir()
+    assert inspect_adapter(folder, tmp_path / "w").ignored == ("README.md", "checkpoint-10")
+
+
+def test_a_card_is_told_what_the_adapter_is(tmp_path: Path) -> None:
+    inspection = inspect_adapter(builders.adapter_folder(tmp_path / "in"), tmp_path / "w")
+    assert inspection.modules == (("q_proj", 2), ("v_proj", 2))
+    assert inspection.dtypes == ("F32",)
+    assert inspection.bytes == len(builders.weights())
+    assert [check.problem for check in inspection.checks] == ["", "", "", ""]
+    assert inspection.problem == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "content", "failing"),
+    [
+        (builders.config(bias="all"), None, adapters.CONFIG),
+        (None, builders.weights()[:-4], adapters.LAYERS),
+        (
+            None,
+            builders.weights({k: v * 0 for k, v in builders.tensors().items()}),
+            adapters.VALUES,
+        ),
+    ],
+)
+def test_checks_end_at_the_first_that_fails(
+    tmp_path: Path, settings: dict | None, content: bytes | None, failing: str
+) -> None:
+    folder = builders.adapter_folder(tmp_path / "in", settings, content)
+    inspection = inspect_adapter(folder, tmp_path / "w")
+    assert inspection.adapter is None
+    assert inspection.checks[-1].words == failing
+    assert inspection.problem == inspection.checks[-1].problem != ""
+
+
+def test_ranks_and_alphas_of_single_layers(tmp_path: Path) -> None:
+    """PEFT matches a plain key against the end of the name, and the first key wins."""
+    arrays = builders.tensors(builders.LAYERS[:2]) | builders.tensors(builders.LAYERS[2:], rank=2)
+    settings = builders.config(
+        rank_pattern={"layers.1.self_attn.q_proj": 2, "model.layers.1.self_attn.v_proj": 2},
+        alpha_pattern={"v_proj": 32, "layers.0.self_attn.v_proj": 5},
+    )
+    folder = builders.adapter_folder(tmp_path / "in", settings, builders.weights(arrays))
+    read = read_adapter(folder, tmp_path / "w").settings
+    assert read.rank_pattern == {
+        "model.layers.1.self_attn.q_proj": 2,
+        "model.layers.1.self_attn.v_proj": 2,
+    }
+    assert read.alpha_pattern == dict.fromkeys(
+        ("model.layers.0.self_attn.v_proj", "model.layers.1.self_attn.v_proj"), 32.0
+    )
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"target_modules": r"(?:.*?(?:language|text).*?(?:q_proj|v_proj))"},
+        {"target_modules": None},
+        {"layers_to_transform": [0, 1]},
+        {"exclude_modules": ["vision_tower"]},
+    ],
+)
+def test_layers_chosen_by_a_rule_are_read_from_the_weights(tmp_path: Path, rule: dict) -> None:
+    folder = builders.adapter_folder(tmp_path / "in", builders.config(**rule))
+    settings = read_adapter(folder, tmp_path / "w").settings
+    assert settings.target_modules == tuple(sorted(builders.LAYERS))
+
+
+def test_all_linear_stays_all_linear(tmp_path: Path) -> None:
+    folder = builders.adapter_folder(tmp_path / "in", builders.config(target_modules="all-linear"))
+    assert read_adapter(folder, tmp_path / "w").settings.target_modules == ("all-linear",)
+
+
+def test_names_without_weights_are_dropped(tmp_path: Path) -> None:
+    targets = ["q_proj", "query_key_value", "v_proj"]
+    folder = builders.adapter_folder(tmp_path / "in", builders.config(target_modules=targets))
+    assert read_adapter(folder, tmp_path / "w").settings.target_modules == ("q_proj", "v_proj")
+
+
+def test_dora_needs_its_magnitudes(tmp_path: Path) -> None:
+    arrays = builders.tensors()
+    magnitudes = {
+        f"{builders.PREFIX}{layer}.lora_magnitude_vector": np.ones(8, np.float32)
+        for layer in builders.LAYERS
+    }
+    good = builders.adapter_folder(
+        tmp_path / "good", builders.config(use_dora=True), builders.weights(arrays | magnitudes)
+    )
+    assert read_adapter(good, tmp_path / "w").settings.method == "dora"
+    bad = builders.adapter_folder(tmp_path / "bad", builders.config(use_dora=True))
+    with pytest.raises(IntakeError, match="use_dora"):
+        read_adapter(bad, tmp_path / "w")
+
+
+@pytest.mark.parametrize(
+    ("hint", "shown"),
+    [
+        ("meta-llama/Llama-3.2-1B", "meta-llama/Llama-3.2-1B"),
+        ("/home/ann/secret project/llama-7b/", "llama-7b"),
+        ("C:\\models\\mistral", "mistral"),
+        ("../../etc/passwd", "passwd"),
+        ("<img src=x onerror=alert(1)>", "?img src=x onerror=alert(1)?"),
+        (None, ""),
+    ],
+)
+def test_the_hint_at_the_base_shows_no_paths(tmp_path: Path, hint: str | None, shown: str) -> None:
+    folder = builders.adapter_folder(tmp_path / "in", builders.config(base_model_name_or_path=hint))
+    assert read_adapter(folder, tmp_path / "w").base_hint == shown
+
+
+@pytest.mark.parametrize("missing", ["adapter_config.json", "adapter_model.safetensors"])
+def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
+    folder = builders.adapter_folder(tmp_path / "in")
+    (folder / missing).unlink()
+    with pytest.raises(IntakeError, match=f"{missing} is missing"):
+        read_adapter(folder, tmp_path / "w")
+
+
+def test_nothing_and_renamed_files_get_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(IntakeError, match="Nothing was handed over"):
+        read_adapter([], tmp_path)
+    folder = builders.adapter_folder(tmp_path / "in")
+    renamed = folder / "adapter_model (1).safetensors"
+    (folder / "adapter_model.safetensors").rename(renamed)
+    with pytest.raises(IntakeError, match="under these names"):
+        read_adapter([folder / "adapter_config.json", renamed], tmp_path / "w")
+
+
+def test_half_formats_are_read(tmp_path: Path) -> None:
+    """BF16 arrives as the upper half of a float32; numpy has no such type."""
+    half = {name: values.astype(np.float16) for name, values in builders.tensors().items()}
+    brain = {
+        name: (values.view(np.uint32) >> 16).astype(np.uint16)
+        for name, values in builders.tensors().items()
+    }
+    for name, arrays in (("F16", half), ("BF16", brain)):
+        folder = builders.adapter_folder(tmp_path / name, None, builders.weights(arrays))
+        assert inspect_adapter(folder, tmp_path / "w").dtypes == (name,)
+
+
+def test_the_config_is_not_kept(tmp_path: Path) -> None:
+    """Only what was understood travels on; no other reader finds the file beside the weights."""
+    folder = builders.adapter_folder(tmp_path / "in", builders.config(revision="canary"))
+    files = read_adapter(folder, tmp_path / "w")
+    assert "canary" not in json.dumps(files.__dict__, default=str)
+    assert [path.name for path in files.weights.parent.iterdir()] == ["adapter_model.safetensors"]

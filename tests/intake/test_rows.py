@@ -1,0 +1,128 @@
+"""Rows of text: what is accepted, what is refused with which words."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from workbench.errors import IntakeError
+from workbench.intake.rows import parse_examples, parse_rows, read_examples, read_rows, table_rows
+from workbench.limits import LIMITS
+from workbench.samples import Example
+
+PLAIN = [Example("call me a cab", "taxi"), Example("any tables at 8?", None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "a.jsonl",
+            '{"input": "call me a cab", "output": "taxi"}\n\n{"input": "any tables at 8?"}\n',
+        ),
+        ("a.csv", "input,output\r\ncall me a cab,taxi\r\nany tables at 8?,\r\n"),
+        ("a.csv", '"Input";"Output"\n"call me a cab";"taxi"\n"any tables at 8?";""\n'),
+        ("a.tsv", "input\toutput\ncall me a cab\ttaxi\nany tables at 8?\t\n"),
+        ("a.txt", "call me a cab\ttaxi\nany tables at 8?\n"),
+        ("a.txt", "call me a cab => taxi\n\nany tables at 8?"),
+        (
+            "a.jsonl",
+            "\ufeff" + '{"input":"call me a cab","output":"taxi"}\n{"input":"any tables at 8?"}',
+        ),
+    ],
+)
+def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    assert read_examples(tmp_path / name) == PLAIN
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [("text", "label"), ("prompt", "completion"), ("question", "answer")]
+)
+def test_synonyms_are_taken_and_stated(source: str, target: str) -> None:
+    rows = parse_rows(json.dumps({"id": 7, source: "a", target: "b"}), "jsonl")
+    assert rows.examples == (Example("a", "b"),)
+    assert any(source in note for note in rows.notes)
+    assert any(target in note for note in rows.notes)
+    assert any("id" in note for note in rows.notes)
+
+
+def test_plain_names_win_over_synonyms() -> None:
+    rows = parse_examples('{"text": "no", "input": "yes", "label": "no", "output": "yes"}')
+    assert rows == [Example("yes", "yes")]
+
+
+def test_a_quoted_line_break_stays_in_its_cell() -> None:
+    rows = parse_examples('input,output\n"two\nlines","say ""hi"", please"\n', "csv")
+    assert rows == [Example("two\nlines", 'say "hi", please')]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [('{"input": "a"}', "jsonl"), ("input,output\na,b", "csv"), ("what, input?", "text")],
+)
+def test_pasted_text_is_told_apart_by_its_first_line(text: str, kind: str) -> None:
+    assert parse_rows(text, "auto") == parse_rows(text, kind)
+
+
+def test_only_the_first_arrow_splits_a_line() -> None:
+    assert parse_examples("a => b => c", "text") == [Example("a", "b => c")]
+
+
+def test_ten_bad_rows_are_named_by_number_and_nothing_is_taken() -> None:
+    lines = ['{"input": "good"}'] + ['{"output": "no input"}'] * 30
+    with pytest.raises(IntakeError) as caught:
+        parse_rows("\n".join(lines), "jsonl", where="seeds.jsonl")
+    sentence = str(caught.value)
+    assert sentence.startswith("seeds.jsonl: row 2: ")
+    assert "row 11" in sentence and "row 12" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "words"),
+    [
+        ("", "text", "no rows"),
+        ("\n \n", "jsonl", "no rows"),
+        ('{"input": 5}', "jsonl", "a number instead of a text"),
+        ('{"input": null}', "jsonl", "null instead of a text"),
+        ('{"input": "a", "output": ["b"]}', "jsonl", "a list instead of a text"),
+        ('{"input": "a", "output": true}', "jsonl", "true or false instead of a text"),
+        ('{"input": "  "}', "jsonl", "the input is empty"),
+        ('["a"]', "jsonl", "not an object"),
+        ('{"input": "a"', "jsonl", "not valid JSON"),
+        ("a,b\nc,d", "csv", "must name the columns input"),
+        ("input,output\na,b,c", "csv", "3 columns instead of 2"),
+        ('input\n"never ends', "csv", "not valid CSV"),
+        ("input,input\na,b", "csv", "twice"),
+        ("x" * (LIMITS.input_characters + 1), "text", "8001 characters"),
+        ("a => " + "x" * (LIMITS.output_characters + 1), "text", "the output has 4001"),
+        ("a", "xml", '"jsonl", "csv" or "text"'),
+    ],
+)
+def test_refusals_say_what_is_wrong(text: str, kind: str, words: str) -> None:
+    with pytest.raises(IntakeError) as caught:
+        parse_rows(text, kind)
+    assert words in str(caught.value)
+
+
+def test_more_rows_than_asked_for_are_refused() -> None:
+    with pytest.raises(IntakeError, match="more than 15 rows"):
+        parse_rows("a\n" * 16, "text", at_most=15)
+    assert len(parse_examples("a\n" * 15, "text", at_most=15)) == 15
+
+
+def test_files_of_unknown_kind_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "seeds.xlsx").write_bytes(b"PK\x03\x04")
+    with pytest.raises(IntakeError, match=r"\.jsonl, \.csv or \.txt"):
+        read_rows(tmp_path / "seeds.xlsx")
+
+
+def test_table_cells_come_as_anything() -> None:
+    table = [["a", "b"], [None, None], [float("nan"), ""], [3, 4.5], ["only input"], []]
+    examples = (Example("a", "b"), Example("3", "4.5"), Example("only input", None))
+    assert table_rows(table).examples == examples
+
+
+def test_table_names_rows_as_the_person_sees_them() -> None:
+    with pytest.raises(IntakeError, match="row 2: the input is empty"):
+        table_rows([["a", "b"], ["", "an output alone"]])

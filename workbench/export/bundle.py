@@ -1,0 +1,131 @@
+"""Writes the adapter as a folder and as a zip that plain PEFT loads.
+
+A bundle appears whole or not at all. Local paths stay here: the adapter's config names a Hub id
+or nothing, and folders in the recipe are cut to their last part.
+"""
+
+import re
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from workbench import recipe as recipes
+from workbench.errors import StageError
+from workbench.export.card import base_name, model_card
+from workbench.export.dataset import write_jsonl
+from workbench.models import references
+from workbench.recipe import TransferRecipe
+from workbench.runs import atomic
+from workbench.samples import Sample
+
+FOLDER = "adapter"
+WEIGHTS, CONFIG, CARD = "adapter_model.safetensors", "adapter_config.json", "README.md"
+CARD_CHARACTERS = 100_000
+_FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that zip can say: equal bundles, equal bytes
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A finished bundle: a folder, and the same as a zip."""
+
+    folder: Path
+    archive: Path
+
+
+def write_bundle(
+    exports: Path,
+    *,
+    adapter_folder: Path,
+    recipe: TransferRecipe,
+    result: Mapping[str, Any],
+    samples: Sequence[Sample],
+) -> Bundle:
+    """Write ``exports/adapter/`` and a zip named after task and target; older ones are replaced.
+
+    Args:
+        adapter_folder: what ``Resident.save_adapter`` wrote: weights and config.
+        result: the content of result.json, for the card.
+        samples: those that the adapter was trained on.
+    """
+    config = atomic.read_json(adapter_folder / CONFIG)
+    if not isinstance(config, dict) or not (adapter_folder / WEIGHTS).is_file():
+        raise StageError("The trained adapter was not saved completely. Run the export again.")
+    exports.mkdir(parents=True, exist_ok=True)
+    partial = atomic.partial_name(exports / FOLDER)
+    partial.mkdir()
+    config["base_model_name_or_path"] = references.hub_id(recipe.target_base)
+    atomic.copy_in(adapter_folder / WEIGHTS, partial / WEIGHTS)
+    atomic.write_json(partial / CONFIG, config)
+    atomic.write_json(partial / "recipe.json", recipes.to_dict(public_recipe(recipe)))
+    write_jsonl(partial / "samples.jsonl", samples)
+    hashes = {path.name: atomic.sha256_of(path) for path in sorted(partial.iterdir())}
+    atomic.write_text(partial / CARD, model_card(recipe, result, hashes))
+    return _publish(partial, exports, _slug(recipe))
+
+
+def find_bundle(exports: Path) -> Bundle | None:
+    """The bundle that was written last, or None."""
+    archives = sorted(exports.glob("*.zip"), key=lambda path: path.stat().st_mtime)
+    folder = exports / FOLDER
+    return Bundle(folder, archives[-1]) if archives and folder.is_dir() else None
+
+
+def replace_card(bundle: Bundle, text: str) -> Bundle:
+    """The bundle with another model card; the zip is written anew, weights and all."""
+    if len(text) > CARD_CHARACTERS:
+        raise StageError(f"A model card has at most {CARD_CHARACTERS:,} characters. Shorten it.")
+    exports = bundle.folder.parent
+    partial = atomic.partial_name(exports / FOLDER)
+    shutil.copytree(bundle.folder, partial)
+    atomic.write_text(partial / CARD, text.rstrip() + "\n")
+    return _publish(partial, exports, bundle.archive.stem)
+
+
+def public_recipe(recipe: TransferRecipe) -> TransferRecipe:
+    """The recipe with local folders cut to their last part."""
+    return replace(
+        recipe,
+        source_base=_public_reference(recipe.source_base),
+        target_base=_public_reference(recipe.target_base),
+    )
+
+
+def _public_reference(reference: str) -> str:
+    local = references.parse(reference).kind == "folder"
+    return f"folder:{base_name(reference)}" if local else reference
+
+
+def _slug(recipe: TransferRecipe) -> str:
+    words = f"{recipe.task_name} {base_name(recipe.target_base).split('/')[-1]}".lower()
+    return re.sub(r"[^a-z0-9]+", "-", words).strip("-")[:80].strip("-") or FOLDER
+
+
+def _publish(partial: Path, exports: Path, slug: str) -> Bundle:
+    """Zip, then put both in place; the zip is what people download, so it comes last."""
+    archive = exports / f"{slug}.zip"
+    partial_archive = atomic.partial_name(archive)
+    with zipfile.ZipFile(partial_archive, "w") as target:
+        for path in sorted(partial.iterdir()):
+            _add(target, path, f"{slug}/{path.name}")
+    atomic.sync_file(partial_archive)
+    folder = exports / FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
+    for older in exports.glob("*.zip"):
+        older.unlink()
+    partial_archive.replace(archive)
+    atomic.sync_folder(exports)
+    return Bundle(folder, archive)
+
+
+def _add(archive: zipfile.ZipFile, path: Path, name: str) -> None:
+    info = zipfile.ZipInfo(name, _FIXED_DATE)
+    info.external_attr = 0o644 << 16
+    # Weights do not compress; everything else is text.
+    stored = path.name == WEIGHTS
+    info.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
+    with path.open("rb") as source, archive.open(info, "w") as member:
+        shutil.copyfileobj(source, member, 1024**2)

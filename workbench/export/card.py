@@ -1,0 +1,195 @@
+"""The model card: what the adapter is, how it was made, what was measured, how to load it.
+
+Plain Markdown from numbers and names; no text that a model wrote is put into it, and names that
+people gave are escaped. ``base_model`` is a Hub id or is left out, never a local path.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.models import references
+from workbench.recipe import PromptFormat, TransferRecipe
+
+ARMS = {
+    "source_base": "Source base",
+    "source_adapter": "Source base + source adapter",
+    "target_base": "Target base",
+    "target_few_shot": "Target base, seeds as examples",
+    "transferred": "Target base + this adapter",
+}
+_FILTERS = {
+    "discriminator": "the owner's discriminator, trained to tell real inputs from synthetic ones",
+    "excess": "contrastive excess: how much likelier the teacher's answer is with its adapter",
+    "none": "no filter",
+}
+_COUNTS = {
+    "seeds": "seed examples",
+    "samples": "synthetic inputs written",
+    "kept": "of them kept and trained on",
+    "edited": "of them edited by a person",
+    "labels": "different answers of the teacher",
+    "training_steps": "training steps",
+    "evaluation_rows": "held-out evaluation rows",
+}
+_LICENCES = {"Apache-2.0": "apache-2.0", "Gemma Terms of Use": "gemma", "MIT": "mit"}
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>|~#!&])")
+
+
+def model_card(recipe: TransferRecipe, result: Mapping[str, Any], hashes: Mapping[str, str]) -> str:
+    """The text of README.md.
+
+    Args:
+        result: the content of result.json; parts that are missing are left out.
+        hashes: file name -> SHA-256 of what lies beside the card.
+    """
+    sections = [
+        _front_matter(recipe),
+        f"# {_plain(recipe.task_name)}",
+        _summary(recipe),
+        _scores(result),
+        _making(recipe, result),
+        _loading(recipe),
+        _hashes(result, hashes),
+        _notices(recipe),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def base_name(reference: str) -> str:
+    """A base as it may be named outside: its Hub id, or the last part of a folder's path."""
+    return (
+        references.hub_id(reference) or references.parse(reference).name.rstrip("/").split("/")[-1]
+    )
+
+
+def _front_matter(recipe: TransferRecipe) -> str:
+    lines = ["---", "library_name: peft", "pipeline_tag: text-generation"]
+    # JSON strings are YAML strings, so no name can end its line and begin another field.
+    if base := references.hub_id(recipe.target_base):
+        lines += [f"base_model: {json.dumps(base)}", "base_model_relation: adapter"]
+    entry = references.entry(recipe.target_base)
+    if entry is not None and entry.licence in _LICENCES:
+        lines.append(f"license: {_LICENCES[entry.licence]}")
+    lines += ["tags:", "- lora", "- peft", "- trans-lora", "- synthetic-data", "---"]
+    return "\n".join(lines)
+
+
+def _summary(recipe: TransferRecipe) -> str:
+    kind = {"lora": "LoRA", "rslora": "rank-stabilised LoRA", "dora": "DoRA"}[recipe.lora.method]
+    return (
+        f"A {kind} adapter (rank {recipe.lora.rank}, alpha {recipe.lora.alpha:g}) for "
+        f"{_plain(base_name(recipe.target_base))}. It was transferred from an adapter for "
+        f"{_plain(base_name(recipe.source_base))} as in Trans-LoRA "
+        "([arXiv 2405.17258](https://arxiv.org/abs/2405.17258)): synthetic inputs, answered by "
+        "the source model, taught to the target model. The real training data was not used."
+    )
+
+
+def _scores(result: Mapping[str, Any]) -> str:
+    arms = result.get("arms") or {}
+    if not arms:
+        return "## Scores\n\nNothing was measured: there were no rows to compare on."
+    measure = str(result.get("measure") or "accuracy")
+    lines = ["## Scores", "", f"| arm | {measure} | 95 % interval | rows |", "|---|---|---|---|"]
+    for name, arm in arms.items():
+        lines.append(
+            f"| {ARMS.get(name, _plain(name))} | {_percent(arm['accuracy'])} | "
+            f"{_percent(arm['low'])} to {_percent(arm['high'])} | {arm['n']} |"
+        )
+    if difference := result.get("difference"):
+        lines += [
+            "",
+            f"This adapter minus the source adapter: {_points(difference['mean'])} points, 95 % "
+            f"interval {_points(difference['low'])} to {_points(difference['high'])} (paired).",
+        ]
+    if verdict := result.get("verdict"):
+        lines += ["", _plain(str(verdict["sentence"]))]
+    if measure != "accuracy":
+        lines += ["", "There were no labelled rows: this is agreement, and says no more than that."]
+    return "\n".join(lines)
+
+
+def _making(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:
+    chosen = str(result.get("filter") or recipe.synthesis.filter)
+    training = recipe.training
+    lines = [
+        "## How it was made",
+        "",
+        f"- Preset: {_plain(recipe.preset)}; inputs written by the {recipe.synthesis.generator} "
+        f'base, method "{recipe.synthesis.method}".',
+        f"- Selection: {_FILTERS.get(chosen, _plain(chosen))}.",
+        f"- Training: {training.epochs:g} epochs, rate {training.learning_rate:g}, "
+        f"{training.batch_rows} rows per step, target in "
+        f"{'4-bit NF4' if recipe.quantize_target else 'bfloat16'}, seed {recipe.seed}.",
+    ]
+    counts = result.get("counts") or {}
+    listed = [f"{counts[name]} {words}" for name, words in _COUNTS.items() if name in counts]
+    if listed:
+        lines.append(f"- Counts: {', '.join(listed)}.")
+    versions = result.get("versions") or {}
+    if versions:
+        lines.append(
+            f"- Versions: {', '.join(f'{k} {_plain(str(v))}' for k, v in versions.items())}."
+        )
+    lines.append("- Every choice is in recipe.json, every synthetic row in samples.jsonl.")
+    return "\n".join(lines)
+
+
+def _loading(recipe: TransferRecipe) -> str:
+    base = base_name(recipe.target_base)
+    code = f"""from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = {base!r}
+tokenizer = AutoTokenizer.from_pretrained(base)
+model = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
+model = PeftModel.from_pretrained(model, "the folder of this card")
+{_prompting(recipe.target_format)}
+output = model.generate(**inputs, max_new_tokens={recipe.evaluation.answer_tokens}, do_sample=False)
+print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))"""
+    return f"## How to load it\n\n```python\n{code}\n```"
+
+
+def _prompting(form: PromptFormat) -> str:
+    text = f'text = {form.template!r}.replace("{{input}}", "your input")'
+    if form.kind == "text":
+        return f'{text}\ninputs = tokenizer(text, return_tensors="pt")'
+    system = "" if form.system is None else f'{{"role": "system", "content": {form.system!r}}}, '
+    return (
+        f'{text}\nmessages = [{system}{{"role": "user", "content": text}}]\n'
+        "inputs = tokenizer.apply_chat_template(\n"
+        '    messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"\n)'
+    )
+
+
+def _hashes(result: Mapping[str, Any], hashes: Mapping[str, str]) -> str:
+    rows = [(name, sha256) for name, sha256 in hashes.items()]
+    if source := result.get("adapter_sha256"):
+        rows.append(("source adapter's weights", str(source)))
+    if recipe := result.get("recipe_hash"):
+        rows.append(("recipe (short hash)", str(recipe)))
+    lines = ["## Hashes", "", "| what | SHA-256 |", "|---|---|"]
+    return "\n".join(lines + [f"| {name} | `{sha256}` |" for name, sha256 in rows])
+
+
+def _notices(recipe: TransferRecipe) -> str:
+    found = [references.entry(base) for base in (recipe.target_base, recipe.source_base)]
+    notices = [
+        f"- {entry.title}: {entry.licence}. {entry.notice}".strip() for entry in found if entry
+    ]
+    return "## Licences of the bases\n\n" + "\n".join(notices) if notices else ""
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
+def _plain(text: str) -> str:
+    """One line without Markdown or HTML."""
+    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
