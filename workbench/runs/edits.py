@@ -2,20 +2,24 @@
 
 Every action is one row of ``edits`` with, for each sample that it touched, the fields in question
 before and after. Undo is shared by all who have the run open: the newest action goes first. An
-action after an undo forgets what could have been redone.
+action after an undo forgets what could have been redone. Once the training has begun, the samples
+are what the adapter was made from and can no longer be changed.
 """
 
 import json
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from workbench.errors import ConflictError, RunError
 from workbench.runs.database import Database
 from workbench.runs.sample_queries import SampleFilter, where
 from workbench.runs.sample_rows import SELECT, insert, plain, to_sample, to_values
+from workbench.runs.state import started
 from workbench.samples import KEPT, PENDING, REJECTED, Example, Sample, sample_id
+from workbench.stages import Stage
 
 # Columns that belong together: an action puts back all of a group or nothing of it, because the
 # pipeline may have filled in the rest of the group since.
@@ -23,6 +27,10 @@ _DECISION = ("status", "reason", "decided_by", "owed")
 _ANSWER = ("teacher_output", "answered_by", "excess", "confidence", "folded")
 _INPUT = ("input", "edited", "discriminator_score", *_ANSWER, *_DECISION)
 _REJECTED_BY_HAND = "rejected by hand"
+_WANTS_WORK = """
+SELECT EXISTS (SELECT 1 FROM samples WHERE owed)
+    OR EXISTS (SELECT 1 FROM samples WHERE status = 'kept' AND teacher_output IS NULL)
+"""
 
 
 def edit(
@@ -40,7 +48,7 @@ def edit(
     Raises:
         ConflictError: the sample has changed since ``version``, or is gone.
     """
-    with database.write() as connection:
+    with _action(database) as connection:
         row = _current(connection, id, version)
         before = after = to_sample(row)
         fields: set[str] = set()
@@ -78,7 +86,7 @@ def bulk(database: Database, chosen: SampleFilter, status: str) -> int:
     goal = _decided(Sample("", "", ""), status)
     owed = int(status == PENDING)
     condition, values = where(chosen)
-    with database.write() as connection:
+    with _action(database) as connection:
         matched = connection.execute(f"SELECT count(*) FROM samples{condition}", values)
         total: int = matched.fetchone()[0]
         differs = "(status <> ? OR decided_by <> ?)"
@@ -104,7 +112,8 @@ def add(database: Database, examples: Sequence[Example], origin: str) -> list[Sa
     """Add a person's rows as kept samples; rows that are there already are left out.
 
     Rows without an output are owed a label; all are owed a score, which is shown and decides
-    nothing.
+    nothing. Rows of origin "hand" are an action that can be undone; "user" rows are inputs of the
+    run.
     """
     fresh: dict[str, Sample] = {}
     for example in examples:
@@ -115,31 +124,28 @@ def add(database: Database, examples: Sequence[Example], origin: str) -> list[Sa
                 answer = plain(example.output)
                 sample = replace(sample, teacher_output=answer, answered_by="person")
             fresh.setdefault(sample.id, sample)
-    with database.write() as connection:
+    with _action(database) as connection:
         known = connection.execute(
             "SELECT id FROM samples WHERE id IN (SELECT value FROM json_each(?))",
             (json.dumps(list(fresh)),),
         ).fetchall()
         for row in known:
             del fresh[row["id"]]
-        if fresh:
-            number = _begin(connection, f"add {len(fresh)}")
-            rows = [to_values(sample) | {"owed": 1} for sample in fresh.values()]
-            insert(connection, rows)
-            places = {
-                row["id"]: row["seq"]
-                for row in connection.execute("SELECT id, seq FROM samples WHERE round = -1")
-            }
+        rows = [to_values(sample) | {"owed": 1} for sample in fresh.values()]
+        insert(connection, rows)
+        if rows and origin == "hand":
+            number = _begin(connection, f"add {len(rows)}")
             connection.executemany(
-                "INSERT INTO changes VALUES (?, ?, NULL, ?)",
-                [(number, places[row["id"]], json.dumps(row)) for row in rows],
+                "INSERT INTO changes SELECT ?, seq, NULL, json_set(?, '$.seq', seq) "
+                "FROM samples WHERE id = ?",
+                [(number, json.dumps(row), row["id"]) for row in rows],
             )
     return list(fresh.values())
 
 
 def undo(database: Database) -> str | None:
     """Take back the newest action; returns what it was ("edit", "rejected 37", …), or None."""
-    with database.write() as connection:
+    with _action(database) as connection:
         row = connection.execute(
             "SELECT edit, what FROM edits WHERE NOT undone ORDER BY edit DESC LIMIT 1"
         ).fetchone()
@@ -157,7 +163,7 @@ def undo(database: Database) -> str | None:
 
 def redo(database: Database) -> str | None:
     """Do again what was undone last; returns what it was, or None."""
-    with database.write() as connection:
+    with _action(database) as connection:
         row = connection.execute(
             "SELECT edit, what FROM edits WHERE undone ORDER BY edit LIMIT 1"
         ).fetchone()
@@ -167,7 +173,7 @@ def redo(database: Database) -> str | None:
         added = connection.execute(
             "SELECT after FROM changes WHERE edit = ? AND before IS NULL", (row["edit"],)
         ).fetchall()
-        insert(connection, [json.loads(entry["after"]) for entry in added])
+        insert(connection, [json.loads(entry["after"]) for entry in added], ("seq",))
         connection.execute("UPDATE edits SET undone = 0 WHERE edit = ?", (row["edit"],))
         return row["what"]
 
@@ -177,6 +183,22 @@ def history(database: Database) -> tuple[str | None, str | None]:
     newest = "SELECT what FROM edits WHERE NOT undone ORDER BY edit DESC LIMIT 1"
     oldest_undone = "SELECT what FROM edits WHERE undone ORDER BY edit LIMIT 1"
     return database.one(newest), database.one(oldest_undone)
+
+
+@contextmanager
+def _action(database: Database) -> Iterator[sqlite3.Connection]:
+    """One transaction of a person's; opens the labelling again when it left something to do."""
+    with database.write() as connection:
+        if started(connection, Stage.DISTIL):
+            raise ConflictError(
+                "The samples are fixed since the training began. Duplicate the run, or discard "
+                "the training, to change them."
+            )
+        yield connection
+        if connection.execute(_WANTS_WORK).fetchone()[0]:
+            connection.execute(
+                "UPDATE stages SET finished_at = NULL WHERE stage = ?", (Stage.LABEL.value,)
+            )
 
 
 def _current(connection: sqlite3.Connection, id: str, version: int) -> sqlite3.Row:

@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from workbench.events import Event, StageStarted, decode, encode
 from workbench.runs.database import Database
@@ -19,12 +19,12 @@ _SELECT = "SELECT cursor, at, kind, body FROM events"
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Generic[Kind]):
     """One journalled event. ``at`` is wall-clock seconds since 1970, for display only."""
 
     cursor: int
     at: float
-    event: Event
+    event: Kind
 
 
 class Journal:
@@ -45,9 +45,9 @@ class Journal:
         """At most ``limit`` events after ``cursor``, oldest first."""
         return [(entry.cursor, entry.event) for entry in self.log(cursor, limit)]
 
-    def log(self, cursor: int = 0, limit: int = 500) -> list[Entry]:
+    def log(self, cursor: int = 0, limit: int = 500) -> list[Entry[Event]]:
         """Like ``since``, with the time of each event."""
-        found: list[Entry] = []
+        found: list[Entry[Event]] = []
         while True:
             rows = self._database.read(
                 f"{_SELECT} WHERE cursor > ? ORDER BY cursor LIMIT ?",
@@ -62,9 +62,9 @@ class Journal:
     def last(self, kind: type[Kind]) -> Kind | None:
         """The newest event of one kind, or None."""
         entry = self.last_entry(kind)
-        return entry.event if entry is not None else None  # type: ignore[return-value]
+        return entry.event if entry is not None else None
 
-    def last_entry(self, kind: type) -> Entry | None:
+    def last_entry(self, kind: type[Kind]) -> Entry[Kind] | None:
         """The newest event of one kind with cursor and time, or None."""
         rows = self._database.read(
             f"{_SELECT} WHERE kind = ? ORDER BY cursor DESC LIMIT 1",
@@ -72,14 +72,20 @@ class Journal:
         )
         return _entry(rows[0]) if rows else None
 
+    def recent(self, kind: type[Kind], limit: int) -> list[Entry[Kind]]:
+        """The newest events of one kind with cursors and times, oldest first."""
+        rows = self._database.read(
+            f"{_SELECT} WHERE kind = ? ORDER BY cursor DESC LIMIT ?", (kind.__name__, limit)
+        )
+        return [entry for entry in map(_entry, reversed(rows)) if entry is not None]
+
     def all_of(self, kind: type[Kind], after: int = 0) -> list[Kind]:
         """Every event of one kind after a cursor, oldest first."""
         rows = self._database.read(
             f"{_SELECT} WHERE kind = ? AND cursor > ? ORDER BY cursor",
             (kind.__name__, after),
         )
-        entries = [entry for entry in map(_entry, rows) if entry is not None]
-        return [entry.event for entry in entries]  # type: ignore[misc]
+        return [entry.event for entry in map(_entry, rows) if entry is not None]
 
     def cursor(self) -> int:
         """The newest cursor; 0 when nothing has happened."""
@@ -104,6 +110,6 @@ def record(connection: sqlite3.Connection, events: Sequence[Event]) -> int:
     return cursor or 0
 
 
-def _entry(row: sqlite3.Row) -> Entry | None:
+def _entry(row: sqlite3.Row) -> Entry[Any] | None:
     event = decode(row["kind"], json.loads(row["body"]))
     return None if event is None else Entry(row["cursor"], row["at"], event)

@@ -7,15 +7,20 @@ heartbeat on the monotonic clock (changes of the wall clock and suspends do not 
 Not for network file systems.
 """
 
+import contextlib
 import fcntl
 import os
+import signal
+import sys
+import threading
 import time
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import psutil
 
-from workbench.errors import BusyError
+from workbench.errors import BusyError, WorkbenchError
 from workbench.runs import atomic
 
 BEAT_SECONDS = 2.0
@@ -29,7 +34,7 @@ class Holder:
 
     Attributes:
         job: id of the job, new for every start.
-        pid: also the id of its process group.
+        pid: of the process; also of its process group, if ``leads_group``.
         started: identity of the process: see ``identity``.
         beat: seconds on this machine's monotonic clock of the last sign of life.
         until: the stage after which it ends.
@@ -42,6 +47,7 @@ class Holder:
     pid: int
     started: str
     beat: float
+    leads_group: bool = False
     until: str = ""
     phase: str = "working"
     memory_bytes: int = 0
@@ -60,36 +66,64 @@ class Holder:
 class Lease:
     """The right to write a run, held by this process. Use as a context manager.
 
-    A clean end removes ``lease.json``; one that is left behind tells of a worker that died.
+    While it is held, a thread tells of life and memory. A clean end removes ``lease.json``; one
+    that is left behind tells of a worker that died.
+
+    Args:
+        watch: called at every beat; returns a new ``phase`` or "" for the same.
     """
 
-    def __init__(self, folder: Path, job: str, until: str = "") -> None:
+    def __init__(
+        self, folder: Path, job: str, until: str = "", watch: Callable[[], str] = lambda: ""
+    ) -> None:
         self.folder = folder
+        self._watch = watch
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_beating, name="heartbeat", daemon=True)
+        self._descriptor = -1
+        pid = os.getpid()
         self.holder = Holder(
             job=job,
-            pid=os.getpid(),
-            started=identity(os.getpid()) or "",
+            pid=pid,
+            started=identity(pid) or "",
             beat=time.monotonic(),
-            until=until,
+            leads_group=os.getpgrp() == pid,
+            until=str(until),
         )
-        self._descriptor = -1
 
     def __enter__(self) -> "Lease":
-        self._descriptor = lock(self.folder / "lease.lock")
-        if self._descriptor < 0:
-            raise BusyError(
-                f"Another worker holds the run {self.folder.name}. Wait until it ends, or stop it."
-            )
+        self._descriptor = _lock_or_clear(self.folder)
         self.beat()
+        self._thread.start()
         return self
 
-    def beat(self, **changes: str | int) -> None:
-        """Tell that the worker is alive, with what has changed of the ``Holder``'s fields."""
-        values = asdict(self.holder) | {"beat": time.monotonic()} | changes
-        self.holder = Holder(**values)
-        atomic.write_json(self.folder / "lease.json", values, durable=False)
+    def beat(self, phase: str = "") -> None:
+        """Tell that the worker is alive, and what it is about."""
+        with self._lock:
+            if self._ended.is_set():
+                return
+            now, device = _memory()
+            self.holder = replace(
+                self.holder,
+                beat=time.monotonic(),
+                phase=phase or self.holder.phase,
+                memory_bytes=now,
+                peak_memory_bytes=max(now, self.holder.peak_memory_bytes),
+                device_memory_bytes=device,
+            )
+            atomic.write_json(self.folder / "lease.json", asdict(self.holder), durable=False)
+
+    def _keep_beating(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            try:
+                self.beat(self._watch())
+            except (OSError, WorkbenchError):  # a full disk must not end the heartbeat for good
+                continue
 
     def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._ended.set()
         (self.folder / "lease.json").unlink(missing_ok=True)
         os.close(self._descriptor)
 
@@ -106,6 +140,22 @@ def holder(folder: Path) -> Holder | None:
         return None
 
 
+def end_group(worker: Holder, number: int) -> None:
+    """Signal a worker and what it has forked; nothing when its pid is another process by now.
+
+    A process group's number is not given away while the group has a member, so what is left of
+    the group of a dead worker is its own.
+    """
+    now = identity(worker.pid)
+    if now is not None and now != worker.started:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        if worker.leads_group:
+            os.killpg(worker.pid, number)
+        elif now is not None:
+            os.kill(worker.pid, number)
+
+
 def lock(path: Path) -> int:
     """Take an exclusive lock without waiting: an open descriptor, or -1 when it is taken.
 
@@ -118,6 +168,30 @@ def lock(path: Path) -> int:
         os.close(descriptor)
         return -1
     return descriptor
+
+
+def _lock_or_clear(folder: Path) -> int:
+    """The run's lock; children that a dead worker left behind are ended, as they hold it."""
+    descriptor = lock(folder / "lease.lock")
+    if descriptor >= 0:
+        return descriptor
+    former = holder(folder)
+    if former is not None and not former.alive() and former.leads_group:
+        end_group(former, signal.SIGKILL)
+        for _ in range(50):
+            if (descriptor := lock(folder / "lease.lock")) >= 0:
+                return descriptor
+            time.sleep(0.1)
+    raise BusyError(f"Another worker holds the run {folder.name}. Wait until it ends, or stop it.")
+
+
+def _memory() -> tuple[int, int]:
+    """(resident bytes of this process, bytes taken on the accelerator)."""
+    torch = sys.modules.get("torch")  # never imported for this
+    device = 0
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        device = torch.cuda.memory_reserved()
+    return psutil.Process().memory_info().rss, device
 
 
 def identity(pid: int) -> str | None:

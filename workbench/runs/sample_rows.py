@@ -35,11 +35,18 @@ def folded(text: str, answer: str | None) -> str:
     return f"{text}\n{answer or ''}".casefold()
 
 
-def insert(connection: sqlite3.Connection, rows: Iterable[dict[str, Any]]) -> None:
-    """Insert rows of ``to_values``; an id that is there already is left as it is."""
+def insert(
+    connection: sqlite3.Connection, rows: Iterable[dict[str, Any]], more: tuple[str, ...] = ()
+) -> None:
+    """Insert rows of ``to_values``; an id that is there already is left as it is.
+
+    Args:
+        more: columns that the rows have besides ``COLUMNS``; our own words.
+    """
+    names = COLUMNS + more
     connection.executemany(
-        f"INSERT OR IGNORE INTO samples ({', '.join(COLUMNS)}) "
-        f"VALUES ({', '.join(f':{name}' for name in COLUMNS)})",
+        f"INSERT OR IGNORE INTO samples ({', '.join(names)}) "
+        f"VALUES ({', '.join(f':{name}' for name in names)})",
         rows,
     )
 

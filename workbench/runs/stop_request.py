@@ -27,11 +27,14 @@ class StopRequest:
 
 
 def ask(folder: Path, job: str, mode: str) -> StopRequest:
-    """Write the request; a request for the same job that is there already stays as it is."""
+    """Write the request. One for the same job that is there stays, unless it was "keep".
+
+    After "keep" the later stages go on, and those can be stopped as well.
+    """
     if mode not in MODES:
         raise RunError(f'A run is stopped with one of {MODES}, not "{mode}".')
     former = read(folder)
-    if former is not None and former.job == job:
+    if former is not None and former.job == job and former.mode != "keep":
         return former
     request = StopRequest(job, mode, time.monotonic())
     atomic.write_json(folder / "stop.json", asdict(request))

@@ -1,0 +1,10 @@
+"""Long work in processes of its own: start, stop, watch; and short questions to the models.
+
+Everything is on disk, so it holds across restarts of whoever asks. Never imports torch.
+"""
+
+from workbench.jobs.consult import consult
+from workbench.jobs.state import RunState, history, state
+from workbench.jobs.supervisor import start, stop
+
+__all__ = ["RunState", "consult", "history", "start", "state", "stop"]

@@ -1,0 +1,95 @@
+"""One short question to the models of a run, answered in a process of its own.
+
+The page never loads a model. The process gets the question on stdin and answers on stdout, both
+JSON; it has the worker's clean environment and is ended, with all it started, when time is up.
+Questions are answered one at a time per root: each may hold two models in memory.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from workbench import errors
+from workbench.errors import BusyError, WorkbenchError
+from workbench.jobs import environment
+from workbench.runs.lease import lock
+
+CONSULT_MODULE = "workbench.jobs.consult_worker"
+TIMEOUT_SECONDS = 600.0
+
+
+def consult(
+    run_folder: Path,
+    question: str,
+    arguments: dict[str, Any] | None = None,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+) -> dict[str, Any]:
+    """Ask and wait; the run's folder is passed on as ``arguments["run"]``.
+
+    Raises:
+        WorkbenchError: of the same kind as in the process; or one sentence about time or memory.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    folder = run_folder.absolute()
+    asked = {"question": question, "arguments": {**(arguments or {}), "run": str(folder)}}
+    with _one_at_a_time(folder.parent, deadline), (folder / "worker.log").open("ab") as log:
+        process = subprocess.Popen(
+            environment.command(CONSULT_MODULE, str(int(timeout_seconds) + 5)),
+            cwd=folder,
+            env=environment.clean_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            left = max(0.1, deadline - time.monotonic())
+            output, _ = process.communicate(json.dumps(asked).encode(), timeout=left)
+        except subprocess.TimeoutExpired as error:
+            raise BusyError(
+                f"There was no answer within {timeout_seconds:.0f} seconds. "
+                "The machine may be busy with a run; try again later."
+            ) from error
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return _unpack(output, process.returncode, folder)
+
+
+def _unpack(output: bytes, code: int, folder: Path) -> dict[str, Any]:
+    try:
+        reply = json.loads(output)
+    except ValueError:
+        how = "for want of memory, perhaps" if code == -signal.SIGKILL else f"exit code {code}"
+        raise WorkbenchError(
+            f"The models gave no answer ({how}); {folder / 'worker.log'} has the details."
+        ) from None
+    if "error" not in reply:
+        return reply["answer"]
+    kind = getattr(errors, reply["error"]["type"], WorkbenchError)
+    if not (isinstance(kind, type) and issubclass(kind, WorkbenchError)):
+        kind = WorkbenchError
+    raise kind(reply["error"]["message"])
+
+
+@contextmanager
+def _one_at_a_time(root: Path, deadline: float) -> Iterator[None]:
+    (root / ".queue").mkdir(mode=0o700, exist_ok=True)
+    descriptor = -1
+    while descriptor < 0:
+        descriptor = lock(root / ".queue" / "consult.lock")
+        if descriptor < 0 and time.monotonic() > deadline:
+            raise BusyError("Other questions are being answered. Try again in a minute.")
+        if descriptor < 0:
+            time.sleep(0.1)
+    try:
+        yield
+    finally:
+        os.close(descriptor)

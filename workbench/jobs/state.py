@@ -1,0 +1,210 @@
+"""How a run stands, told from what is on disk alone: lease, journal, stop request, queue.
+
+So it is right after a restart of the server, for every page, and for a worker that somebody else
+started. Cheap: two small files and one query of index look-ups.
+"""
+
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.errors import WorkbenchError
+from workbench.events import Progress
+from workbench.jobs import turns
+from workbench.runs import atomic, lease, stop_request
+from workbench.runs.folder import Run, open_run
+from workbench.runs.lease import Holder
+from workbench.runs.listing import RunListing, list_runs
+from workbench.runs.summary import Summary, summary
+from workbench.stages import ORDER, WORDS, Stage
+
+# Progress events that the rate is taken over: long enough to be steady, short enough to follow.
+_RATE_EVENTS = 20
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What the status strip shows.
+
+    Attributes:
+        state: "draft", "queued", "running", "not responding" (alive but silent), "stopped",
+            "interrupted" (the worker is gone without a word), "failed" or "finished".
+        stage: the stage in question; None for a draft, EXPORT for a finished run.
+        phase: the same in words, with the note of the newest progress.
+        done, total, unit: newest progress of the stage; total 0 is unknown.
+        remaining_seconds: of the stage; None when unknown.
+        memory_bytes, device_memory_bytes: of the worker now; 0 without one.
+        message: a sentence on why it stands still, or "".
+        job: id of the present job, for ``stop``; "" without one.
+        position: workers before this one in the queue.
+        until: the stage after which the present worker ends; None without one.
+        stopping: "" or the mode of a stop that was asked for and not yet obeyed.
+    """
+
+    state: str
+    stage: Stage | None = None
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    remaining_seconds: float | None = None
+    memory_bytes: int = 0
+    device_memory_bytes: int = 0
+    message: str = ""
+    job: str = ""
+    position: int = 0
+    until: Stage | None = None
+    stopping: str = ""
+
+
+def state(run: Run) -> RunState:
+    """How a run stands now."""
+    holder = lease.holder(run.folder)  # before the journal: a worker's last word comes first
+    glance = summary(run)
+    if holder is not None and holder.alive():
+        return _working(run, holder, glance)
+    if Stage.EXPORT in glance.done:
+        return RunState("finished", Stage.EXPORT, "Finished")
+    owed = _owed(glance)
+    ended = _exit_code(run, holder) if holder is not None else None
+    if holder is not None and (ended is not None or not glance.stands):
+        return _gone(run, holder, owed, glance, ended)
+    if glance.halted is not None:
+        word = "failed" if glance.halted.state == "failed" else "stopped"
+        return _standing(word, owed, glance, glance.halted.message)
+    if glance.begun is None:
+        return RunState("draft", None, "Draft")
+    return _standing("stopped", owed, glance, "")
+
+
+def history(root: Path) -> list[tuple[RunListing, RunState]]:
+    """All runs of a root with how they stand, the newest change first."""
+    lines = []
+    for line in list_runs(root):
+        try:
+            run = open_run(line.folder)
+            lines.append((line, state(run)))
+            run.database.close()
+        except WorkbenchError as error:
+            lines.append((line, RunState("failed", phase=line.phase, message=error.message)))
+    return lines
+
+
+def _working(run: Run, holder: Holder, glance: Summary) -> RunState:
+    until = Stage(holder.until) if holder.until else None
+    request = stop_request.read(run.folder)
+    asked = request.mode if request is not None and request.job == holder.job else ""
+    memory = {
+        "memory_bytes": holder.memory_bytes,
+        "device_memory_bytes": holder.device_memory_bytes,
+    }
+    silent = holder.silent_seconds() > lease.STALE_SECONDS
+    if holder.phase == "queued" and not silent:
+        place = turns.position(run.folder.parent, holder.job)
+        phase = f"Waiting for the machine: {place} before this one" if place else "Starting"
+        return RunState(
+            "queued", _owed(glance), phase, job=holder.job, position=place, until=until,
+            stopping=asked, **memory,
+        )  # fmt: skip
+    message = ""
+    if silent:
+        message = (
+            f"The worker has been silent for {holder.silent_seconds():.0f} seconds. It may come "
+            "back; if not, stop it and continue."
+        )
+    progress = glance.progress
+    stage = _owed(glance)
+    if glance.begun is not None and not glance.stands:
+        stage = Stage(glance.begun.stage)
+    if glance.stands:
+        progress = None  # of a stage that is over
+    return RunState(
+        "not responding" if silent else "running",
+        stage,
+        _phase(stage, progress),
+        progress.done if progress else 0,
+        progress.total if progress else 0,
+        progress.unit if progress else "",
+        None if silent or asked else _remaining(run, glance, progress),
+        message=message,
+        job=holder.job,
+        until=until,
+        stopping=asked,
+        **memory,
+    )
+
+
+def _exit_code(run: Run, holder: Holder) -> int | None:
+    """How the holder ended, if somebody was there to see it."""
+    ended = atomic.read_json(run.folder / "exit.json")
+    if isinstance(ended, dict) and ended.get("job") == holder.job:
+        return int(ended["code"])
+    return None
+
+
+def _gone(run: Run, holder: Holder, owed: Stage, glance: Summary, code: int | None) -> RunState:
+    """The worker did not say how it ended."""
+    request = stop_request.read(run.folder)
+    if request is not None and request.job == holder.job and request.mode != "keep":
+        return _standing(
+            "stopped", owed, glance,
+            "It did not stop by itself and was ended. Continue goes on from what is safe.",
+        )  # fmt: skip
+    how = f" ({_ending(code)})" if code is not None else ""
+    return _standing(
+        "interrupted", owed, glance,
+        f"The worker ended without a word{how}. Nothing that was done is lost: continue goes on.",
+    )  # fmt: skip
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name
+    hint = ", often for want of memory" if name == "SIGKILL" else ""
+    return f"killed by {name}{hint}"
+
+
+def _standing(word: str, stage: Stage, glance: Summary, message: str) -> RunState:
+    progress = glance.progress if glance.progress and glance.progress.stage == stage else None
+    return RunState(
+        word,
+        stage,
+        WORDS[stage],
+        progress.done if progress else 0,
+        progress.total if progress else 0,
+        progress.unit if progress else "",
+        message=message,
+    )
+
+
+def _owed(glance: Summary) -> Stage:
+    """The first stage that is not done."""
+    return next((stage for stage in ORDER if stage not in glance.done), Stage.EXPORT)
+
+
+def _phase(stage: Stage, progress: Progress | None) -> str:
+    note = progress.note if progress is not None and progress.stage == stage else ""
+    return f"{WORDS[stage]}: {note}" if note else WORDS[stage]
+
+
+def _remaining(run: Run, glance: Summary, progress: Progress | None) -> float | None:
+    """Seconds left by the rate that the stage reports, or by that of its newest progress."""
+    if progress is None or progress.total <= 0:
+        return None
+    age = max(0.0, time.time() - glance.progress_at)
+    rate = progress.rate
+    if rate <= 0:
+        earlier = run.journal.recent(Progress, _RATE_EVENTS)
+        like = [
+            entry
+            for entry in earlier
+            if (entry.event.stage, entry.event.unit, entry.event.total)
+            == (progress.stage, progress.unit, progress.total)
+        ]
+        if not like:
+            return None
+        seconds = glance.progress_at - like[0].at
+        rate = (progress.done - like[0].event.done) / seconds if seconds > 0 else 0.0
+    return max(0.0, (progress.total - progress.done) / rate - age) if rate > 0 else None

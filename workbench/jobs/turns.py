@@ -1,0 +1,82 @@
+"""Whose turn it is: one worker of a root computes at a time, the others wait in order of arrival.
+
+A worker that waits is a small process without a model. Each has a ticket file under ``.queue``;
+tickets of dead processes are dropped by whoever sees them. The machine's lock makes sure; the
+tickets make it fair and visible. Runs of other roots and of the command line are not counted.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from workbench.errors import BusyError
+from workbench.runs import atomic
+from workbench.runs.lease import Holder, end_group, lock
+
+POLL_SECONDS = 0.5
+WAITING_LIMIT = 20
+
+
+@contextmanager
+def turn(root: Path, worker: Holder, given_up: Callable[[], bool]) -> Iterator[bool]:
+    """Wait for the machine and hold it; yields False when ``given_up`` came first."""
+    tickets = _folder(root)
+    ticket = tickets / f"{time.time_ns():020d}-{worker.job}.json"
+    atomic.write_json(ticket, asdict(worker), durable=False)
+    descriptor = -1
+    try:
+        while not given_up():
+            if position(root, worker.job) == 0:
+                descriptor = lock(tickets / "machine.lock")
+                if descriptor >= 0:
+                    break
+            time.sleep(POLL_SECONDS)
+        yield descriptor >= 0
+    finally:
+        ticket.unlink(missing_ok=True)
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def position(root: Path, job: str) -> int:
+    """How many living workers are before a job; 0 when it is its turn or it has no ticket."""
+    jobs = [worker.job for worker in waiting(root)]
+    return jobs.index(job) if job in jobs else 0
+
+
+def waiting(root: Path) -> list[Holder]:
+    """Living workers in order of arrival, the one that computes first."""
+    alive = []
+    for ticket in sorted(_folder(root).glob("*.json")):
+        values = atomic.read_json(ticket)
+        if not isinstance(values, dict):
+            continue
+        worker = Holder(**values)
+        if worker.alive():
+            alive.append(worker)
+            continue
+        # What it has forked may still hold the lock and the memory.
+        if worker.leads_group:
+            end_group(worker, signal.SIGKILL)
+        ticket.unlink(missing_ok=True)
+    return alive
+
+
+def require_room(root: Path) -> None:
+    """Raise BusyError when too many wait already."""
+    count = len(waiting(root))
+    if count >= WAITING_LIMIT:
+        raise BusyError(
+            f"{count} runs are waiting for this machine, which is the most it takes. "
+            "Start again when one has finished."
+        )
+
+
+def _folder(root: Path) -> Path:
+    folder = root / ".queue"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder

@@ -1,0 +1,172 @@
+"""The process that works on one run: ``python -m workbench.jobs.worker FOLDER --until STAGE``.
+
+Takes the lease, waits for its turn, then lets the pipeline advance and says in the journal how it
+ended. Nothing is imported that takes memory before it is its turn. It may be killed at any moment.
+"""
+
+import argparse
+import os
+import secrets
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+
+from workbench.errors import WorkbenchError
+from workbench.events import Event, StageStarted, Stopped
+from workbench.jobs import environment, turns
+from workbench.runs import atomic, stop_request
+from workbench.runs.folder import Run, open_run
+from workbench.runs.lease import Lease
+from workbench.stages import ORDER, Stage
+
+Advance = Callable[[Run, Stage, Callable[[], str]], Iterator[Event]]
+FINISHED, FAILED, STOPPED = 0, 1, 3
+
+
+class _Terminated(BaseException):
+    """Raised in the main thread by SIGTERM: unwinds whatever is going on."""
+
+
+def main(arguments: list[str], advance: Advance | None = None) -> int:
+    """Run a worker to its end; returns the exit code.
+
+    Args:
+        advance: what works off a run; None is the pipeline, imported when it is needed.
+    """
+    parser = argparse.ArgumentParser(prog="workbench.jobs.worker")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--until", type=Stage, default=Stage.EXPORT)
+    parser.add_argument("--job", default="")
+    options = parser.parse_args(arguments)
+    environment.restrict_this_process()
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        run = open_run(options.folder)
+        return work(run, options.until, options.job or secrets.token_hex(8), advance)
+    except WorkbenchError as error:
+        sys.stderr.write(f"{error.code}: {error.message}\n")
+        return FAILED
+    finally:
+        _end_children()
+
+
+def work(run: Run, until: Stage, job: str, advance: Advance | None = None) -> int:
+    """Hold the run, wait for the machine, advance, and journal how it ended.
+
+    Raises:
+        BusyError: another worker holds the run.
+    """
+
+    def reason() -> str:
+        request = stop_request.read(run.folder)
+        return request.mode if request is not None and request.job == job else ""
+
+    def phase() -> str:
+        return "stopping" if reason() in ("pause", "discard") else ""
+
+    with Lease(run.folder, job, until, watch=phase) as lease:
+        run.database.check()
+        _settle_former_request(run, job)
+        atomic.sweep(run.checkpoints, older_than_seconds=0)
+        atomic.sweep(run.folder)
+        try:
+            lease.beat("queued")
+            with turns.turn(run.folder.parent, lease.holder, lambda: bool(reason())) as has_turn:
+                lease.beat("working")
+                if has_turn:
+                    for _ in (advance or _pipeline())(run, until, reason):
+                        pass
+            return _ended(run, until, reason())
+        except _Terminated:
+            _journal_stop(run, until, "Stopped by a signal. Continue goes on from what is done.")
+            _settle(run, reason())
+            return STOPPED
+        except Exception as error:
+            return _failed(run, until, error)
+
+
+def _pipeline() -> Advance:
+    from workbench.pipeline import advance  # noqa: PLC0415  brings torch
+
+    return advance
+
+
+def _terminate(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+    raise _Terminated
+
+
+def _ended(run: Run, until: Stage, mode: str) -> int:
+    """The pipeline came back by itself: it reached its goal or was asked to stop."""
+    owed = [stage for stage in ORDER[: ORDER.index(until) + 1] if not run.stage_done(stage)]
+    if not owed:
+        return FINISHED
+    words = {"discard": "Stopped; what was learnt is forgotten."}
+    _journal_stop(run, owed[0], words.get(mode, "Stopped. Continue goes on from what is done."))
+    _settle(run, mode)
+    return STOPPED
+
+
+def _failed(run: Run, until: Stage, error: Exception) -> int:
+    stage = _current(run, until)
+    if isinstance(error, WorkbenchError):
+        sys.stderr.write(f"{error.code}: {error.message}\n")
+        run.journal.append(Stopped(stage, "failed", error.message, error.code))
+        return FAILED
+    error_id = secrets.token_hex(3)
+    sys.stderr.write(f"error {error_id}\n{traceback.format_exc()}\n")
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        code = "memory"
+        message = (
+            "The memory of this machine was not enough. Close other programs, choose smaller "
+            "batches or a smaller base, then continue."
+        )
+    else:
+        code = "unexpected"
+        message = f"Something unexpected went wrong (error {error_id}); worker.log has the details."
+    run.journal.append(Stopped(stage, "failed", message, code, error_id))
+    return FAILED
+
+
+def _journal_stop(run: Run, stage: Stage, message: str) -> None:
+    run.journal.append(Stopped(_current(run, stage), "stopped", message))
+
+
+def _current(run: Run, otherwise: Stage) -> str:
+    begun = run.journal.last(StageStarted)
+    return begun.stage if begun is not None else otherwise.value
+
+
+def _settle(run: Run, mode: str) -> None:
+    """ "discard" concerns a training only; other stages keep what they have."""
+    training = run.stages()[Stage.DISTIL]
+    if mode == "discard" and training.started_at is not None and training.finished_at is None:
+        run.reopen_from(Stage.DISTIL)
+
+
+def _settle_former_request(run: Run, job: str) -> None:
+    """A request that its own worker did not live to see; one for this job stays."""
+    former = stop_request.read(run.folder)
+    if former is not None and former.job != job:
+        _settle(run, former.mode)
+        stop_request.clear(run.folder)
+
+
+def _end_children() -> None:
+    """End what the pipeline started and left behind; not what made itself a session of its own."""
+    own = os.getpid()
+    for process in psutil.process_iter():
+        try:
+            grouped = os.getpgrp() == own and os.getpgid(process.pid) == own
+            if process.pid != own and (grouped or process.ppid() == own):
+                process.kill()
+        except (psutil.Error, ProcessLookupError, PermissionError):
+            continue
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
