@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from workbench.errors import ModelError
-from workbench.models.forward import Forward
+from workbench.models.forward import GroupedBatch, PlainBatch, has_own_attention, read_prefix
 from workbench.models.resident import Resident
+
+KEEP_WHILE = 0.75  # a batch is compacted when no more than this share of its rows is unfinished
 
 
 @dataclass(frozen=True)
@@ -84,39 +86,51 @@ def decode(
     if not prompts or new_tokens < 1:
         yield from ((i, Decoded([], [], False)) for i in range(len(prompts)))
         return
-    forward = Forward(resident)
-    shared = _common_prefix(prompts) if len(prompts) > 1 else 0
-    prefix = forward.prefix(prompts[0][:shared])
+    resident.model.eval()
+    grouped = has_own_attention(resident)
+    shared = _common_prefix(prompts) if grouped and len(prompts) > 1 else 0
+    prefix = read_prefix(resident, prompts[0][:shared])
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     stop = _Stop(resident, frozenset(stop_ids), stop_text)
     for start in range(0, len(order), rows):
-        batch = [_Row(index) for index in order[start : start + rows]]
-        rest = [prompts[row.index][shared:] for row in batch]
-        numbers = _numbers(seed, [row.index for row in batch], new_tokens) if sampling else None
-        state, logits = forward.prefill(rest, prefix)
-        for step in range(new_tokens):
-            drawn = numbers[:, step] if numbers is not None else None
-            tokens, log_probs = _choose(logits, sampling, drawn)
-            live = []
-            for at, (row, token, log_prob) in enumerate(
-                zip(batch, tokens.tolist(), log_probs.tolist(), strict=True)
-            ):
-                if row.finished:
-                    continue
-                stop.take(row, token, log_prob)
-                if row.finished or step + 1 == new_tokens:
-                    yield row.index, Decoded(row.ids, row.log_probs, row.finished)
-                else:
-                    live.append(at)
-            if not live:
-                break
-            if 4 * len(live) <= 3 * len(batch):
-                batch = [batch[at] for at in live]
-                numbers = numbers[live] if numbers is not None else None
-                keep = torch.tensor(live, device=tokens.device)
-                tokens = tokens[keep]
-                state.keep(keep)
-            logits = forward.step(state, tokens)
+        batch = GroupedBatch(resident, prefix) if grouped else PlainBatch(resident)
+        members = [_Row(index) for index in order[start : start + rows]]
+        logits = batch.read([prompts[row.index][shared:] for row in members])
+        yield from _continue(batch, members, logits, new_tokens, stop, sampling, seed)
+
+
+def _continue(
+    batch: GroupedBatch | PlainBatch,
+    members: list[_Row],
+    logits: Tensor,
+    new_tokens: int,
+    stop: "_Stop",
+    sampling: Sampling | None,
+    seed: int,
+) -> Iterator[tuple[int, Decoded]]:
+    """Decode one batch to its end; logits [rows, vocabulary] are those after the prompts."""
+    numbers = _numbers(seed, [row.index for row in members], new_tokens) if sampling else None
+    for step in range(new_tokens):
+        tokens, log_probs = _choose(logits, sampling, None if numbers is None else numbers[:, step])
+        drawn = zip(members, tokens.tolist(), log_probs.tolist(), strict=True)
+        live = []
+        for at, (row, token, log_prob) in enumerate(drawn):
+            if row.finished:
+                continue
+            stop.take(row, token, log_prob)
+            if row.finished or step + 1 == new_tokens:
+                yield row.index, Decoded(row.ids, row.log_probs, row.finished)
+            else:
+                live.append(at)
+        if not live:
+            return
+        if len(live) <= KEEP_WHILE * len(members):
+            members = [members[at] for at in live]
+            numbers = None if numbers is None else numbers[live]
+            chosen = torch.tensor(live, device=tokens.device)
+            batch.keep(chosen)
+            tokens = tokens[chosen]
+        logits = batch.step(tokens)
 
 
 class _Stop:
@@ -138,7 +152,9 @@ class _Stop:
             row.finished = self.text in self.tokenizer.decode(tail)
 
 
-def _choose(logits: Tensor, sampling: Sampling | None, drawn: Tensor | None) -> tuple[Tensor, ...]:
+def _choose(
+    logits: Tensor, sampling: Sampling | None, drawn: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """One token per row of logits [rows, vocabulary] and its log-probability at temperature 1.
 
     drawn: [rows] uniform numbers in [0, 1) for the inverse of the cumulative distribution.

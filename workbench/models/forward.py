@@ -1,8 +1,8 @@
 """Forward passes over batches of token ids: how decoding, scoring and training call a model.
 
 Two roads lead to the same numbers: our own attention for the families it is tested with,
-transformers' attention and cache for every other model. Padding is always on the right: a fully
-masked row, which padding on the left can produce, ends in NaN losses.
+transformers' attention and cache for every other model. Nothing here chooses tokens, and nothing
+is kept between batches.
 """
 
 from collections.abc import Sequence
@@ -10,15 +10,17 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import DynamicCache
 
 from workbench.models.attention import FAMILIES, NOWHERE, KeyValues, own_attention
 from workbench.models.resident import Resident
 
+Prefix = list[tuple[Tensor, Tensor]]  # per layer, keys and values [kv_heads, prefix, head]
 
-def has_own_attention(model: PreTrainedModel) -> bool:
-    """Whether our attention is tested for this family."""
-    return model.config.model_type in FAMILIES
+
+def has_own_attention(resident: Resident) -> bool:
+    """Whether our attention is tested for this model's family."""
+    return resident.model.config.model_type in FAMILIES
 
 
 def mixed_precision(resident: Resident) -> AbstractContextManager[object]:
@@ -28,10 +30,10 @@ def mixed_precision(resident: Resident) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def padded(rows: Sequence[list[int]], filler: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Token ids on the left, filler on the right: ids [rows, longest] and lengths [rows]."""
+def padded(rows: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Token ids on the left, zeros on the right: ids [rows, longest] and lengths [rows]."""
     longest = max(map(len, rows))
-    ids = torch.tensor([row + [filler] * (longest - len(row)) for row in rows])
+    ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
     lengths = torch.tensor([len(row) for row in rows])
     return ids.to(device), lengths.to(device)
 
@@ -39,24 +41,38 @@ def padded(rows: Sequence[list[int]], filler: int, device: torch.device) -> tupl
 def logits_at(resident: Resident, ids: Tensor, keep: Tensor) -> Tensor:
     """Logits [kept, vocabulary] of the positions marked in keep [rows, length] (bool).
 
-    ids [rows, length] are padded on the right, where nothing is kept: what comes before does
-    not see it, so no mask is needed. With gradients if they are enabled.
+    ids [rows, length] are padded on the right, where nothing is kept: no token sees what comes
+    after it, so no mask is needed (and no row is fully masked, which padding on the left can
+    bring about and which ends in NaN losses). With gradients if they are enabled.
     """
-    model = resident.model
-    with mixed_precision(resident):
-        if not has_own_attention(model):
-            return model(input_ids=ids, use_cache=False, logits_to_keep=keep).logits
+    if has_own_attention(resident):
         places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-        state = KeyValues(positions=places[:, :0])
-        state.begin(places)
-        return _call(model, ids, places, state, keep)
+        return tree_logits_at(resident, ids, keep, places, None)
+    with mixed_precision(resident):
+        return resident.model(input_ids=ids, use_cache=False, logits_to_keep=keep).logits
+
+
+def tree_logits_at(
+    resident: Resident, ids: Tensor, keep: Tensor, positions: Tensor, allowed: Tensor | None
+) -> Tensor:
+    """``logits_at`` with positions [rows, length] of one's own, for rows that branch.
+
+    A token sees what stands at or before its position (padding is ``NOWHERE``) and, with allowed
+    [rows, length, length], is not forbidden.
+    """
+    state = KeyValues(positions=positions[:, :0])
+    state.begin(positions, allowed)
+    # Some rotary embeddings change with the largest position, so padding must not be it.
+    places = positions.masked_fill(positions == NOWHERE, 0)
+    with mixed_precision(resident):
+        return _call(resident, ids, places, state, keep)
 
 
 def _call(
-    model: PreTrainedModel, ids: Tensor, positions: Tensor, state: KeyValues, keep: int | Tensor
+    resident: Resident, ids: Tensor, positions: Tensor, state: KeyValues, keep: int | Tensor
 ) -> Tensor:
-    with own_attention(model):
-        logits = model(
+    with own_attention(resident.model):
+        logits = resident.model(
             input_ids=ids,
             position_ids=positions,
             use_cache=False,
@@ -67,40 +83,86 @@ def _call(
     return logits
 
 
-class Forward:
-    """Calls one model for decoding, without gradients; a batch's state is in what it returns."""
+class GroupedBatch:
+    """A batch that is being continued, on our own attention; rows may share a prefix."""
+
+    def __init__(self, resident: Resident, prefix: Prefix) -> None:
+        self.resident, self.prefix = resident, prefix
+
+    @torch.inference_mode()
+    def read(self, rows: Sequence[list[int]]) -> Tensor:
+        """Read what each row has after the prefix; returns logits [rows, vocabulary]."""
+        ids, lengths = padded(rows, self.resident.device)
+        start = self.prefix[0][0].shape[1] if self.prefix else 0
+        places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        self.state = KeyValues(positions=places[:, :0], prefix=self.prefix)
+        self.state.begin((places + start).masked_fill(places >= lengths[:, None], NOWHERE))
+        self.next = lengths[:, None] + start
+        with mixed_precision(self.resident):
+            last = lengths[:, None] - 1
+            return _call(self.resident, ids, places + start, self.state, last)[:, -1]
+
+    @torch.inference_mode()
+    def step(self, tokens: Tensor) -> Tensor:
+        """Append one token [rows] to every row; returns the next logits [rows, vocabulary]."""
+        self.state.begin(self.next)
+        with mixed_precision(self.resident):
+            logits = _call(self.resident, tokens[:, None], self.next, self.state, 1)
+        self.next = self.next + 1
+        return logits[:, -1]
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all rows but these (indices)."""
+        self.state.keep(rows)
+        self.next = self.next[rows]
+
+
+class PlainBatch:
+    """The same on transformers' attention and cache, for any decoder; padding on the left."""
 
     def __init__(self, resident: Resident) -> None:
         self.resident = resident
-        self.model = resident.model
-        self.device = resident.device
-        self.model.eval()
-
-    def prefix(self, ids: list[int]) -> list[tuple[Tensor, Tensor]]:
-        """Keys and values of a prefix that several prompts share; [] for no prefix."""
-        if not ids or not has_own_attention(self.model):
-            return []
-        state, _ = self.prefill([ids], [])
-        return state.as_prefix()
 
     @torch.inference_mode()
-    def prefill(
-        self, rows: Sequence[list[int]], prefix: list[tuple[Tensor, Tensor]]
-    ) -> tuple[KeyValues, Tensor]:
-        """Read the prompts (after the prefix); returns the state and logits [rows, vocabulary]."""
-        ids, lengths = padded(rows, 0, self.device)
-        start = prefix[0][0].shape[1] if prefix else 0
-        places = torch.arange(ids.shape[1], device=self.device).expand_as(ids)
-        state = KeyValues(positions=places[:, :0], prefix=prefix)
-        state.begin((places + start).masked_fill(places >= lengths[:, None], NOWHERE))
-        with mixed_precision(self.resident):
-            logits = _call(self.model, ids, places + start, state, lengths[:, None] - 1)
-        return state, logits[:, -1]
+    def read(self, rows: Sequence[list[int]]) -> Tensor:
+        """See ``GroupedBatch.read``."""
+        longest = max(map(len, rows))
+        ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
+        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+        self.mask = mask.to(self.resident.device)
+        self.cache = DynamicCache(config=self.resident.model.config)
+        places = (self.mask.cumsum(dim=1) - 1).clamp(min=0)
+        return self._forward(ids.to(self.resident.device), places)
 
     @torch.inference_mode()
-    def step(self, state: KeyValues, tokens: Tensor) -> Tensor:
-        """Append one token [rows] to every row; returns the next logits [rows, vocabulary]."""
-        seen = (state.positions != NOWHERE).sum(dim=1, keepdim=True) + state.prefix_length
-        state.begin(seen)
+    def step(self, tokens: Tensor) -> Tensor:
+        """See ``GroupedBatch.step``."""
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
+        return self._forward(tokens[:, None], self.mask.sum(dim=1, keepdim=True) - 1)
+
+    @torch.inference_mode()
+    def keep(self, rows: Tensor) -> None:
+        """See ``GroupedBatch.keep``."""
+        self.mask = self.mask[rows]
+        self.cache.reorder_cache(rows)  # type: ignore[arg-type]  # unlike the select, in all caches
+
+    def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
         with mixed_precision(self.resident):
-            return _call(self.model, tokens[:, None], seen, state, 1)[:, -1]
+            output = self.resident.model(
+                input_ids=ids,
+                attention_mask=self.mask,
+                position_ids=positions,
+                past_key_values=self.cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        return output.logits[:, -1]
+
+
+def read_prefix(resident: Resident, ids: list[int]) -> Prefix:
+    """Keys and values of a prefix, for batches whose rows all begin with it; [] for no ids."""
+    if not ids:
+        return []
+    batch = GroupedBatch(resident, [])
+    batch.read([ids])
+    return batch.state.as_prefix()

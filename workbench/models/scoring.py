@@ -5,14 +5,16 @@ positions that are asked for and on no other. All results are fp32 on the CPU, i
 order of the question.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from workbench.errors import ModelError
+from workbench.models.attention import NOWHERE
 from workbench.models.batches import micro_batches
-from workbench.models.forward import logits_at, padded
+from workbench.models.forward import has_own_attention, logits_at, padded, tree_logits_at
 from workbench.models.resident import Resident
 
 
@@ -37,7 +39,7 @@ def answer_log_probs(
     lengths = [len(prompt) + len(answer) - 1 for prompt, answer in pairs]
     asked = [len(answer) for _, answer in pairs]
     for batch in micro_batches(lengths, asked, model.config.vocab_size, resident.device):
-        ids, _ = padded([(pairs[i][0] + pairs[i][1])[:-1] for i in batch], 0, resident.device)
+        ids, _ = padded([(pairs[i][0] + pairs[i][1])[:-1] for i in batch], resident.device)
         keep = torch.zeros(ids.shape, dtype=torch.bool)
         for row, i in enumerate(batch):
             keep[row, len(pairs[i][0]) - 1 : lengths[i]] = True
@@ -61,7 +63,7 @@ def next_token_log_probs(
     lengths = [len(prompt) for prompt in prompts]
     vocabulary = model.config.vocab_size
     for batch in micro_batches(lengths, [1] * len(prompts), vocabulary, resident.device):
-        ids, ends = padded([prompts[i] for i in batch], 0, resident.device)
+        ids, ends = padded([prompts[i] for i in batch], resident.device)
         keep = torch.arange(ids.shape[1], device=resident.device) == ends[:, None] - 1
         logits = logits_at(resident, ids, keep).float()
         found = logits[:, wanted] - logits.logsumexp(dim=-1, keepdim=True)
@@ -69,16 +71,97 @@ def next_token_log_probs(
     return result
 
 
+@torch.no_grad()
 def choice_log_probs(
     resident: Resident, prompts: Sequence[list[int]], answers: Sequence[list[int]]
 ) -> Tensor:
     """Summed log-probability of every answer after every prompt: [prompts, answers].
 
-    For closed sets of answers.
+    For closed sets of answers. A prompt is read once: the answers follow it as a tree of their
+    common beginnings, in which a token sees the prompt and its own ancestors only.
     """
-    pairs = [(prompt, answer) for prompt in prompts for answer in answers]
-    sums = [log_probs.sum() for log_probs in answer_log_probs(resident, pairs)]
-    return torch.stack(sums).view(len(prompts), len(answers))
+    _refuse_empty([*prompts, *answers])
+    if not has_own_attention(resident):
+        pairs = [(prompt, answer) for prompt in prompts for answer in answers]
+        sums = [log_probs.sum() for log_probs in answer_log_probs(resident, pairs)]
+        return torch.stack(sums).view(len(prompts), len(answers))
+    tree = _Tree.of(answers)
+    model, device = resident.model.eval(), resident.device
+    result = torch.empty(len(prompts), len(answers))
+    size = len(tree.tokens)
+    lengths = [len(prompt) + size for prompt in prompts]
+    asked = [1 + size] * len(prompts)
+    for batch in micro_batches(lengths, asked, model.config.vocab_size, device):
+        ids, _ = padded([prompts[i] + tree.tokens for i in batch], device)
+        starts = torch.tensor([len(prompts[i]) for i in batch])
+        keep, positions, allowed = tree.layout(starts, ids.shape[1])
+        logits = tree_logits_at(
+            resident, ids, keep.to(device), positions.to(device), allowed.to(device)
+        )
+        nodes = logits.view(len(batch), 1 + size, -1)  # the prompt's last token, then the tree
+        edges = nodes[:, tree.parents, tree.children].float()
+        edges = edges - nodes.float().logsumexp(dim=-1)[:, tree.parents]
+        result[batch] = edges.cpu() @ tree.paths.T
+    return result
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """Answers as a tree of their common beginnings.
+
+    Attributes:
+        tokens: of the nodes that something follows, parents first.
+        depths: [nodes] 0 for what follows the prompt directly.
+        ancestors: [nodes, nodes] True where the column is the row itself or above it.
+        parents, children: of every edge, the node it leaves (0 is the prompt, else 1 + index
+            into tokens) and the token it leads to.
+        paths: [answers, edges] 1.0 for the edges of an answer.
+    """
+
+    tokens: list[int]
+    depths: Tensor
+    ancestors: Tensor
+    parents: list[int]
+    children: list[int]
+    paths: Tensor
+
+    @staticmethod
+    def of(answers: Sequence[list[int]]) -> "_Tree":
+        beginnings = sorted({tuple(a[:n]) for a in answers for n in range(1, len(a))}, key=len)
+        number = {(): 0} | {beginning: at + 1 for at, beginning in enumerate(beginnings)}
+        edges = sorted({tuple(a[: n + 1]) for a in answers for n in range(len(a))})
+        at = {edge: i for i, edge in enumerate(edges)}
+        paths = torch.zeros(len(answers), len(edges))
+        for row, answer in enumerate(answers):
+            paths[row, [at[tuple(answer[: n + 1])] for n in range(len(answer))]] = 1
+        ancestors = torch.zeros(len(beginnings), len(beginnings), dtype=torch.bool)
+        for row, beginning in enumerate(beginnings):
+            ancestors[row, [number[beginning[:n]] - 1 for n in range(1, len(beginning) + 1)]] = True
+        return _Tree(
+            tokens=[beginning[-1] for beginning in beginnings],
+            depths=torch.tensor([len(beginning) - 1 for beginning in beginnings]),
+            ancestors=ancestors,
+            parents=[number[edge[:-1]] for edge in edges],
+            children=[edge[-1] for edge in edges],
+            paths=paths,
+        )
+
+    def layout(self, starts: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Where things stand when the tree follows prompts that end at starts [rows].
+
+        Returns:
+            Positions with an answer below them [rows, length], every token's position
+            [rows, length], and who may see whom [rows, length, length].
+        """
+        rows, size = len(starts), len(self.tokens)
+        places = torch.arange(length).repeat(rows, 1)
+        keep = (places >= starts[:, None] - 1) & (places < starts[:, None] + size)
+        allowed = torch.ones(rows, length, length, dtype=torch.bool)
+        for row, start in enumerate(starts.tolist()):
+            places[row, start : start + size] = start + self.depths
+            places[row, start + size :] = NOWHERE
+            allowed[row, start : start + size, start : start + size] = self.ancestors
+        return keep, places, allowed
 
 
 def _log_probs(logits: Tensor, targets: Tensor) -> Tensor:
@@ -87,6 +170,6 @@ def _log_probs(logits: Tensor, targets: Tensor) -> Tensor:
     return wide.gather(1, targets[:, None])[:, 0] - wide.logsumexp(dim=-1)
 
 
-def _refuse_empty(rows: object) -> None:
-    if any(not ids for ids in rows):  # type: ignore[attr-defined]
+def _refuse_empty(rows: Iterable[list[int]]) -> None:
+    if any(not ids for ids in rows):
         raise ModelError("A prompt or an answer came out empty: there is nothing to score.")

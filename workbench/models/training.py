@@ -24,6 +24,7 @@ from workbench.models.forward import logits_at, padded
 from workbench.models.resident import Resident
 from workbench.recipe import TrainingSettings
 
+KINDS = ("adapter", "exp_avg", "exp_avg_sq")  # of tensors in a state
 NON_FINITE_STEPS = 3  # in a row, before training gives up
 SMALLEST_SCALE = 2**-12
 
@@ -42,7 +43,7 @@ class TrainingState:
 
     Attributes:
         step: optimiser steps done.
-        tensors: "adapter/KEY", "exp_avg/KEY" and "exp_avg_sq/KEY" on the CPU, in fp32.
+        tensors: KIND/KEY for every kind in ``KINDS``, on the CPU, in fp32.
         meta: JSON-ready: seed, steps, batch_scale, non_finite (skipped steps in a row).
     """
 
@@ -196,7 +197,7 @@ def _accumulate(
     cuts = micro_batches(lengths, asked, resident.model.config.vocab_size, device, scale)
     for cut in cuts:
         part = [batch[i] for i in cut]
-        ids, _ = padded([(row.prompt_ids + row.answer_ids)[:-1] for row in part], 0, device)
+        ids, _ = padded([(row.prompt_ids + row.answer_ids)[:-1] for row in part], device)
         keep = torch.zeros(ids.shape, dtype=torch.bool)
         for at, row in enumerate(part):
             keep[at, len(row.prompt_ids) - 1 : len(row.prompt_ids) + len(row.answer_ids) - 1] = True
@@ -246,7 +247,7 @@ def _snapshot(
     for key, parameter in parameters.items():
         moments = optimizer.state.get(parameter, {})
         tensors[f"adapter/{key}"] = parameter.detach().to("cpu", torch.float32, copy=True)
-        for name in ("exp_avg", "exp_avg_sq"):
+        for name in KINDS[1:]:
             moment = moments.get(name, torch.zeros_like(parameter))
             tensors[f"{name}/{key}"] = moment.detach().to("cpu", copy=True)
     updates = max((int(state["step"]) for state in optimizer.state.values()), default=0)
@@ -272,7 +273,7 @@ def _restore(
             "step": torch.tensor(float(state.meta["updates"]), device=parameter.device),
             **{
                 name: state.tensors[f"{name}/{key}"].to(parameter.device, copy=True)
-                for name in ("exp_avg", "exp_avg_sq")
+                for name in KINDS[1:]
             },
         }
     return {name: state.meta[name] for name in fresh}
