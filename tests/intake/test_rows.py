@@ -47,6 +47,12 @@ def test_synonyms_are_taken_and_stated(source: str, target: str) -> None:
     assert any("id" in note for note in rows.notes)
 
 
+def test_outputs_that_begin_in_a_later_row_are_read() -> None:
+    """The first row once decided for all: where it had no output, all outputs were dropped."""
+    text = '{"input": "a"}\n{"input": "b", "label": "x"}\n{"input": "c", "output": "not read"}'
+    assert parse_examples(text) == [Example("a"), Example("b", "x"), Example("c")]
+
+
 def test_plain_names_win_over_synonyms() -> None:
     rows = parse_examples('{"text": "no", "input": "yes", "label": "no", "output": "yes"}')
     assert rows == [Example("yes", "yes")]

@@ -217,8 +217,11 @@ def _extract(
             f"{label} would expand more than {LIMITS.archive_ratio} times. Hand it over unpacked."
         )
     with archive.open(info) as stream:
-        # One byte more than stated is read, so that zipfile reaches the end and checks the CRC.
-        return write_new(target, _chunks(stream.read), info.file_size, label)
+        # Reading to the end makes zipfile check the CRC.
+        copied = write_new(target, _chunks(stream.read), info.file_size, label)
+    if copied.bytes != info.file_size:
+        raise IntakeError(f"{label} is damaged: it is shorter than stated. Pack it again.")
+    return copied
 
 
 def _chunks(read: Callable[[int], bytes]) -> Iterator[bytes]:

@@ -96,7 +96,7 @@ def parse_rows(
     kind = _guess(text) if kind == "auto" else kind
     notes: list[str] = []
     if kind == "jsonl":
-        raw = _from_jsonl(text, where, notes)
+        raw = _from_jsonl(text, notes)
     elif kind == "csv":
         raw = _from_csv(text, where, notes)
     elif kind == "text":
@@ -138,26 +138,27 @@ def _guess(text: str) -> str:
     return "csv" if len(header) > 1 and any(name in _INPUTS for name in header) else "text"
 
 
-def _from_jsonl(text: str, where: str, notes: list[str]) -> Iterator[_Raw]:
-    columns: tuple[str, str | None] | None = None
+def _from_jsonl(text: str, notes: list[str]) -> Iterator[_Raw]:
+    # The first row that has an input (an output) decides which name is read for it.
+    source: str | None = None
+    target: str | None = None
     others: set[str] = set()
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
             row = _json_row(line)
-            # The first row that has an input decides which names are read.
-            columns = columns or _columns(list(row), where, notes)
-            others.update(name for name in row if name not in columns)
-            if columns[0] not in row:
-                raise _BadRow(f'there is no "{columns[0]}"')
+            source = source or _input_name(row, notes)
+            target = target or _output_name(row, notes)
+            others.update(name for name in row if name not in (source, target))
+            if source not in row:
+                raise _BadRow(f'there is no "{source}"')
             if len(others) > _OTHER_COLUMNS:
                 raise _BadRow("the rows have too many different names")
-            target = row.get(columns[1]) if columns[1] else None
         except _BadRow as bad:
             yield _Raw(number, problem=str(bad))
         else:
-            yield _Raw(number, row[columns[0]], target)
+            yield _Raw(number, row[source], row.get(target) if target else None)
     _note_ignored(others, notes)
 
 
@@ -173,17 +174,21 @@ def _json_row(line: str) -> dict[str, Any]:
     return row
 
 
-def _columns(names: list[str], where: str, notes: list[str]) -> tuple[str, str | None]:
-    """Which names hold input and output, by the known synonyms; a note when not the plain ones."""
-    source = next((name for name in _INPUTS if name in names), None)
-    target = next((name for name in _OUTPUTS if name in names), None)
-    if source is None:
+def _input_name(names: Iterable[str], notes: list[str]) -> str:
+    """Which name holds the input, by the known synonyms; a note when it is not the plain one."""
+    name = next((name for name in _INPUTS if name in names), None)
+    if name is None:
         raise _BadRow('there is no "input" (or "text", "prompt", "question")')
-    if source != "input":
-        notes.append(f'"{source}" was read as the input.')
-    if target not in (None, "output"):
-        notes.append(f'"{target}" was read as the output.')
-    return source, target
+    if name != "input":
+        notes.append(f'"{name}" was read as the input.')
+    return name
+
+
+def _output_name(names: Iterable[str], notes: list[str]) -> str | None:
+    name = next((name for name in _OUTPUTS if name in names), None)
+    if name not in (None, "output"):
+        notes.append(f'"{name}" was read as the output.')
+    return name
 
 
 def _note_ignored(names: set[str], notes: list[str]) -> None:
@@ -202,7 +207,7 @@ def _from_csv(text: str, where: str, notes: list[str]) -> Iterator[_Raw]:
         if len(header) > 1000 or len(set(header)) != len(header):
             raise IntakeError(f"{where}: its first line names a column twice, or too many.")
         try:
-            source, target = _columns(header, where, notes)
+            source, target = _input_name(header, notes), _output_name(header, notes)
         except _BadRow as error:
             raise IntakeError(
                 f"{where}: its first line must name the columns input and, if there is one, output."
@@ -219,7 +224,7 @@ def _from_csv(text: str, where: str, notes: list[str]) -> Iterator[_Raw]:
                 yield _Raw(number, cells[at], None if at_target is None else cells[at_target])
     except csv.Error as error:
         raise IntakeError(
-            f"{where}: row {number + 1} is not valid CSV ({error}). Check its quotation marks."
+            f"{where}: row {number + 1} is not valid CSV ({shown(error)}). Check the quotes."
         ) from error
 
 

@@ -1,0 +1,194 @@
+"""T9: whatever bytes come as rows, the answer is rows or one sentence, and it comes quickly."""
+
+import gzip
+import json
+import resource
+import time
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from workbench.errors import IntakeError
+from workbench.intake.rows import parse_rows, read_rows
+from workbench.limits import LIMITS
+
+FUZZ = settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+SUFFIXES = st.sampled_from([".jsonl", ".csv", ".tsv", ".txt", ".ndjson"])
+
+
+def rows_or_sentence(path: Path) -> None:
+    start = time.process_time()
+    try:
+        rows = read_rows(path)
+    except IntakeError as error:
+        assert 10 < len(str(error)) < 3000
+        assert str(error).isprintable()
+    else:
+        assert rows.examples
+        for row in rows.examples:
+            assert row.input == row.input.strip() != ""
+            assert len(row.input) <= LIMITS.input_characters
+            json.dumps([row.input, row.output]).encode()
+            (row.input + (row.output or "")).encode("utf-8")
+            assert not {"\0", "\x1b", "\u202e", "\r"} & set(row.input + (row.output or ""))
+    assert time.process_time() - start < 1
+
+
+@FUZZ
+@given(content=st.binary(max_size=3000), suffix=SUFFIXES)
+def test_t09_any_bytes(tmp_path: Path, content: bytes, suffix: str) -> None:
+    path = tmp_path / f"rows{suffix}"
+    path.write_bytes(content)
+    rows_or_sentence(path)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=30),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(["input", "output", "text", "label", "extra"])
+
+
+@FUZZ
+@given(rows=st.lists(st.dictionaries(NAMES, VALUES, max_size=4) | VALUES, max_size=8))
+def test_t09_any_json_lines(tmp_path: Path, rows: list) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    rows_or_sentence(path)
+
+
+@FUZZ
+@given(
+    cells=st.lists(
+        st.lists(st.text(alphabet='a",;\t\n\r=é\u202e\0', max_size=8), max_size=4), max_size=6
+    ),
+    header=st.sampled_from(["input,output", "text;label", '"input"', "nothing", "input\toutput"]),
+)
+def test_t09_any_csv(tmp_path: Path, cells: list[list[str]], header: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(header + "\n" + "\n".join(",".join(row) for row in cells), newline="")
+    rows_or_sentence(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"input": ' + "[" * 5000 + "]" * 5000 + "}", "nested"),
+        ('{"input": ' + "[" * 100_000, "longer than 64 KB"),
+        ('{"a":' * 5000 + "1" + "}" * 5000, "nested"),
+        ('{"input": "a", "x": ' + "[" * 40 + "]" * 40 + "}", "nested"),
+        ('{"input": "a", "x": NaN}', "NaN"),
+        ('{"input": "a", "x": -Infinity}', "Infinity"),
+        ('{"input": "a", "x": 1e999}', "out of range"),
+        ('{"input": "a", "x": ' + "9" * 5000 + "}", "digits"),
+        ('{"input": "a", "input": "b"}', "twice"),
+        ('{"input": "\\ud800"}', "surrogate"),
+        ('{"input": "a", "output": "\\udfff!"}', "surrogate"),
+        ('{"input": "' + "x" * 70_000 + '"}', "longer than 64 KB"),
+        ('{"input": {"path": "/etc/passwd"}}', "an object instead of a text"),
+    ],
+)
+def test_t09_json_lines(line: str, words: str) -> None:
+    start = time.perf_counter()
+    with pytest.raises(IntakeError) as caught:
+        parse_rows('{"input": "fine"}\n' + line, "jsonl")
+    assert "row 2" in str(caught.value)
+    assert words in str(caught.value)
+    assert time.perf_counter() - start < 0.5
+
+
+def test_t09_the_field_ceiling_of_csv_is_no_defect() -> None:
+    """The standard library raises its own error at 131,072 characters."""
+    with pytest.raises(IntakeError, match="field larger than field limit"):
+        parse_rows('input\n"' + "x" * 140_000 + '"', "csv")
+    with pytest.raises(IntakeError, match="100000 characters"):
+        parse_rows('input\n"' + "x" * 100_000 + '"', "csv")
+
+
+def test_t09_controls_are_removed_and_said() -> None:
+    text = "a\0b\x1b[31mc\u202ed\u2066e\x85f"
+    rows = parse_rows(json.dumps({"input": text, "output": "g\x7fh"}), "jsonl")
+    assert rows.examples[0].input == "ab[31mcdef"
+    assert rows.examples[0].output == "gh"
+    assert "6 invisible control characters were removed." in rows.notes
+
+
+def test_t09_a_nul_in_csv_is_removed() -> None:
+    assert parse_rows("input\na\0b\n", "csv").examples[0].input == "ab"
+
+
+def test_t09_texts_are_composed() -> None:
+    """The same word typed on two systems must be one word for duplicates and for the tokenizer."""
+    assert parse_rows("cafe\u0301", "text").examples[0].input == "caf\u00e9"
+
+
+COMPRESSED = {
+    "gzip": gzip.compress(b"input\na\n" * 1000),
+    "zip": b"PK\x03\x04" + bytes(50),
+    "zstd": b"\x28\xb5\x2f\xfd" + bytes(50),
+    "zlib": zlib.compress(bytes(10_000_000)),
+}
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.txt"])
+@pytest.mark.parametrize("kind", list(COMPRESSED))
+def test_t09_compressed_files_are_never_expanded(tmp_path: Path, name: str, kind: str) -> None:
+    (tmp_path / name).write_bytes(COMPRESSED[kind])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(IntakeError, match=r"is compressed|is not UTF-8"):
+        read_rows(tmp_path / name)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
+
+
+@pytest.mark.parametrize("name", ["rows.csv.gz", "rows.parquet", "rows.pkl", "rows", "rows.JSON"])
+def test_t09_names_that_other_readers_would_act_on(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"input\na\n")
+    with pytest.raises(IntakeError, match="unknown kind"):
+        read_rows(tmp_path / name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
+def test_t09_other_encodings_are_named_not_guessed(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "rows.txt").write_bytes("erste Zeile\nzwölf Bücher\n".encode(encoding))
+    with pytest.raises(IntakeError, match=r"Save it as UTF-8"):
+        read_rows(tmp_path / "rows.txt")
+
+
+def test_t09_a_file_over_the_ceiling_is_not_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "rows.txt"
+    with path.open("wb") as file:
+        file.truncate(10 * 1024**3)  # ten sparse gigabytes
+    tracemalloc.start()
+    with pytest.raises(IntakeError, match="larger than 32 MB"):
+        read_rows(path)
+    assert tracemalloc.get_traced_memory()[1] < 40 * 1024**2
+    tracemalloc.stop()
+
+
+def test_t09_100_000_rows_are_read_in_seconds() -> None:
+    text = "\n".join(json.dumps({"input": f"row {n}", "output": "a"}) for n in range(100_000))
+    start = time.process_time()
+    assert len(parse_rows(text, "jsonl").examples) == 100_000
+    assert time.process_time() - start < 10
+    with pytest.raises(IntakeError, match="more than 100000 rows"):
+        parse_rows(text + '\n{"input": "one more"}', "jsonl")
+
+
+def test_t09_sentences_do_not_repeat_markup() -> None:
+    """Error sentences become toasts, which render markup."""
+    with pytest.raises(IntakeError) as caught:
+        parse_rows(
+            '{"<img src=x onerror=alert(1)>": 1, "<img src=x onerror=alert(1)>": 2}', "jsonl"
+        )
+    assert "<" not in str(caught.value)
+    rows = parse_rows('{"input": "a", "<script>alert(1)</script>": "b"}', "jsonl")
+    assert "<" not in " ".join(rows.notes)
