@@ -188,7 +188,6 @@ def test_stopping_and_going_on_by_hand_changes_nothing_else(resident: Resident) 
     assert resident.model.config._attn_implementation == before
     assert torch.equal(resident.model(input_ids=torch.tensor([prompts[0]])).logits, plain)
     assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
-    results.close()
 
 
 def test_nothing_to_do(resident: Resident) -> None:

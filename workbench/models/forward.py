@@ -57,15 +57,13 @@ def tree_logits_at(
 ) -> Tensor:
     """``logits_at`` with positions [rows, length] of one's own, for rows that branch.
 
-    A token sees what stands at or before its position (padding is ``NOWHERE``) and, with allowed
-    [rows, length, length], is not forbidden.
+    A token sees what stands at or before its position and, with allowed [rows, length, length],
+    is not forbidden. The positions of padding come after all others.
     """
     state = KeyValues(positions=positions[:, :0])
     state.begin(positions, allowed)
-    # Some rotary embeddings change with the largest position, so padding must not be it.
-    places = positions.masked_fill(positions == NOWHERE, 0)
     with mixed_precision(resident):
-        return _call(resident, ids, places, state, keep)
+        return _call(resident, ids, positions, state, keep)
 
 
 def _call(

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from workbench.errors import ModelError
-from workbench.models.attention import NOWHERE
 from workbench.models.batches import micro_batches
 from workbench.models.forward import has_own_attention, logits_at, padded, tree_logits_at
 from workbench.models.resident import Resident
@@ -159,7 +158,6 @@ class _Tree:
         allowed = torch.ones(rows, length, length, dtype=torch.bool)
         for row, start in enumerate(starts.tolist()):
             places[row, start : start + size] = start + self.depths
-            places[row, start + size :] = NOWHERE
             allowed[row, start : start + size, start : start + size] = self.ancestors
         return keep, places, allowed
 
