@@ -8,6 +8,7 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.events import Progress
@@ -95,7 +96,7 @@ def _working(run: Run, holder: Holder, glance: Summary) -> RunState:
     until = Stage(holder.until) if holder.until else None
     request = stop_request.read(run.folder)
     asked = request.mode if request is not None and request.job == holder.job else ""
-    memory = {
+    memory: dict[str, Any] = {
         "memory_bytes": holder.memory_bytes,
         "device_memory_bytes": holder.device_memory_bytes,
     }

@@ -35,6 +35,8 @@ class Database:
         self._local = threading.local()
         if not create and not path.is_file():
             raise RunError(f"{path} is missing: this folder is not a complete run.")
+        if not create and path.stat().st_size == 0:  # SQLite would take it for a new database
+            raise RunError(_damaged(path, "it is empty"))
         with _sentences(path):
             connection = _open(path, "rwc" if create else "rw")
             version = connection.execute("PRAGMA user_version").fetchone()[0]

@@ -133,7 +133,7 @@ def label_counts(database: Database, status: str) -> dict[str, int]:
     """How often each answer of the teacher occurs among samples of a status, most first."""
     rows = database.read(
         "SELECT teacher_output, count(*) AS n FROM samples "
-        "WHERE status = ? AND teacher_output IS NOT NULL GROUP BY teacher_output "
+        "WHERE +status = ? AND teacher_output IS NOT NULL GROUP BY teacher_output "
         "ORDER BY n DESC, teacher_output",
         (status,),
     )

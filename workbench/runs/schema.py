@@ -47,7 +47,8 @@ CREATE INDEX samples_by_score
     ON samples (discriminator_score, status, origin, edited, decided_by);
 CREATE INDEX samples_by_excess ON samples (excess, status, origin, edited, decided_by);
 CREATE INDEX samples_by_confidence ON samples (confidence, status, origin, edited, decided_by);
-CREATE INDEX samples_by_answer ON samples (teacher_output, status, origin, edited, decided_by);
+CREATE INDEX samples_by_answer
+    ON samples (teacher_output, status, origin, edited, decided_by, discriminator_score);
 CREATE INDEX samples_by_reason ON samples (reason) WHERE status = 'rejected';
 CREATE INDEX samples_edited ON samples (seq) WHERE edited;
 CREATE INDEX samples_decided ON samples (seq) WHERE decided_by = 'person';

@@ -1,0 +1,143 @@
+"""Connections by thread and process, transactions, migrations, damaged and newer files (F5)."""
+
+import os
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.runs.making import a_round, a_run, a_sample, with_samples
+from workbench.errors import RunError
+from workbench.events import Warned
+from workbench.runs import database
+from workbench.runs.database import Database
+from workbench.runs.folder import open_run
+from workbench.runs.listing import list_runs
+from workbench.runs.schema import MIGRATIONS
+
+
+def test_settings_of_a_connection(tmp_path: Path) -> None:
+    connection = a_run(tmp_path).database.connection()
+    wanted = {"journal_mode": "wal", "busy_timeout": 30_000, "synchronous": 1, "foreign_keys": 1}
+    assert {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in wanted} == wanted
+
+
+def test_each_thread_has_its_own_connection(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    seen: list[int] = []
+
+    def look() -> None:
+        run.journal.append(Warned("synthesize", "x"))
+        seen.append(id(run.database.connection()))
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(run.journal.all_of(Warned)) == 8
+    assert id(run.database.connection()) not in seen
+
+
+def test_a_connection_does_not_cross_a_fork(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    before = run.database.connection()
+    child = os.fork()
+    if child == 0:
+        try:
+            run.journal.append(Warned("synthesize", "from the child"))
+            os._exit(0 if run.database.connection() is not before else 9)
+        except BaseException:
+            os._exit(8)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert run.database.connection() is before
+    assert [event.message for event in run.journal.all_of(Warned)] == ["from the child"]
+
+
+def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    with pytest.raises(ZeroDivisionError), run.database.write() as connection:
+        connection.execute("INSERT INTO facts VALUES ('a', '1')")
+        _ = 1 / 0
+    assert run.recall("a") is None
+    run.remember("a", 2)
+    assert run.recall("a") == 2
+
+
+def test_an_older_file_is_brought_up_to_date(tmp_path: Path, monkeypatch) -> None:
+    run = with_samples(tmp_path, a_sample("one"))
+    run.database.close()
+    later = (*MIGRATIONS, ("add a note", "ALTER TABLE samples ADD COLUMN note TEXT;\n"))
+    monkeypatch.setattr(database, "MIGRATIONS", later)
+    again = open_run(run.folder)
+    names = [row["name"] for row in again.database.read("SELECT name FROM migrations ORDER BY at")]
+    assert names == [name for name, _ in later]
+    assert again.database.one("SELECT count(*) FROM samples WHERE note IS NULL") == 1
+    again.database.close()
+    assert open_run(run.folder).read_only_because == ""
+
+
+def test_a_broken_migration_changes_nothing(tmp_path: Path, monkeypatch) -> None:
+    run = with_samples(tmp_path, a_sample("one"))
+    run.database.close()
+    broken = ("broken", "DROP TABLE samples;\nCREATE TABLE samples;\n")
+    monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, broken))
+    with pytest.raises(sqlite3.OperationalError):
+        open_run(run.folder)
+    monkeypatch.undo()
+    assert open_run(run.folder).samples.count() == 1
+
+
+def test_f5_a_newer_file_is_shown_but_not_written(tmp_path: Path) -> None:
+    run = with_samples(tmp_path, a_sample("one"))
+    run.database.connection().execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    run.database.close()
+    newer = open_run(run.folder)
+    assert "Upgrade" in newer.read_only_because
+    assert newer.samples.page()[0].input == "one"
+    with pytest.raises(RunError, match="Upgrade"):
+        newer.rename("other")
+    with pytest.raises(sqlite3.OperationalError):
+        newer.database.connection().execute("DELETE FROM samples")
+    assert "Upgrade" in list_runs(tmp_path)[0].problem
+
+
+@pytest.mark.parametrize("damage", ["header", "empty", "gone"])
+def test_f5_a_damaged_file_is_refused_and_kept(tmp_path: Path, damage: str) -> None:
+    run = with_samples(tmp_path, a_sample("one"))
+    run.database.close()
+    path = run.folder / "run.db"
+    if damage == "header":
+        path.write_bytes(b"no database at all" * 400)
+    elif damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(b"")
+    before = path.read_bytes() if path.exists() else None
+    with pytest.raises(RunError, match=r"damaged|missing"):
+        open_run(run.folder)
+    assert (path.read_bytes() if path.exists() else None) == before
+    line = list_runs(tmp_path)[0]
+    assert line.phase == "cannot be opened" and line.problem
+
+
+def test_f5_damage_in_the_middle_is_found_by_the_check(tmp_path: Path) -> None:
+    run = with_samples(tmp_path, *[a_sample(f"text {n} " * 40) for n in range(300)])
+    run.database.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    run.database.close()
+    path = run.folder / "run.db"
+    content = bytearray(path.read_bytes())
+    content[20 * 4096 : 40 * 4096] = bytes(20 * 4096)
+    path.write_bytes(bytes(content))
+    with pytest.raises(RunError, match="damaged"):
+        Database(path).check()
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    pages = run.database.one("PRAGMA page_count")
+    run.database.connection().execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(RunError, match="full"):
+        run.samples.commit_round(0, [a_sample(f"t{n}" * 50) for n in range(100)], a_round(0))
+    assert run.samples.count() == 0 and run.samples.rounds() == set()
