@@ -107,7 +107,7 @@ def rows_layout(figure: go.Figure, rows: int, pixels: int, legend: bool = False)
 
 def layout(figure: go.Figure, height: int, legend: bool = False) -> go.Figure:
     """What all figures share. No zoom by dragging: a finger must be able to scroll past."""
-    axis = {"gridcolor": FAINT, "zerolinecolor": FAINT, "tickcolor": FAINT}
+    axis: dict[str, Any] = {"gridcolor": FAINT, "zerolinecolor": FAINT, "tickcolor": FAINT}
     figure.update_xaxes(**axis, automargin=True, fixedrange=True)
     figure.update_yaxes(**axis, automargin=True, fixedrange=True)
     figure.update_layout(

@@ -1,0 +1,260 @@
+"""Distil: how the new adapter is trained, what that needs, and how it learns, live."""
+
+from typing import Any
+
+import gradio as gr
+import pandas as pd
+
+from workbench import fit, jobs
+from workbench.errors import RunError
+from workbench.stages import Stage
+from workbench.ui import fields, plain, snapshot, source_cards, words, workspace
+from workbench.ui.failures import told
+from workbench.ui.sections import Drawn, Parts, Section
+from workbench.ui.snapshot import Snapshot
+from workbench.ui.synthesize_tab import fields_saved
+
+TAB = "distil"
+_PLAIN = ("lora.rank", "training.epochs", "training.learning_rate", "quantize_target")
+_ADVANCED = (
+    "lora.method",
+    "lora.alpha",
+    "lora.dropout",
+    "lora.target_modules",
+    "training.batch_rows",
+    "training.warmup_fraction",
+    "training.weight_decay",
+    "training.clip_norm",
+    "training.checkpoint_steps",
+    "evaluation.metric",
+    "evaluation.max_rows",
+)
+FORM = _PLAIN + _ADVANCED
+_ROOMS = ("lora", "training")
+_CURVE_POINTS = 400
+_COLUMNS = ["step", "loss"]
+MIN_SAMPLES = 8
+
+
+def build(parts: Parts) -> None:
+    """Place the tab's components and wire them."""
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=300):
+            plain.block(plain.heading("Training", "A new LoRA on the target, from the samples."))
+            preset = gr.Radio(
+                fields.preset_choices(), value="balanced", label="Preset", elem_id="preset"
+            )
+            form = {name: fields.control(name) for name in _PLAIN}
+            with gr.Accordion("Advanced", open=False), gr.Row():
+                form |= {name: fields.control(name) for name in _ADVANCED}
+            need = plain.block(elem_id="distil-fit")
+            start = gr.Button("Start the training", variant="primary", elem_id="distil-start")
+            locked = plain.block()
+        with gr.Column(scale=7, min_width=320):
+            tiles = plain.block(elem_id="distil-tiles")
+            curve = gr.LinePlot(
+                pd.DataFrame({"step": [], "loss": []}),
+                x="step",
+                y="loss",
+                x_title="optimiser step",
+                y_title="loss, nats per answer token",
+                height=250,
+                label="Loss",
+                elem_id="loss-curve",
+                buttons=[],
+            )
+            rates = gr.LinePlot(
+                pd.DataFrame({"step": [], "rate": []}),
+                x="step",
+                y="rate",
+                x_title="optimiser step",
+                y_title="learning rate",
+                height=130,
+                label="Learning rate",
+                elem_id="rate-curve",
+                buttons=[],
+            )
+            probes = gr.Dataframe(
+                headers=["step", "held-out input", "student", "teacher"],
+                datatype="str",
+                column_count=4,
+                interactive=False,
+                wrap=True,
+                max_height=280,
+                label="Held-out inputs, answered while it learns",
+                column_widths=["60px", "46%", "24%", "24%"],
+                elem_id="probes",
+                buttons=[],
+            )
+    with gr.Accordion("Log", open=False):
+        log = gr.Textbox(
+            show_label=False,
+            label="Log of this run",
+            lines=10,
+            max_lines=18,
+            interactive=False,
+            autoscroll=True,
+            elem_classes="mono",
+            elem_id="run-log",
+            buttons=["copy"],
+        )
+
+    parts.sections += [
+        Section(
+            "distil form",
+            TAB,
+            [preset, *form.values(), locked],
+            lambda now: f"{now.run_id}|{now.started(Stage.DISTIL)}|{now.recipe.preset}",
+            lambda now: _draw_form(now, preset, form, locked),
+        ),
+        Section(
+            "distil start",
+            TAB,
+            [need, start],
+            lambda now: (
+                f"{now.run_id}|{now.busy}|{now.kept}|{sorted(now.begun)}|"
+                f"{sorted(now.done)}|{now.recipe_token}"
+            ),
+            lambda now: {need: _need(now), start: start_button(now)},
+        ),
+        Section(
+            "distil curve",
+            TAB,
+            [tiles, curve, rates],
+            lambda now: (
+                f"{now.run_id}|{len(now.tail.metrics)}|{_last_step(now)}|"
+                f"{now.state.remaining_seconds}"
+            ),
+            lambda now: {tiles: _tiles(now), curve: curve_of(now), rates: _rates(now)},
+        ),
+        Section(
+            "distil probes",
+            TAB,
+            [probes],
+            lambda now: f"{now.run_id}|{len(now.tail.probes)}|{_last_step(now)}",
+            lambda now: {probes: _probes(now)},
+        ),
+        Section(
+            "log",
+            TAB,
+            [log],
+            lambda now: f"{now.run_id}|{len(now.tail.log)}|{now.tail.log[-1:]}",
+            lambda now: {log: "\n".join(now.tail.log)},
+        ),
+    ]
+    run = parts.run_id
+    fields_saved(parts, form)
+    parts.changed += [
+        preset.input(
+            told(_preset), [run, preset], [preset, *form.values()], show_progress="hidden"
+        ),
+        start.click(told(_start), [run, *form.values()], None, show_progress="hidden"),
+    ]
+
+
+def _draw_form(now: Snapshot, preset: gr.Radio, form: dict[str, Any], locked: gr.HTML) -> Drawn:
+    free = not now.started(Stage.DISTIL)
+    drawn: Drawn = {
+        box: gr.update(value=fields.shown(now.recipe, name), interactive=free)
+        for name, box in form.items()
+    }
+    drawn[preset] = gr.update(value=now.recipe.preset, interactive=free)
+    fixed = "These settings are fixed since the training began. Duplicate the run to try others."
+    drawn[locked] = "" if free else plain.sentence(fixed)
+    return drawn
+
+
+def start_button(now: Snapshot) -> Any:
+    """The primary button says what is missing."""
+    if now.started(Stage.DISTIL):
+        if Stage.EXPORT in now.done:
+            return gr.update(value="Finished: see Compare", interactive=False)
+        if now.busy:
+            return gr.update(value="Working …", interactive=False)
+        return gr.update(value="Continue the training", interactive=True)
+    if now.busy:
+        return gr.update(value="Samples are still being written …", interactive=False)
+    words_, ready = source_cards.missing(now)
+    if not ready:
+        return gr.update(value=words_, interactive=False)
+    if now.kept < MIN_SAMPLES:
+        return gr.update(value="Write samples first", interactive=False)
+    return gr.update(value=f"Train on {words.count(now.kept, 'sample')}", interactive=True)
+
+
+def _need(now: Snapshot) -> str:
+    if now.run is None:
+        return ""
+    estimate = fit.estimate(now.recipe, now.inputs)
+    _name, memory, seconds = estimate.stages[2]
+    told_before = f"about {words.size(memory)} memory, {words.duration(seconds)}"
+    if Stage.DISTIL not in now.done:
+        return plain.facts([("Estimated", told_before), ("Free", words.size(fit.memory_free()))])
+    record = now.run.stages()[Stage.DISTIL]
+    used = record.counts.get("peak_memory_bytes") if record.counts else None
+    took = f"{words.duration(record.seconds)}"
+    rows = [("Estimated", told_before), ("Used", f"{words.size(used)} memory, {took}")]
+    if record.seconds and used:
+        off = f"memory {_off(memory, used)}, time {_off(seconds, record.seconds)}"
+        rows.append(("Estimate was off by", off))
+    return plain.facts(rows)
+
+
+def _off(guess: float, truth: float) -> str:
+    return f"{100 * (guess - truth) / truth:+.0f} %".replace("-", "−")
+
+
+def _last_step(now: Snapshot) -> int:
+    return now.tail.metrics[-1].step if now.tail.metrics else 0
+
+
+def _tiles(now: Snapshot) -> str:
+    if not now.tail.metrics:
+        return plain.empty("The curve appears here as soon as the training begins.")
+    last = now.tail.metrics[-1]
+    left = now.state.remaining_seconds if now.state.stage == Stage.DISTIL else None
+    return plain.tiles(
+        [
+            ("Loss", f"{last.loss:.3f}", "nats per answer token"),
+            ("Step", f"{last.step:,}", f"of {last.steps:,}"),
+            ("Learning rate", f"{last.learning_rate:.1e}", ""),
+            ("Speed", f"{last.tokens_per_second:,.0f}", "tokens per second"),
+            ("Memory", words.size(last.memory_bytes), ""),
+            ("Left", words.duration(left), ""),
+        ]
+    )
+
+
+def curve_of(now: Snapshot) -> pd.DataFrame:
+    """The loss curve, thinned out to what a screen can show."""
+    metrics = now.tail.metrics[:: max(1, len(now.tail.metrics) // _CURVE_POINTS)]
+    return pd.DataFrame({"step": [m.step for m in metrics], "loss": [m.loss for m in metrics]})
+
+
+def _rates(now: Snapshot) -> pd.DataFrame:
+    metrics = now.tail.metrics[:: max(1, len(now.tail.metrics) // _CURVE_POINTS)]
+    rates = [m.learning_rate for m in metrics]
+    return pd.DataFrame({"step": [m.step for m in metrics], "rate": rates})
+
+
+def _probes(now: Snapshot) -> list[list[str]]:
+    newest = sorted(now.tail.probes, key=lambda probe: -probe.step)
+    return [[str(p.step), p.input, p.student, p.teacher] for p in newest[:30]]
+
+
+def _preset(run_id: str, preset: str) -> list[Any]:
+    run = workspace.find(run_id)
+    changes = {"preset": preset, **fields.preset_changes(preset, _ROOMS)}
+    recipe = run.change_recipe(changes)
+    return [preset, *(fields.shown(recipe, name) for name in FORM)]
+
+
+def _start(run_id: str, *values: Any) -> None:
+    now = snapshot.take(run_id, fresh=True)
+    if now.run is None:
+        raise RunError("No run is open. Begin on the Source tab.")
+    if not now.started(Stage.DISTIL):
+        changes = fields.differences(now.recipe, list(FORM), list(values))
+        if changes:
+            now.run.change_recipe(changes)
+    jobs.start(now.run, Stage.EXPORT)

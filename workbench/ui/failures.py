@@ -1,0 +1,47 @@
+"""What a person sees when a handler fails: a sentence of ours, or a short id that is in the log."""
+
+import functools
+import logging
+import secrets
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from workbench.errors import WorkbenchError
+
+log = logging.getLogger("workbench.ui")
+
+_SHOWN_SECONDS = 20
+
+
+def told(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap an event handler: expected errors become a warning, others an id; outputs stay."""
+
+    @functools.wraps(handler)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return handler(*args, **kwargs)
+        except WorkbenchError as error:
+            warn(error.message)
+        except Exception:
+            error_id = secrets.token_hex(4)
+            log.exception("unexpected error %s in %s", error_id, handler.__name__)
+            warn(
+                f"Something went wrong on our side. The log has the details under {error_id}.",
+                title="Unexpected error",
+            )
+        return gr.skip()
+
+    return guarded
+
+
+def warn(sentence: str, title: str = "Not done") -> None:
+    """A toast; the text is escaped because toasts render markup."""
+    gr.Warning(escape(sentence, quote=False), duration=_SHOWN_SECONDS, title=title)
+
+
+def say(sentence: str, title: str = "Done") -> None:
+    """A toast for something that worked and is not visible elsewhere."""
+    gr.Info(escape(sentence, quote=False), duration=6, title=title)

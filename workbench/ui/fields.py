@@ -1,0 +1,175 @@
+"""Every recipe field that the page shows, declared once: words, bounds, component.
+
+Values go into the run's recipe as soon as they are given, so a reload or a failure loses none;
+what is not allowed any more (a stage has started) comes back as one sentence.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from workbench.recipe import PRESETS, TransferRecipe
+
+CHOICE, NUMBER, WHOLE, SLIDER, SWITCH, TEXT = (
+    "choice",
+    "number",
+    "whole",
+    "slider",
+    "switch",
+    "text",
+)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One control: its words and bounds. ``low``/``high``/``step`` are for sliders."""
+
+    label: str
+    kind: str
+    info: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
+    low: float = 0
+    high: float = 100
+    step: float = 1
+
+
+FIELDS: dict[str, Field] = {
+    "task_name": Field("Task name", TEXT, "What the adapter does; names the files and the card."),
+    "synthesis.samples": Field(
+        "Samples to keep", SLIDER, "More help up to a point.", low=20, high=5000, step=10
+    ),
+    "synthesis.method": Field(
+        "How inputs are written",
+        CHOICE,
+        choices=(("Continue a list of seeds (paper)", "list"), ("For each label", "label")),
+    ),
+    "synthesis.generator": Field(
+        "Who writes them",
+        CHOICE,
+        choices=(("Target base (paper)", "target"), ("Source base", "source")),
+    ),
+    "synthesis.filter": Field(
+        "Which are kept",
+        CHOICE,
+        choices=(
+            ("Automatic", "auto"),
+            ("Discriminator: more likely real than not", "discriminator"),
+            ("Excess: where the adapter matters", "excess"),
+            ("All", "none"),
+        ),
+    ),
+    "synthesis.seeds_per_prompt": Field("Seeds shown per prompt", WHOLE),
+    "synthesis.prompts_per_round": Field("Prompts per round", WHOLE, "A round is resumed whole."),
+    "synthesis.max_rounds": Field("Rounds at most", WHOLE, "Then it goes on with what it has."),
+    "synthesis.new_tokens": Field("Tokens written per prompt", WHOLE),
+    "synthesis.temperature": Field("Temperature", NUMBER, "Higher is more varied, and wilder."),
+    "synthesis.top_k": Field("Top k", WHOLE),
+    "synthesis.top_p": Field("Top p", NUMBER),
+    "seed": Field("Random seed", WHOLE, "The same seed repeats the run."),
+    "lora.method": Field(
+        "Method", CHOICE, choices=(("LoRA", "lora"), ("rsLoRA", "rslora"), ("DoRA", "dora"))
+    ),
+    "lora.rank": Field("Rank", WHOLE, "Size of the adapter."),
+    "lora.alpha": Field("Alpha", NUMBER, "Its strength: scale is alpha / rank."),
+    "lora.dropout": Field("Dropout", NUMBER),
+    "lora.target_modules": Field(
+        "Modules", TEXT, "all-linear, or layer names with commas: q_proj, v_proj."
+    ),
+    "training.learning_rate": Field("Learning rate", NUMBER),
+    "training.epochs": Field("Epochs", NUMBER, "Passes over the samples."),
+    "training.batch_rows": Field("Rows per step", WHOLE),
+    "training.warmup_fraction": Field("Warm-up (part of all steps)", NUMBER),
+    "training.weight_decay": Field("Weight decay", NUMBER),
+    "training.clip_norm": Field("Gradient clipping", NUMBER, "0 is off."),
+    "training.checkpoint_steps": Field("Steps between checkpoints", WHOLE),
+    "quantize_target": Field("Target in 4-bit (NF4)", SWITCH, "A third of the memory."),
+    "evaluation.metric": Field(
+        "An answer is right when",
+        CHOICE,
+        choices=(
+            ("it is the same text", "exact"),
+            ("its last number is the same", "number"),
+            ("it is the same JSON value", "json"),
+        ),
+    ),
+    "evaluation.max_rows": Field("Evaluation rows used", WHOLE, "0 is all."),
+    "evaluation.answer_tokens": Field("Longest answer in tokens", WHOLE),
+}
+
+PRESET_WORDS = {
+    "quick": "Quick",
+    "balanced": "Balanced",
+    "thorough": "Thorough",
+    "best": "Best",
+    "paper": "As in the paper",
+}
+
+
+def control(name: str) -> Component:
+    """The component of one declared field; its elem_id is the name with dashes."""
+    spec = FIELDS[name]
+    common: dict[str, Any] = {
+        "label": spec.label,
+        "info": spec.info or None,
+        "elem_id": name.replace(".", "-").replace("_", "-"),
+        "interactive": True,
+        "min_width": 140,
+    }
+    if spec.kind == CHOICE:
+        return gr.Dropdown(choices=list(spec.choices), **common)
+    if spec.kind == SLIDER:
+        return gr.Slider(minimum=spec.low, maximum=spec.high, step=spec.step, **common)
+    if spec.kind == SWITCH:
+        return gr.Checkbox(**common)
+    if spec.kind == TEXT:
+        return gr.Textbox(**common)
+    return gr.Number(precision=0 if spec.kind == WHOLE else None, **common)
+
+
+def shown(recipe: TransferRecipe, name: str) -> Any:
+    """The recipe's value as its control shows it."""
+    value: Any = recipe
+    for part in name.split("."):
+        value = getattr(value, part)
+    return ", ".join(value) if isinstance(value, tuple) else value
+
+
+def given(name: str, value: Any) -> Any:
+    """A control's value as the recipe takes it; an emptied number means 0."""
+    if FIELDS[name].kind in (NUMBER, WHOLE):
+        return 0 if value is None else value
+    if name == "lora.target_modules":
+        return tuple(part.strip() for part in str(value).split(",") if part.strip())
+    return value
+
+
+def differences(recipe: TransferRecipe, names: list[str], values: list[Any]) -> dict[str, Any]:
+    """What the controls say that the recipe does not say yet, by dotted name."""
+    changes = {}
+    for name, value in zip(names, values, strict=True):
+        taken = given(name, value)
+        current = shown(recipe, name)
+        wanted = ", ".join(taken) if isinstance(taken, tuple) else taken
+        if wanted != current:
+            changes[name] = taken
+    return changes
+
+
+def preset_choices() -> list[tuple[str, str]]:
+    """(words, name) of the presets that exist, in our order."""
+    known = [name for name in PRESET_WORDS if name in PRESETS]
+    return [(PRESET_WORDS[name], name) for name in known]
+
+
+def preset_changes(preset: str, rooms: tuple[str, ...]) -> dict[str, Any]:
+    """What a preset sets in the named rooms of the recipe; what it leaves open is the default."""
+    plain = TransferRecipe()
+    changes: dict[str, Any] = {}
+    for room in rooms:
+        for entry in dataclasses.fields(getattr(plain, room)):
+            changes[f"{room}.{entry.name}"] = getattr(getattr(plain, room), entry.name)
+    changes.update({k: v for k, v in PRESETS[preset].items() if k.split(".")[0] in rooms})
+    return changes

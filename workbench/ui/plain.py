@@ -1,0 +1,137 @@
+"""The only place that writes HTML, and the only caller of ``gr.HTML``.
+
+Every value passes through ``html.escape``. Shown here are our own sentences, numbers and facts
+about files; text that a model wrote never comes here: it goes to Dataframe and Textbox.
+"""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+# State words of a check: the mark is read out, so colour is never the only sign.
+GOOD, BAD, UNSURE = "good", "bad", "unsure"
+_MARKS = {GOOD: ("✓", "passed"), BAD: ("✕", "failed"), UNSURE: ("–", "not checked")}
+
+
+def block(value: str = "", **options: Any) -> gr.HTML:
+    """An HTML component for what the functions below return."""
+    return gr.HTML(value, apply_default_css=False, padding=False, **options)
+
+
+def masthead(title: str, text: str) -> str:
+    """The page's own title."""
+    return f'<header id="masthead"><h1>{escape(title)}</h1><p>{escape(text)}</p></header>'
+
+
+def heading(title: str, sentence: str = "") -> str:
+    """Title of a part of a tab, with one sentence of what it is for."""
+    text = f'<p class="part-sentence">{escape(sentence)}</p>' if sentence else ""
+    return f'<div class="part"><h2>{escape(title)}</h2>{text}</div>'
+
+
+def small_heading(title: str) -> str:
+    """Title within a part."""
+    return f'<h3 class="small-heading">{escape(title)}</h3>'
+
+
+def sentence(text: str, kind: str = "quiet") -> str:
+    """One sentence; ``kind`` is quiet, note, warning or problem."""
+    if not text:
+        return ""
+    word = {"warning": "Note: ", "problem": "Problem: "}.get(kind, "")
+    prefix = f'<span class="unseen">{word}</span>' if word else ""
+    return f'<p class="sentence {escape(kind)}">{prefix}{escape(text)}</p>'
+
+
+def facts(rows: Sequence[tuple[str, str]], title: str = "") -> str:
+    """A card of names and values."""
+    body = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
+    head = f"<h3>{escape(title)}</h3>" if title else ""
+    return f'<div class="card">{head}<dl class="facts">{body}</dl></div>'
+
+
+def checks(rows: Sequence[tuple[str, str]]) -> str:
+    """A list of (GOOD | BAD | UNSURE, sentence)."""
+    items = []
+    for state, text in rows:
+        mark, word = _MARKS[state]
+        items.append(
+            f'<li class="{state}"><span aria-hidden="true">{mark}</span>'
+            f'<span class="unseen">{word}: </span>{escape(text)}</li>'
+        )
+    return '<ul class="checks">' + "".join(items) + "</ul>"
+
+
+def tiles(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Large numbers: (name, value, small addition)."""
+    cells = []
+    for name, value, extra in rows:
+        small = f"<small>{escape(extra)}</small>" if extra else ""
+        cells.append(
+            f'<div class="tile"><dt>{escape(name)}</dt><dd>{escape(value)}{small}</dd></div>'
+        )
+    return '<dl class="tiles">' + "".join(cells) + "</dl>"
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
+    """A small table of our own words and numbers."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in headers)
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<th scope="row">{escape(cell)}</th>' if first else f"<td>{escape(cell)}</td>"
+            for first, cell in ((number == 0, cell) for number, cell in enumerate(row))
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="table-wrap" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<table class="plain-table"><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def verdict(text: str, kind: str) -> str:
+    """The one sentence of Compare; ``kind`` is good, bad or unsure."""
+    return f'<p class="verdict {escape(kind)}">{escape(text)}</p>'
+
+
+def empty(text: str) -> str:
+    """What an empty place says: why it is empty and what to do."""
+    return f'<p class="empty">{escape(text)}</p>'
+
+
+def strip(
+    *,
+    name: str,
+    state: str,
+    phase: str,
+    done: int,
+    total: int,
+    numbers: str,
+    rail: Sequence[tuple[str, str]],
+    message: str = "",
+) -> str:
+    """The status strip. ``rail`` is (word, "done" | "now" | "later") per stage."""
+    percent = min(100, round(100 * done / total)) if total else 0
+    steps = "".join(
+        f'<li class="{when}">{escape(word)}<span class="unseen"> ({when})</span></li>'
+        for word, when in rail
+    )
+    bar = (
+        f'<div class="bar" role="progressbar" aria-label="Progress of this phase" '
+        f'aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}">'
+        f'<i style="width:{percent}%"></i></div>'
+    )
+    note = f'<p class="strip-message">{escape(message)}</p>' if message else ""
+    return (
+        f'<div class="strip" data-state="{escape(state)}">'
+        f'<div class="strip-line"><strong class="strip-name">{escape(name)}</strong>'
+        f'<span class="strip-phase"><span class="dot" aria-hidden="true"></span>'
+        f"{escape(phase)}</span>"
+        f'<span class="strip-numbers">{escape(numbers)}</span></div>{bar}'
+        f'<ol class="rail" aria-label="Stages">{steps}</ol>{note}</div>'
+    )

@@ -1,0 +1,340 @@
+"""What the controls of the Review tab do: one query or one action on the run's samples each."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from workbench import jobs
+from workbench.errors import RunError
+from workbench.export.dataset import write_csv, write_jsonl
+from workbench.export.parquet import write_parquet
+from workbench.intake.rows import read_rows
+from workbench.runs.folder import Run
+from workbench.runs.sample_queries import SampleFilter
+from workbench.samples import KEPT, PENDING, REJECTED, Example, Sample
+from workbench.stages import Stage
+from workbench.ui import plain, synthesize_views, words, workspace
+from workbench.ui.failures import say
+from workbench.ui.sections import Drawn
+from workbench.ui.snapshot import Snapshot
+
+PAGE_ROWS = 50
+NOT_IN_RUN = -1
+_WRITERS = {"JSONL": write_jsonl, "CSV": write_csv, "Parquet": write_parquet}
+View = tuple[Any, ...]
+
+_ORIGIN_WORDS = {
+    "target": "the target base",
+    "source": "the source base",
+    "inverse": "the inverse generator",
+    "user": "you (own inputs)",
+    "hand": "you (by hand)",
+}
+
+
+def filter_of(
+    status: str,
+    search: str,
+    label: str | None,
+    origin: str,
+    low: float | None,
+    high: float | None,
+    edited: bool,
+) -> SampleFilter:
+    """The filter that the controls describe."""
+    return SampleFilter(
+        status=status or "",
+        search=search or "",
+        label=label or None,
+        origin=origin or "",
+        min_score=low,
+        max_score=high,
+        edited=True if edited else None,
+    )
+
+
+# Pages -----------------------------------------------------------------------------------------
+
+
+def first_page(run_id: str, *values: Any) -> View:
+    """The first page after a filter has changed."""
+    *finder, chosen = values
+    return _page(run_id, finder, 1, chosen)
+
+
+def same_page(run_id: str, *values: Any) -> View:
+    """The page whose number stands in the box."""
+    *finder, page, chosen = values
+    return _page(run_id, finder, page, chosen)
+
+
+def page_back(run_id: str, *values: Any) -> View:
+    """One page back."""
+    *finder, page, chosen = values
+    return _page(run_id, finder, (page or 1) - 1, chosen)
+
+
+def page_forward(run_id: str, *values: Any) -> View:
+    """One page on."""
+    *finder, page, chosen = values
+    return _page(run_id, finder, (page or 1) + 1, chosen)
+
+
+def _page(run_id: str, finder: list[Any], page: float | None, chosen: str) -> View:
+    if not run_id:
+        return [], plain.sentence("No run is open."), 1, [], gr.skip(), gr.skip()
+    samples = workspace.find(run_id).samples
+    *values, sort = finder
+    wanted = filter_of(*values)
+    total = samples.count(wanted)
+    pages = max(1, -(-total // PAGE_ROWS))
+    number = min(max(int(page or 1), 1), pages)
+    rows = samples.page(wanted, sort, (number - 1) * PAGE_ROWS, PAGE_ROWS)
+    table = [["▸" if row.id == chosen else "", *synthesize_views.row(row)] for row in rows]
+    first = (number - 1) * PAGE_ROWS + 1
+    sentence = f"{first:,}–{first + len(rows) - 1:,} of {total:,}" if rows else "No samples match."
+    return (
+        table,
+        plain.sentence(f"{sentence} · page {number} of {pages:,}" if rows else sentence),
+        number,
+        [row.id for row in rows],
+        gr.update(value=f"Keep all {total:,}", interactive=total > 0),
+        gr.update(value=f"Reject all {total:,}", interactive=total > 0),
+    )
+
+
+# One sample ------------------------------------------------------------------------------------
+
+
+def editor(run: Run, sample: Sample | None) -> View:
+    """The editor's contents for one sample."""
+    if sample is None:
+        empty = plain.empty("Choose a row, or press j.")
+        return empty, "", "", "", "", "", NOT_IN_RUN
+    seeds = run.inputs.seeds
+    near = sample.nearest_seed
+    nearest = seeds[near].input if near is not None and near < len(seeds) else ""
+    state = synthesize_views.STATUS_WORDS[sample.status]
+    by = "by you" if sample.decided_by == "person" else ""
+    rows = [
+        ("Status", " ".join(part for part in (state, by) if part)),
+        ("Why", sample.reason or "–"),
+        ("P(real)", _number(sample.discriminator_score, ".3f")),
+        ("Excess", _number(sample.excess, "+.3f")),
+        ("Confidence", _number(sample.confidence, ".3f")),
+        ("Written by", _ORIGIN_WORDS.get(sample.origin, "another generator")),
+        ("Answered by", "you" if sample.answered_by == "person" else "the teacher"),
+        ("Edited", "yes" if sample.edited else "no"),
+    ]
+    return (
+        plain.small_heading(f"Sample {sample.id[:8]} · {state}"),
+        sample.input,
+        sample.teacher_output or "",
+        plain.facts(rows),
+        nearest,
+        sample.id,
+        sample.version,
+    )
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def choose(run_id: str, ids: list[str], event: gr.SelectData) -> Any:
+    """The row that was clicked."""
+    row = event.index[0] if isinstance(event.index, list | tuple) else event.index
+    if not 0 <= row < len(ids):
+        return gr.skip()
+    run = workspace.find(run_id)
+    return editor(run, run.samples.get(ids[row]))
+
+
+def step_on(run_id: str, *values: Any) -> View:
+    """The next sample; over the end of a page to the next one."""
+    return _step(run_id, list(values), 1)
+
+
+def step_back(run_id: str, *values: Any) -> View:
+    """The sample before."""
+    return _step(run_id, list(values), -1)
+
+
+def _step(run_id: str, values: list[Any], by: int) -> View:
+    *finder, page, chosen, ids = values
+    run = workspace.find(run_id)
+    place = ids.index(chosen) + by if chosen in ids else (0 if by > 0 else len(ids) - 1)
+    if not 0 <= place < len(ids):
+        turned = _page(run_id, finder, (page or 1) + by, chosen)
+        if turned[3] == ids:  # there is no further page
+            place = min(max(place, 0), len(ids) - 1)
+        else:
+            ids, page, place = turned[3], turned[2], 0 if by > 0 else -1
+    chosen = ids[place] if ids else ""
+    return *_page(run_id, finder, page, chosen), *editor(run, run.samples.get(chosen))
+
+
+def accept(run_id: str, *values: Any) -> View:
+    """Keep the chosen sample and go on to the next."""
+    return _decide(run_id, list(values), KEPT)
+
+
+def reject(run_id: str, *values: Any) -> View:
+    """Reject the chosen sample and go on to the next."""
+    return _decide(run_id, list(values), REJECTED)
+
+
+def _decide(run_id: str, values: list[Any], status: str) -> View:
+    *rest, version = values
+    *finder, page, chosen, ids = rest
+    if not chosen:
+        return _step(run_id, rest, 1)
+    run = _changeable(run_id)
+    run.samples.edit(chosen, int(version), status=status)
+    place = ids.index(chosen) if chosen in ids else 0
+    # In a filtered view the decided sample may be gone: the one that followed comes next.
+    following = ids[place + 1] if place + 1 < len(ids) else ""
+    if not following:
+        return _step(run_id, rest, 1)
+    return *_page(run_id, finder, page, following), *editor(run, run.samples.get(following))
+
+
+def _changeable(run_id: str) -> Run:
+    run = workspace.find(run_id)
+    if run.stages()[Stage.DISTIL].started_at:
+        raise RunError(
+            "The samples are fixed since the training began. Duplicate the run to use others."
+        )
+    return run
+
+
+def save(run_id: str, chosen: str, version: float, text: str, answer: str) -> View:
+    """Store an edit, or a sample written by hand."""
+    run = _changeable(run_id)
+    if chosen:
+        before = run.samples.get(chosen)
+        # An answer box that was not touched is no person's answer.
+        same = before is not None and answer == (before.teacher_output or "")
+        after = run.samples.edit(
+            chosen, int(version), input=text, teacher_output=None if same else answer
+        )
+        if after.status == PENDING:
+            say("Saved. It is scored and labelled again before the training.")
+        return editor(run, after)
+    if not (text or "").strip():
+        raise RunError("Write an input first.")
+    added = run.samples.add([Example(text.strip(), answer.strip() or None)], "hand")
+    if not added:
+        raise RunError("There is already a sample with this input.")
+    say("Added as a kept sample.")
+    return editor(run, added[0])
+
+
+def by_hand(run_id: str) -> View:
+    """An empty editor: Save adds what is written there."""
+    workspace.find(run_id)
+    words_ = plain.small_heading("A sample of your own: write it, then Save edit")
+    return words_, "", "", plain.sentence("An empty answer is given by the teacher."), "", "", -1
+
+
+def regenerate(run_id: str, chosen: str, version: float) -> View:
+    """Let the generator write this sample anew."""
+    run = _changeable(run_id)
+    sample = run.samples.get(chosen) if chosen else None
+    if sample is None:
+        raise RunError("Choose a sample first.")
+    fresh = jobs.consult(run.folder, "regenerate", {"id": chosen})["sample"]
+    after = run.samples.edit(
+        chosen, int(version), input=str(fresh["input"]), teacher_output=fresh.get("teacher_output")
+    )
+    return editor(run, after)
+
+
+def undo(run_id: str, chosen: str) -> View:
+    """Take back the newest action, whoever did it."""
+    run = _changeable(run_id)
+    what = run.samples.undo()
+    say(f"Taken back: {what}." if what else "There is nothing to take back.", "Undo")
+    return editor(run, run.samples.get(chosen) if chosen else None)
+
+
+def redo(run_id: str, chosen: str) -> View:
+    """Do again what was taken back."""
+    run = _changeable(run_id)
+    what = run.samples.redo()
+    say(f"Done again: {what}." if what else "There is nothing to do again.", "Redo")
+    return editor(run, run.samples.get(chosen) if chosen else None)
+
+
+def work(run_id: str) -> None:
+    """Score and label what waits for it."""
+    jobs.start(workspace.find(run_id), Stage.LABEL)
+
+
+# Many samples ----------------------------------------------------------------------------------
+
+
+def keep_all(run_id: str, *finder: Any) -> None:
+    """Keep everything that the filter shows."""
+    _bulk(run_id, finder, KEPT, "kept")
+
+
+def reject_all(run_id: str, *finder: Any) -> None:
+    """Reject everything that the filter shows."""
+    _bulk(run_id, finder, REJECTED, "rejected")
+
+
+def _bulk(run_id: str, finder: tuple[Any, ...], status: str, word: str) -> None:
+    *values, _sort = finder
+    count = _changeable(run_id).samples.bulk(filter_of(*values), status)
+    say(f"{words.count(count, 'sample')} {word}. Undo takes it back.")
+
+
+def take_rows(run_id: str, path: str) -> None:
+    """Rows of a file become kept samples."""
+    run = _changeable(run_id)
+    rows = read_rows(Path(path))
+    added = run.samples.add(rows.examples, "hand")
+    known = len(rows.examples) - len(added)
+    more = f"; {known} were there already" if known else ""
+    say(f"{words.count(len(added), 'sample')} added{more}.")
+    return None
+
+
+def make_file(run_id: str, *values: Any) -> Any:
+    """A file of what the filter shows, in the chosen format."""
+    *finder, form = values
+    *chosen, sort = finder
+    run = workspace.find(run_id)
+    wanted = filter_of(*chosen)
+    samples = run.samples.page(wanted, sort, 0, max(1, run.samples.count(wanted)))
+    folder = Path(tempfile.mkdtemp(prefix="workbench-export-"))
+    path = folder / f"samples.{form.lower()}"
+    _WRITERS[form](path, samples)
+    return gr.update(value=str(path), visible=True)
+
+
+def draw_side(now: Snapshot, label: gr.Dropdown, buttons: dict[str, Any]) -> Drawn:
+    """Choices of the answer filter, and what undo and redo would do."""
+    if now.run is None:
+        return {}
+    counts = now.run.samples.label_counts()
+    choices = [("Any", ""), *((f"{name[:60]} ({n:,})", name) for name, n in counts.items())]
+    undo_what, redo_what = now.run.samples.history()
+    free = not now.started(Stage.DISTIL)
+    waiting = len(now.run.samples.owed_scores()) if not now.busy and free else 0
+    return {
+        label: gr.update(choices=choices[:300]),
+        buttons["undo"]: _history("Undo", undo_what, free),
+        buttons["redo"]: _history("Redo", redo_what, free),
+        buttons["work"]: gr.update(
+            visible=waiting > 0, value=f"Score and label {words.count(waiting, 'waiting sample')}"
+        ),
+    }
+
+
+def _history(word: str, what: str | None, free: bool) -> Any:
+    value = f"{word}: {what}" if what else word
+    return gr.update(value=value, interactive=bool(what) and free)

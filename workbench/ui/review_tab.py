@@ -1,0 +1,284 @@
+"""Review: a paged table that stays fast, an editor beside it, decisions by key or by mouse."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from workbench.ui import plain
+from workbench.ui import review_actions as actions
+from workbench.ui.failures import told
+from workbench.ui.sections import Parts, Section
+
+TAB = "review"
+_STATUS = [("All", ""), ("Kept", "kept"), ("Rejected", "rejected"), ("Waiting", "pending")]
+_ORIGINS = [
+    ("Anyone", ""),
+    ("Target base", "target"),
+    ("Source base", "source"),
+    ("Your own inputs", "user"),
+    ("By hand", "hand"),
+]
+_SORTS = [
+    ("Newest first", "-made"),
+    ("Oldest first", "made"),
+    ("Score, lowest first", "score"),
+    ("Score, highest first", "-score"),
+    ("Excess, lowest first", "excess"),
+    ("Excess, highest first", "-excess"),
+    ("Confidence, lowest first", "confidence"),
+    ("Answer, A to Z", "answer"),
+]
+
+
+@dataclass(frozen=True)
+class _Finder:
+    status: gr.Dropdown
+    search: gr.Textbox
+    label: gr.Dropdown
+    origin: gr.Dropdown
+    low: gr.Number
+    high: gr.Number
+    edited: gr.Checkbox
+    sort: gr.Dropdown
+
+    def inputs(self) -> list[Any]:
+        """In the order of ``review_actions.filter_of``."""
+        return [
+            self.status, self.search, self.label, self.origin, self.low, self.high, self.edited,
+            self.sort,
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Editor:
+    where: gr.HTML
+    input: gr.Textbox
+    answer: gr.Textbox
+    facts: gr.HTML
+    nearest: gr.Textbox
+    chosen: gr.Textbox
+    version: gr.Number
+
+    def outputs(self) -> list[Any]:
+        """In the order of ``review_actions.editor``."""
+        return [
+            self.where, self.input, self.answer, self.facts, self.nearest, self.chosen, self.version
+        ]  # fmt: skip
+
+
+def build(parts: Parts) -> None:
+    """Place the tab's components and wire them."""
+    token = gr.Textbox(visible="hidden", label="Samples token", elem_id="review-token")
+    ids = gr.State([])
+    with gr.Column(elem_id="review-panel"):
+        plain.block(
+            plain.heading(
+                "Review",
+                "What is kept is what the new adapter learns. Keys: j next, k back, a accept, "
+                "r reject, e edit, u undo, Escape leaves a field.",
+            )
+        )
+        finder = _filters()
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=7, min_width=320):
+                table, pager = _table()
+            with gr.Column(scale=5, min_width=300):
+                editor, buttons = _editor()
+        files = _files()
+    view = [table, pager["sentence"], pager["page"], ids, pager["keep"], pager["reject"]]
+    asked = [parts.run_id, *finder.inputs()]
+    _wire_table(parts, finder, view, editor, pager, token, ids)
+    _wire_editor(parts, asked, view, editor, buttons, pager, ids)
+    _wire_files(parts, finder, files)
+    parts.sections += [
+        Section("review rows", TAB, [token], lambda now: now.samples_token,
+                lambda now: {token: now.samples_token}),
+        Section(
+            "review labels",
+            TAB,
+            [finder.label, buttons["undo"], buttons["redo"], buttons["work"]],
+            lambda now: f"{now.samples_token}|{now.busy}",
+            lambda now: actions.draw_side(now, finder.label, buttons),
+        ),
+    ]  # fmt: skip
+
+
+def _filters() -> _Finder:
+    with gr.Row(elem_classes="dense"):
+        status = gr.Dropdown(_STATUS, value="", label="Status", min_width=110)
+        search = gr.Textbox(label="Search", placeholder="in input or answer", scale=2)
+        label = gr.Dropdown(
+            [("Any", "")], value="", label="Answer", allow_custom_value=True, min_width=130
+        )
+        sort = gr.Dropdown(_SORTS, value="-made", label="Order", min_width=150)
+    with gr.Accordion("More filters", open=False), gr.Row(elem_classes="dense"):
+        origin = gr.Dropdown(_ORIGINS, value="", label="Written by", min_width=120)
+        low = gr.Number(None, label="Score from", min_width=90)
+        high = gr.Number(None, label="Score to", min_width=90)
+        edited = gr.Checkbox(False, label="Only edited ones")
+    return _Finder(status, search, label, origin, low, high, edited, sort)
+
+
+def _table() -> tuple[gr.Dataframe, dict[str, Any]]:
+    table = gr.Dataframe(
+        headers=["", "input", "answer", "score", "status"],
+        datatype="str",
+        column_count=5,
+        interactive=False,
+        wrap=True,
+        max_height=620,
+        label="Samples",
+        show_label=False,
+        column_widths=["28px", "48%", "22%", "64px", "110px"],
+        elem_id="review-table",
+        buttons=[],
+    )
+    pager: dict[str, Any] = {}
+    with gr.Row(elem_classes="buttons"):
+        pager["back"] = gr.Button("‹ Page", size="sm", elem_id="page-back")
+        pager["page"] = gr.Number(
+            1, label="Page", precision=0, minimum=1, container=False, min_width=70,
+            elem_id="page-number",
+        )  # fmt: skip
+        pager["forward"] = gr.Button("Page ›", size="sm", elem_id="page-forward")
+        pager["sentence"] = plain.block(elem_id="page-sentence")
+    with gr.Row(elem_classes="buttons"):
+        pager["keep"] = gr.Button("Keep all of these", size="sm", elem_id="bulk-keep")
+        pager["reject"] = gr.Button("Reject all of these", size="sm", elem_id="bulk-reject")
+    return table, pager
+
+
+def _editor() -> tuple[_Editor, dict[str, Any]]:
+    where = plain.block(plain.empty("Choose a row, or press j."), elem_id="review-where")
+    box = gr.Textbox(label="Input", lines=3, max_lines=14, elem_id="review-input")
+    answer = gr.Textbox(label="Answer", lines=1, max_lines=10, elem_id="review-answer")
+    buttons: dict[str, Any] = {}
+    with gr.Row(elem_classes="buttons"):
+        buttons["accept"] = gr.Button(
+            "✓ Accept", variant="primary", size="sm", elem_id="review-accept"
+        )
+        buttons["reject"] = gr.Button("✕ Reject", size="sm", elem_id="review-reject")
+        buttons["previous"] = gr.Button("‹ Back", size="sm", elem_id="review-previous")
+        buttons["next"] = gr.Button("Next ›", size="sm", elem_id="review-next")
+    with gr.Row(elem_classes="buttons"):
+        buttons["save"] = gr.Button("Save edit", size="sm", elem_id="review-save")
+        buttons["again"] = gr.Button("Regenerate", size="sm", elem_id="review-regenerate")
+        buttons["hand"] = gr.Button("Write one by hand", size="sm", elem_id="review-hand")
+    with gr.Row(elem_classes="buttons"):
+        buttons["undo"] = gr.Button("Undo", size="sm", interactive=False, elem_id="review-undo")
+        buttons["redo"] = gr.Button("Redo", size="sm", interactive=False, elem_id="review-redo")
+    facts = plain.block(elem_id="review-facts")
+    nearest = gr.Textbox(label="Nearest seed", interactive=False, lines=2, elem_id="review-nearest")
+    with gr.Row(elem_classes="buttons"):
+        buttons["work"] = gr.Button(
+            "Score and label what is waiting", size="sm", visible=False, elem_id="review-work"
+        )
+    chosen = gr.Textbox(visible="hidden", label="Chosen sample", elem_id="review-chosen")
+    version = gr.Number(-1, visible="hidden", label="Its version", precision=0)
+    return _Editor(where, box, answer, facts, nearest, chosen, version), buttons
+
+
+def _files() -> dict[str, Any]:
+    files: dict[str, Any] = {}
+    with gr.Accordion("Import and export", open=False), gr.Row(equal_height=False):
+        with gr.Column():
+            files["import"] = gr.File(
+                label="Add rows: .jsonl, .csv or .txt with input and, if you like, output",
+                file_types=[".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet"],
+                height=110,
+                elem_id="review-import",
+            )
+        with gr.Column():
+            files["format"] = gr.Dropdown(
+                ["JSONL", "CSV", "Parquet"], value="JSONL", label="Export what the filter shows as"
+            )
+            files["make"] = gr.Button("Make the file", size="sm", elem_id="review-export")
+            files["file"] = gr.File(label="File", visible=False, interactive=False, height=80)
+    return files
+
+
+def _wire_table(
+    parts: Parts,
+    finder: _Finder,
+    view: list[Any],
+    editor: _Editor,
+    pager: dict[str, Any],
+    token: gr.Textbox,
+    ids: gr.State,
+) -> None:
+    asked = [parts.run_id, *finder.inputs()]
+    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
+    first = told(actions.first_page)
+    for event in (
+        finder.status.input, finder.search.change, finder.label.input, finder.origin.input,
+        finder.low.change, finder.high.change, finder.edited.input, finder.sort.input,
+    ):  # fmt: skip
+        event(first, [*asked, editor.chosen], view, concurrency_limit=None, **quiet)
+    again = [*asked, pager["page"], editor.chosen]
+    token.change(told(actions.same_page), again, view, concurrency_limit=None, **quiet)
+    for event in (pager["page"].submit, pager["page"].blur):
+        event(told(actions.same_page), again, view, **quiet)
+    pager["back"].click(told(actions.page_back), again, view, concurrency_limit=None, **quiet)
+    pager["forward"].click(told(actions.page_forward), again, view, concurrency_limit=None, **quiet)
+    view[0].select(
+        told(actions.choose), [parts.run_id, ids], editor.outputs(), concurrency_limit=None, **quiet
+    ).then(told(actions.same_page), again, view, concurrency_limit=None, **quiet)
+    for name, handler in (("keep", actions.keep_all), ("reject", actions.reject_all)):
+        done = pager[name].click(told(handler), asked, None, show_progress="hidden")
+        parts.changed.append(done)
+
+
+def _wire_editor(
+    parts: Parts,
+    asked: list[Any],
+    view: list[Any],
+    editor: _Editor,
+    buttons: dict[str, Any],
+    pager: dict[str, Any],
+    ids: gr.State,
+) -> None:
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
+    moving = [*asked, pager["page"], editor.chosen, ids]
+    shown = [*view, *editor.outputs()]
+    for name, handler in (("next", actions.step_on), ("previous", actions.step_back)):
+        buttons[name].click(told(handler), moving, shown, concurrency_limit=None, **quiet)
+    for name, handler in (("accept", actions.accept), ("reject", actions.reject)):
+        parts.changed.append(
+            buttons[name].click(told(handler), [*moving, editor.version], shown, **quiet)
+        )
+    texts = [parts.run_id, editor.chosen, editor.version, editor.input, editor.answer]
+    parts.changed.append(
+        buttons["save"].click(told(actions.save), texts, editor.outputs(), **quiet)
+    )
+    parts.changed.append(
+        buttons["again"].click(
+            told(actions.regenerate),
+            [parts.run_id, editor.chosen, editor.version],
+            editor.outputs(),
+            show_progress_on=[editor.input],
+        )
+    )
+    buttons["hand"].click(told(actions.by_hand), [parts.run_id], editor.outputs(), **quiet).then(
+        None, js="() => document.querySelector('#review-input textarea')?.focus()"
+    )
+    for name, handler in (("undo", actions.undo), ("redo", actions.redo)):
+        parts.changed.append(
+            buttons[name].click(
+                told(handler), [parts.run_id, editor.chosen], editor.outputs(), **quiet
+            )
+        )
+    parts.changed.append(buttons["work"].click(told(actions.work), [parts.run_id], None, **quiet))
+
+
+def _wire_files(parts: Parts, finder: _Finder, files: dict[str, Any]) -> None:
+    parts.changed.append(
+        files["import"].upload(
+            told(actions.take_rows), [parts.run_id, files["import"]], [files["import"]]
+        )
+    )
+    files["make"].click(
+        told(actions.make_file),
+        [parts.run_id, *finder.inputs(), files["format"]],
+        [files["file"]],
+    )

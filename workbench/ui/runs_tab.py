@@ -1,0 +1,182 @@
+"""Runs: everything that was begun here; open, compare, duplicate, rename, delete, take back."""
+
+from typing import Any
+
+import gradio as gr
+
+from workbench.errors import RunError
+from workbench.recipe import TransferRecipe, to_dict
+from workbench.runs.folder import Run
+from workbench.runs.listing import RunListing, duplicate, list_runs, restore
+from workbench.runs.recipe_rules import differing
+from workbench.ui import plain, snapshot, words, workspace
+from workbench.ui.failures import say, told
+from workbench.ui.sections import Parts
+
+TAB = "runs"
+_HEADERS = ["run", "phase", "source", "transferred", "size", "changed"]
+
+
+def build(parts: Parts, tab: gr.Tab) -> None:
+    """Place the tab's components and wire them."""
+    ids = gr.State([])
+    trash = gr.State([])
+    plain.block(plain.heading("Runs", "Everything on this machine, the newest change first."))
+    with gr.Row(elem_classes="buttons"):
+        new = gr.Button("New run", size="sm", elem_id="runs-new")
+        look = gr.Button("Look again", size="sm", elem_id="runs-refresh")
+        back = gr.Button("Take back", size="sm", visible=False, elem_id="runs-restore")
+    table = gr.Dataframe(
+        headers=_HEADERS,
+        datatype="str",
+        column_count=len(_HEADERS),
+        interactive=False,
+        wrap=True,
+        max_height=420,
+        label="Runs",
+        show_label=False,
+        column_widths=["30%", "24%", "10%", "13%", "10%", "13%"],
+        elem_id="runs-table",
+        buttons=[],
+    )
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=300):
+            chosen = gr.Dropdown([], label="Run", elem_id="runs-chosen", filterable=True)
+            with gr.Row(elem_classes="buttons"):
+                open_ = gr.Button("Open", variant="primary", size="sm", elem_id="runs-open")
+                copy = gr.Button("Duplicate", size="sm", elem_id="runs-duplicate")
+                delete = gr.Button("Delete", variant="stop", size="sm", elem_id="runs-delete")
+            name = gr.Textbox(label="New name", max_length=80, elem_id="runs-name")
+            with gr.Row(elem_classes="buttons"):
+                rename = gr.Button("Rename", size="sm", elem_id="runs-rename")
+        with gr.Column(min_width=300):
+            other = gr.Dropdown([], label="Compare it with", elem_id="runs-other", filterable=True)
+            compared = plain.block(elem_id="runs-compared")
+
+    listing = [table, ids, chosen, other]
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
+    run = parts.run_id
+    tab.select(told(_list), [run], listing, **quiet)
+    look.click(told(_list), [run], listing, **quiet)
+    table.select(told(_choose), [ids], [chosen, name], **quiet)
+    for box in (chosen, other):
+        box.change(told(_compare), [chosen, other], [compared], **quiet)
+    parts.opened += [
+        open_.click(told(_open), [chosen], [run, parts.tabs], **quiet),
+        copy.click(told(_duplicate), [chosen], [run, parts.tabs], **quiet),
+        new.click(lambda: ("", gr.Tabs(selected="source")), None, [run, parts.tabs], **quiet),
+    ]
+    parts.changed += [
+        rename.click(told(_rename), [chosen, name], [name], **quiet).then(
+            told(_list), [run], listing, **quiet
+        ),
+        back.click(told(_restore), [trash], [trash, back], **quiet).then(
+            told(_list), [run], listing, **quiet
+        ),
+    ]
+    parts.opened.append(
+        delete.click(told(_delete), [run, chosen, trash], [run, trash, back], **quiet).then(
+            told(_list), [run], listing, **quiet
+        )
+    )
+
+
+def _list(run_id: str) -> tuple[Any, ...]:
+    lines = list_runs(workspace.runs_root())
+    choices = [(f"{line.name} · {words.age(line.changed_at)}", line.id) for line in lines]
+    known = [line.id for line in lines]
+    value = run_id if run_id in known else (known[0] if known else None)
+    return (
+        [_row(line, run_id) for line in lines],
+        known,
+        gr.update(choices=choices, value=value),
+        gr.update(choices=[("Nothing", ""), *choices], value=""),
+    )
+
+
+def _row(line: RunListing, run_id: str) -> list[str]:
+    return [
+        f"▸ {line.name}" if line.id == run_id else line.name,
+        line.problem or line.phase,
+        words.percent(line.accuracies.get("source_adapter")),
+        words.percent(line.accuracies.get("transferred")),
+        words.size(line.size_bytes),
+        words.age(line.changed_at),
+    ]
+
+
+def _choose(ids: list[str], event: gr.SelectData) -> Any:
+    row = event.index[0] if isinstance(event.index, list | tuple) else event.index
+    if not 0 <= row < len(ids):
+        return gr.skip()
+    return ids[row], workspace.find(ids[row]).name
+
+
+def _open(chosen: str | None) -> tuple[str, Any]:
+    return _wanted(chosen).id, gr.Tabs(selected="source")
+
+
+def _wanted(chosen: str | None) -> Run:
+    if not chosen:
+        raise RunError("Choose a run first.")
+    return workspace.find(chosen)
+
+
+def _duplicate(chosen: str | None) -> tuple[str, Any]:
+    copy = duplicate(_wanted(chosen))
+    say("A new draft with the same inputs and settings is open.")
+    return copy.id, gr.Tabs(selected="source")
+
+
+def _rename(chosen: str | None, name: str) -> str:
+    _wanted(chosen).rename(name)
+    return ""
+
+
+def _delete(run_id: str, chosen: str | None, trash: list[str]) -> tuple[str, list[str], Any]:
+    run = _wanted(chosen)
+    name = run.name
+    size = next((x.size_bytes for x in list_runs(run.folder.parent) if x.id == run.id), 0)
+    token = run.delete()
+    snapshot.forget(run.id)
+    say(f'"{name}" ({words.size(size)}: samples, checkpoints, adapter) is in the trash.', "Deleted")
+    open_id = "" if run.id == run_id else run_id
+    return open_id, [*trash, token], gr.update(visible=True, value=f"Take back: {name}")
+
+
+def _restore(trash: list[str]) -> tuple[list[str], Any]:
+    if not trash:
+        raise RunError("There is nothing to take back.")
+    run = restore(workspace.runs_root(), trash[-1])
+    say(f'"{run.name}" is back.')
+    rest = trash[:-1]
+    return rest, gr.update(visible=bool(rest), value="Take back the one before")
+
+
+def _compare(chosen: str | None, other: str | None) -> str:
+    if not chosen or not other or chosen == other:
+        return ""
+    first, second = workspace.find(chosen), workspace.find(other)
+    rows = [
+        (name, _shown(first.recipe, name), _shown(second.recipe, name))
+        for name in differing(first.recipe, second.recipe)
+    ]
+    arms_one, arms_two = _accuracies(first), _accuracies(second)
+    for arm in dict.fromkeys((*arms_one, *arms_two)):
+        label = arm.replace("_", " ")
+        rows.append((label, words.percent(arms_one.get(arm)), words.percent(arms_two.get(arm))))
+    if not rows:
+        return plain.sentence("Both have the same settings and no results yet.")
+    return plain.table(("", first.name, second.name), rows, "What differs, and what came out")
+
+
+def _accuracies(run: Run) -> dict[str, float]:
+    arms = (run.result() or {}).get("arms", {})
+    return {name: arm["accuracy"] for name, arm in arms.items()}
+
+
+def _shown(recipe: TransferRecipe, name: str) -> str:
+    value: Any = to_dict(recipe)
+    for part in name.split("."):
+        value = value[part]
+    return str(value)

@@ -1,0 +1,227 @@
+"""What all pages that show one run share: read once a second, handed to everyone who asks.
+
+Fifty open pages cost one look at the run's folder, not fifty. The events are read with a cursor,
+so a long run costs no more than a new one. Nothing is written here.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from workbench import events, jobs
+from workbench.inputs import Inputs
+from workbench.jobs import RunState
+from workbench.recipe import TransferRecipe, recipe_hash
+from workbench.runs.folder import Run
+from workbench.runs.summary import summary
+from workbench.samples import KEPT
+from workbench.stages import ORDER, WORDS, Stage
+from workbench.ui import workspace
+
+_FRESH_SECONDS = 1.0
+_OPEN_RUNS = 24
+_LOG_LINES = 400
+
+
+@dataclass
+class Tail:
+    """What the events add up to so far.
+
+    Attributes:
+        metrics: the training curve; a resumed training replaces the steps that it repeats.
+        totals: sums over all rounds of synthesis, by field of ``RoundFinished``.
+        log: one sentence per noteworthy event, oldest first.
+    """
+
+    cursor: int = 0
+    metrics: list[events.Metric] = field(default_factory=list)
+    probes: list[events.Probe] = field(default_factory=list)
+    totals: dict[str, int] = field(default_factory=dict)
+    rounds: int = 0
+    log: list[str] = field(default_factory=list)
+
+    def take(self, cursor: int, event: events.Event) -> None:
+        """Add one event of the journal."""
+        self.cursor = cursor
+        if isinstance(event, events.Metric):
+            while self.metrics and self.metrics[-1].step >= event.step:
+                self.metrics.pop()
+            self.metrics.append(event)
+        elif isinstance(event, events.Probe):
+            self.probes = [probe for probe in self.probes if probe.step <= event.step]
+            self.probes.append(event)
+        elif isinstance(event, events.RoundFinished):
+            self.rounds += 1
+            for name in ("made", "kept", "rejected", "duplicates", "copied", "empty"):
+                self.totals[name] = self.totals.get(name, 0) + getattr(event, name)
+        elif event == events.StageStarted(Stage.DISTIL):
+            self.metrics, self.probes = [], []
+        line = log_line(event)
+        if line:
+            self.log = [*self.log[-_LOG_LINES:], line]
+
+
+def log_line(event: events.Event) -> str:
+    """An event as one line for people; "" for those that are shown elsewhere."""
+    match event:
+        case events.StageStarted(stage, resumed):
+            return f"{WORDS[Stage(stage)]}{' goes on' if resumed else ' begins'}"
+        case events.StageFinished(stage, seconds):
+            return f"{WORDS[Stage(stage)]}: done in {seconds:.0f} s"
+        case events.RoundFinished(number, made, kept, rejected):
+            return f"Round {number + 1}: {made} written, {kept} kept, {rejected} rejected"
+        case events.CheckpointWritten(step):
+            return f"Checkpoint at step {step}"
+        case events.ArmFinished(arm, accuracy, n):
+            return f"{arm.replace('_', ' ')}: {100 * accuracy:.1f} % of {n}"
+        case events.Warned(message=message):
+            return f"Note: {message}"
+        case events.Stopped(message=message):
+            return message
+    return ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One look at a run; ``run`` is None when the page has none open."""
+
+    run: Run | None
+    name: str
+    state: RunState
+    tail: Tail
+    recipe: TransferRecipe
+    inputs: Inputs
+    counts: dict[str, int]
+    done: frozenset[Stage]
+    begun: frozenset[Stage]
+    edits: tuple[int, int]
+
+    @property
+    def run_id(self) -> str:
+        """The open run's id, or ""."""
+        return self.run.id if self.run else ""
+
+    @property
+    def kept(self) -> int:
+        """Samples that will be trained on."""
+        return self.counts.get(KEPT, 0)
+
+    @property
+    def busy(self) -> bool:
+        """A worker is on it, or about to be."""
+        return self.state.state in ("queued", "running", "not responding")
+
+    def started(self, stage: Stage) -> bool:
+        """Whether the stage or a later one has begun."""
+        return any(later in self.begun for later in ORDER[ORDER.index(stage) :])
+
+    @cached_property
+    def recipe_token(self) -> str:
+        """Changes with the recipe."""
+        return recipe_hash(self.recipe)
+
+    @cached_property
+    def inputs_token(self) -> str:
+        """Changes with the inputs."""
+        parts = self.inputs
+        adapters = [entry.sha256 for entry in (parts.adapter, parts.discriminator) if entry]
+        return f"{adapters}|{hash((parts.seeds, parts.evaluation, parts.unlabelled))}"
+
+    @property
+    def samples_token(self) -> str:
+        """Changes with the samples, their scores and labels."""
+        making = self.busy and not self.started(Stage.DISTIL)
+        moment = self.tail.cursor if making else ""
+        return f"{self.run_id}|{self.counts}|{self.edits}|{sorted(self.done)}|{moment}"
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """What ``result.json`` says; {} before the comparison is done."""
+        return (self.run.result() if self.run else None) or {}
+
+
+NOTHING = Snapshot(
+    run=None,
+    name="",
+    state=RunState("draft"),
+    tail=Tail(),
+    recipe=TransferRecipe(),
+    inputs=Inputs(),
+    counts={},
+    done=frozenset(),
+    begun=frozenset(),
+    edits=(0, 0),
+)
+
+
+@dataclass
+class _Open:
+    """A run that some page looks at, with the lock that lets one thread read it at a time."""
+
+    run: Run
+    tail: Tail = field(default_factory=Tail)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    at: float = 0.0
+    last: Snapshot | None = None
+
+
+_open: OrderedDict[str, _Open] = OrderedDict()
+_open_lock = threading.Lock()
+
+
+def take(run_id: str, *, fresh: bool = False) -> Snapshot:
+    """The run as it stands, at most a second old; ``fresh`` reads now (after a change).
+
+    Raises:
+        RunError: no such run.
+    """
+    if not run_id:
+        return NOTHING
+    entry = _entry(run_id)
+    with entry.lock:
+        if fresh or entry.last is None or time.monotonic() - entry.at > _FRESH_SECONDS:
+            entry.last = _read(entry)
+            entry.at = time.monotonic()
+        return entry.last
+
+
+def forget(run_id: str) -> None:
+    """Drop what is known about a run: it was deleted."""
+    with _open_lock:
+        _open.pop(run_id, None)
+
+
+def _entry(run_id: str) -> _Open:
+    with _open_lock:
+        entry = _open.get(run_id)
+        if entry is None or not entry.run.folder.is_dir():
+            _open.pop(run_id, None)
+            entry = _open[run_id] = _Open(workspace.find(run_id))
+        _open.move_to_end(run_id)
+        while len(_open) > _OPEN_RUNS:
+            _open.popitem(last=False)
+        return entry
+
+
+def _read(entry: _Open) -> Snapshot:
+    run = entry.run
+    glance = summary(run)
+    if glance.cursor > entry.tail.cursor:
+        while batch := run.journal.since(entry.tail.cursor, limit=1000):
+            for cursor, event in batch:
+                entry.tail.take(cursor, event)
+    return Snapshot(
+        run=run,
+        name=glance.name,
+        state=jobs.state(run),
+        tail=entry.tail,
+        recipe=run.recipe,
+        inputs=run.inputs,
+        counts=glance.counts,
+        done=glance.done,
+        begun=glance.started,
+        edits=glance.edits,
+    )

@@ -1,0 +1,188 @@
+"""What the controls of the Source tab do: intake checks, the run keeps. Thin by intent."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from workbench import jobs
+from workbench.errors import IntakeError, WorkbenchError
+from workbench.intake.adapter import inspect_adapter, read_adapter
+from workbench.intake.archive import holds
+from workbench.intake.kit import Kit, read_kit
+from workbench.intake.rows import Rows, parse_rows, read_rows, table_rows
+from workbench.limits import LIMITS
+from workbench.recipe import to_dict
+from workbench.runs.folder import Run
+from workbench.samples import Example
+from workbench.ui import plain, snapshot, source_cards, workspace
+from workbench.ui.failures import say, told, warn
+from workbench.ui.theme import ASSETS
+
+_KIT_KNOWS = ("task_name", "source_base", "source_format", "evaluation")
+EXAMPLE = ASSETS / "example-kit.zip"
+
+
+def load_example(run_id: str) -> str:
+    """Fill a run with the example kit; a run that has inputs already is left alone."""
+    if not EXAMPLE.is_file():
+        raise IntakeError("The example kit is not in this copy. Make it with: make example")
+    run = workspace.find_or_create(run_id)
+    if run.inputs.adapter is not None:
+        run = workspace.find_or_create("")
+    with tempfile.TemporaryDirectory() as scratch:
+        _put_kit(run, read_kit(EXAMPLE, Path(scratch)))
+    return run.id
+
+
+def take_files(run_id: str, paths: Sequence[str] | None) -> Any:
+    """An uploaded kit or adapter."""
+    files = [Path(path) for path in paths or ()]
+    if not files:
+        return gr.skip()
+    with tempfile.TemporaryDirectory() as scratch:
+        if len(files) == 1 and files[0].suffix.lower() == ".zip" and holds(files[0], "kit.json"):
+            kit = read_kit(files[0], Path(scratch))
+            run = workspace.find_or_create(run_id)
+            _put_kit(run, kit)
+        else:
+            inspection = inspect_adapter(files if len(files) > 1 else files[0], Path(scratch))
+            if inspection.adapter is None:
+                raise IntakeError(inspection.problem)
+            run = workspace.find_or_create(run_id)
+            run.put_adapter(inspection.adapter, role="adapter")
+    return run.id
+
+
+def _put_kit(run: Run, kit: Kit) -> None:
+    wanted = to_dict(kit.recipe_from(run.recipe))
+    run.change_recipe({name: wanted[name] for name in _KIT_KNOWS})
+    assert kit.inputs.adapter is not None
+    run.put_adapter(kit.inputs.adapter, role="adapter")
+    if kit.inputs.discriminator is not None:
+        run.put_adapter(kit.inputs.discriminator, role="discriminator")
+    run.put_examples(role="seeds", rows=kit.inputs.seeds)
+    if kit.inputs.evaluation:
+        run.put_examples(role="evaluation", rows=kit.inputs.evaluation)
+    run.rename(kit.task_name)
+
+
+def take_hub(run_id: str, reference: str) -> str:
+    """An adapter of the Hub, fetched into the intake checks like an upload."""
+    raise IntakeError(
+        "Fetching adapters from the Hub is not there yet. Download the two files and upload them."
+    )
+
+
+def inspect(run_id: str) -> str:
+    """Attach the adapter to its base in a process of its own, and say what came of it."""
+    answer = jobs.consult(workspace.find(run_id).folder, "inspect", {})
+    card = source_cards.adapter_card(snapshot.take(run_id, fresh=True))
+    rows = [
+        (plain.GOOD if check.get("ok") else plain.BAD, str(check.get("words", "")))
+        for check in answer["checks"]
+    ]
+    return card + plain.checks(rows)
+
+
+def take_seed_table(run_id: str, table: list[list[Any]]) -> Any:
+    """The editable table as it stands; while it is empty nothing is stored."""
+    filled = [[str(cell or "") for cell in row] for row in table or []]
+    filled = [row for row in filled if row and row[0].strip()]
+    if not filled and not run_id:
+        return gr.skip()
+    rows = table_rows(filled, LIMITS.seeds).examples if filled else ()
+    run = workspace.find_or_create(run_id)
+    run.put_examples(role="seeds", rows=rows)
+    return run.id
+
+
+def take_seed_file(run_id: str, path: str) -> str:
+    """Seeds of a file replace those in the table."""
+    return _put_rows(run_id, "seeds", read_rows(Path(path), LIMITS.seeds))
+
+
+def add_pasted(run_id: str, text: str) -> tuple[str, str]:
+    """Pasted lines are added to the seeds."""
+    rows = parse_rows(text, "auto", LIMITS.seeds, where="The pasted text")
+    run = workspace.find_or_create(run_id)
+    _add_seeds(run, rows.examples)
+    _tell(rows)
+    return run.id, ""
+
+
+def _add_seeds(run: Run, added: Sequence[Example]) -> None:
+    known = {seed.input for seed in run.inputs.seeds}
+    seeds = [*run.inputs.seeds, *(row for row in added if row.input not in known)]
+    if len(seeds) > LIMITS.seeds:
+        raise IntakeError(
+            f"That would be {len(seeds)} seeds; at most {LIMITS.seeds} are used. Add fewer."
+        )
+    run.put_examples(role="seeds", rows=seeds)
+
+
+def take_rows(role: str) -> Callable[..., Any]:
+    """Handler for an uploaded file of evaluation rows or unlabelled inputs."""
+
+    def take(run_id: str, path: str) -> str:
+        return _put_rows(run_id, role, read_rows(Path(path)))
+
+    return told(take)
+
+
+def _put_rows(run_id: str, role: str, rows: Rows) -> str:
+    run = workspace.find_or_create(run_id)
+    run.put_examples(role=role, rows=rows.examples)
+    _tell(rows)
+    return run.id
+
+
+def _tell(rows: Rows) -> None:
+    for note in rows.notes:
+        say(note, "Read with a note")
+
+
+def take_discriminator(run_id: str, paths: Sequence[str]) -> str:
+    """An uploaded discriminator adapter."""
+    files = [Path(path) for path in paths]
+    with tempfile.TemporaryDirectory() as scratch:
+        adapter = read_adapter(files if len(files) > 1 else files[0], Path(scratch))
+        run = workspace.find_or_create(run_id)
+        run.put_adapter(adapter, role="discriminator")
+    return run.id
+
+
+def save_field(name: str) -> Callable[..., Any]:
+    """Handler that puts one control's value into the recipe."""
+
+    def save(run_id: str, value: Any) -> str:
+        if name == "source_format.system":
+            value = value or None
+        run = workspace.find_or_create(run_id)
+        run.change_recipe({name: value})
+        if name == "task_name":
+            run.rename(str(value))
+        return run.id
+
+    return told(save)
+
+
+def propose(run_id: str) -> tuple[str, str, dict]:
+    """Ask the source model under which prompt the seeds' outputs are likeliest, and take it."""
+    run = workspace.find(run_id)
+    if not any(seed.output for seed in run.inputs.seeds):
+        raise IntakeError("A proposal needs at least one seed with an output. Add one.")
+    formats = jobs.consult(run.folder, "propose_format", {})["formats"]
+    if not formats:
+        raise IntakeError("No prompt could be judged on these seeds.")
+    best = formats[0]
+    try:
+        run.change_recipe(
+            {"source_format.kind": best["kind"], "source_format.template": best["template"]}
+        )
+    except WorkbenchError as error:
+        warn(error.message)
+    lines = [f"{row['mean_log_prob']:8.3f}  {row['kind']}: {row['template']!r}" for row in formats]
+    return best["kind"], best["template"], gr.update(value="\n".join(lines), visible=True)

@@ -1,0 +1,176 @@
+"""The status strip: always in sight, says what the run does, and stops or continues it."""
+
+import gradio as gr
+from gradio.components import Component
+
+from workbench import jobs
+from workbench.stages import ORDER, Stage
+from workbench.ui import plain, snapshot, words, workspace
+from workbench.ui.failures import say, told
+from workbench.ui.sections import ALWAYS, Drawn, Parts, Section
+from workbench.ui.snapshot import Snapshot
+
+_RAIL = {
+    Stage.SYNTHESIZE: "Write",
+    Stage.LABEL: "Label",
+    Stage.DISTIL: "Distil",
+    Stage.EVALUATE: "Compare",
+    Stage.EXPORT: "Pack",
+}
+_RESUMABLE = ("stopped", "interrupted", "failed")
+
+
+def build(parts: Parts) -> None:
+    """Place the strip and wire its buttons."""
+    with gr.Column(elem_id="status"):
+        with gr.Row(elem_id="status-row"):
+            strip = plain.block(elem_id="strip")
+            go_on = gr.Button(
+                "Continue", variant="primary", size="sm", visible=False, elem_id="continue"
+            )
+            stop = gr.Button("Stop", variant="stop", size="sm", visible=False, elem_id="stop")
+        with gr.Column(visible=False, elem_id="stop-choices") as choices:
+            question = plain.block()
+            with gr.Row(elem_classes="buttons"):
+                pause = gr.Button("Stop, continue later", size="sm", elem_id="stop-pause")
+                keep = gr.Button("Stop, keep what is learnt", size="sm", elem_id="stop-keep")
+                discard = gr.Button(
+                    "Stop, discard this stage", variant="stop", size="sm", elem_id="stop-discard"
+                )
+                stay = gr.Button("Go on", variant="primary", size="sm", elem_id="stop-go-on")
+
+    outputs: list[Component] = [strip, go_on, stop]
+    parts.sections.append(
+        Section(
+            "strip",
+            ALWAYS,
+            outputs,
+            lambda now: f"{now.run_id}|{now.name}|{now.state}|{sorted(now.done)}",
+            lambda now: _draw(now, strip, go_on, stop),
+        )
+    )
+    stop.click(
+        _ask, [parts.run_id], [choices, question, keep], show_progress="hidden", queue=False
+    ).then(None, js="() => document.getElementById('stop-pause')?.focus()")
+    stay.click(
+        lambda: gr.update(visible=False), outputs=choices, show_progress="hidden", queue=False
+    )
+    for button, handler in ((pause, _pause), (keep, _keep), (discard, _discard)):
+        parts.changed.append(
+            button.click(handler, [parts.run_id], [choices], show_progress="hidden")
+        )
+    parts.changed.append(go_on.click(_continue, [parts.run_id], [strip], show_progress="hidden"))
+
+
+def _draw(now: Snapshot, strip: gr.HTML, go_on: gr.Button, stop: gr.Button) -> Drawn:
+    return {
+        strip: text(now),
+        go_on: gr.update(visible=now.state.state in _RESUMABLE),
+        stop: gr.update(visible=now.busy),
+    }
+
+
+def text(now: Snapshot) -> str:
+    """The strip's HTML for one look at a run."""
+    if now.run is None:
+        return plain.strip(
+            name="No run open",
+            state="draft",
+            phase="Load the example or add an adapter to begin",
+            done=0,
+            total=0,
+            numbers="",
+            rail=[(word, "later") for word in _RAIL.values()],
+        )
+    return plain.strip(
+        name=now.name,
+        state=now.state.state,
+        phase=phase(now),
+        done=1 if now.state.state == "finished" else now.state.done,
+        total=1 if now.state.state == "finished" else now.state.total,
+        numbers=_numbers(now),
+        rail=[(_RAIL[stage], _when(now, stage)) for stage in ORDER],
+        message=now.state.message if now.state.state != "finished" else "",
+    )
+
+
+def phase(now: Snapshot) -> str:
+    """What the run is doing, in words."""
+    fixed = {
+        "draft": "Draft: nothing started yet",
+        "queued": "Waiting for its turn",
+        "finished": "Finished",
+        "not responding": "Not responding: the worker is alive but silent",
+    }
+    state = now.state.state
+    if state in fixed:
+        return fixed[state]
+    words_of = {"stopped": "Stopped", "interrupted": "Interrupted", "failed": "Failed"}
+    if state in words_of:
+        return f"{words_of[state]} at: {now.state.phase}" if now.state.phase else words_of[state]
+    return now.state.phase or "Working"
+
+
+def _numbers(now: Snapshot) -> str:
+    state = now.state
+    shown = []
+    if state.total and state.state != "finished":
+        shown.append(f"{state.done:,} of {state.total:,} {state.unit}".strip())
+    if now.busy:
+        if state.remaining_seconds is not None:
+            shown.append(f"about {words.duration(state.remaining_seconds)} left")
+        if state.memory_bytes:
+            shown.append(f"{words.size(state.memory_bytes)} memory")
+    return " · ".join(shown)
+
+
+def _when(now: Snapshot, stage: Stage) -> str:
+    if stage in now.done:
+        return "done"
+    return "now" if now.state.stage == stage and now.state.state != "draft" else "later"
+
+
+@told
+def _ask(run_id: str) -> tuple[dict, str, dict]:
+    now = snapshot.take(run_id, fresh=True)
+    learning = now.state.stage == Stage.DISTIL
+    sentence = (
+        "The training has learnt something already. What should become of it?"
+        if learning
+        else "What is finished stays in any case. Continue later from here, or discard this stage?"
+    )
+    return gr.update(visible=True), plain.sentence(sentence, "note"), gr.update(visible=learning)
+
+
+def _stop(run_id: str, mode: str, sentence: str) -> dict:
+    jobs.stop(workspace.find(run_id), mode)
+    say(sentence, "Stopping")
+    return gr.update(visible=False)
+
+
+@told
+def _pause(run_id: str) -> dict:
+    return _stop(run_id, "pause", "It stops at the next safe point. Continue whenever you like.")
+
+
+@told
+def _keep(run_id: str) -> dict:
+    return _stop(run_id, "keep", "It stops training and goes on with what is learnt so far.")
+
+
+@told
+def _discard(run_id: str) -> dict:
+    return _stop(run_id, "discard", "It stops and forgets this stage. Earlier stages stay.")
+
+
+@told
+def _continue(run_id: str) -> dict:
+    now = snapshot.take(run_id, fresh=True)
+    assert now.run is not None
+    jobs.start(now.run, until(now))
+    return gr.skip()
+
+
+def until(now: Snapshot) -> Stage:
+    """How far a continued run goes: samples wait for review, the rest runs to the end."""
+    return Stage.EXPORT if now.started(Stage.DISTIL) else Stage.LABEL

@@ -1,0 +1,111 @@
+"""What the controls of the Synthesize tab do."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from workbench import jobs
+from workbench.errors import RunError, WorkbenchError
+from workbench.runs.sample_queries import SampleFilter
+from workbench.samples import KEPT, REJECTED
+from workbench.stages import Stage
+from workbench.ui import charts, fields, plain, snapshot, synthesize_views, workspace
+from workbench.ui.failures import say, told, warn
+
+PLAIN = ("synthesis.samples", "synthesis.method", "synthesis.generator", "synthesis.filter")
+ADVANCED = (
+    "synthesis.temperature",
+    "synthesis.top_k",
+    "synthesis.top_p",
+    "synthesis.seeds_per_prompt",
+    "synthesis.prompts_per_round",
+    "synthesis.max_rounds",
+    "synthesis.new_tokens",
+    "evaluation.answer_tokens",
+    "seed",
+)
+FORM = PLAIN + ADVANCED
+
+
+def save_field(name: str) -> Callable[..., Any]:
+    """Handler that puts one control's value into the recipe; a refused one is taken back."""
+
+    def save(run_id: str, value: Any) -> Any:
+        run = workspace.find(run_id)
+        if not fields.differences(run.recipe, [name], [value]):
+            return gr.skip()
+        try:
+            run.change_recipe({name: fields.given(name, value)})
+        except WorkbenchError as error:
+            warn(error.message)
+            return fields.shown(run.recipe, name)
+        return gr.skip()
+
+    return told(save)
+
+
+def _with_form(run_id: str, values: tuple[Any, ...]) -> snapshot.Snapshot:
+    """The run with what the controls say, whatever has not been saved yet."""
+    run = workspace.find(run_id)
+    if not run.stages()[Stage.SYNTHESIZE].started_at:
+        changes = fields.differences(run.recipe, list(FORM), list(values))
+        if changes:
+            run.change_recipe(changes)
+    return snapshot.take(run_id, fresh=True)
+
+
+def preview(run_id: str, *values: Any) -> dict[str, Any]:
+    """Ten samples with answers, not kept."""
+    now = _with_form(run_id, values)
+    assert now.run is not None
+    samples = jobs.consult(now.run.folder, "preview", {"count": 10})["samples"]
+    rows = [[str(row["input"]), str(row.get("teacher_output") or "")] for row in samples]
+    return gr.update(value=rows, visible=True)
+
+
+def start(run_id: str, *values: Any) -> None:
+    """Write, score and label until the asked number is kept."""
+    now = _with_form(run_id, values)
+    assert now.run is not None
+    jobs.start(now.run, Stage.LABEL)
+
+
+def more(run_id: str, count: float) -> None:
+    """Ask for more of the same; thin labels come first where inputs are written per label."""
+    run = workspace.find(run_id)
+    if not count or count < 1:
+        raise RunError("How many more? Give a number above 0.")
+    run.change_recipe({"synthesis.samples": run.recipe.synthesis.samples + int(count)})
+    jobs.start(run, Stage.LABEL)
+
+
+def look_at_threshold(run_id: str, line: float) -> tuple[Any, str, Any]:
+    """What a line at ``line`` would keep; nothing changes."""
+    return synthesize_views.threshold(snapshot.take(run_id), line)
+
+
+def apply_threshold(run_id: str, line: float) -> str:
+    """Reject below the line and keep from it on; people's own decisions stay."""
+    now = snapshot.take(run_id, fresh=True)
+    assert now.run is not None
+    score = synthesize_views.used_score(now)
+    samples = now.run.samples
+    below = SampleFilter(status=KEPT, score=score, max_score=line - 1e-9, decided_by="filter")
+    above = SampleFilter(status=REJECTED, score=score, min_score=line, decided_by="filter")
+    rejected, kept = samples.bulk(below, REJECTED), samples.bulk(above, KEPT)
+    say(f"{rejected:,} rejected, {kept:,} kept again. Undo under Review.")
+    return plain.sentence(f"Applied: {rejected:,} rejected, {kept:,} kept again.")
+
+
+def draw_map(run_id: str) -> Any:
+    """Seeds and samples in the plane of the source model's embeddings."""
+    run = workspace.find(run_id)
+    points = jobs.consult(run.folder, "map", {})["points"]
+    groups: dict[str, list[tuple[float, float, str]]] = {"seed": [], KEPT: [], REJECTED: []}
+    for point in points:
+        group = groups.get(point["group"])
+        if group is not None:
+            group.append((float(point["x"]), float(point["y"]), str(point["text"])))
+    chart = charts.map_chart(groups["seed"], groups[KEPT], groups[REJECTED])
+    return gr.update(value=chart, visible=True)

@@ -1,0 +1,181 @@
+"""What the Synthesize tab shows of a run: counters, newest rows, scores, coverage."""
+
+from typing import Any
+
+import gradio as gr
+
+from workbench.evaluate.coverage import label_coverage
+from workbench.runs.sample_queries import SampleFilter
+from workbench.samples import KEPT, PENDING, REJECTED, Sample
+from workbench.stages import Stage
+from workbench.ui import charts, fields, plain, source_cards, words
+from workbench.ui.sections import Drawn
+from workbench.ui.snapshot import Snapshot
+
+_NEWEST = 20
+STATUS_WORDS = {KEPT: "✓ kept", REJECTED: "✕ rejected", PENDING: "… waiting"}
+# column of a sample -> the chart's word for it
+_CHART_SCORE = {"discriminator_score": "discriminator", "excess": "excess"}
+
+
+def locked(now: Snapshot) -> bool:
+    """The settings of the synthesis are fixed once it has begun."""
+    return now.started(Stage.SYNTHESIZE)
+
+
+def can_grow(now: Snapshot) -> bool:
+    """More samples can be asked for until the distillation begins."""
+    return locked(now) and not now.started(Stage.DISTIL) and not now.busy
+
+
+def form(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
+    """Values of the recipe in the controls; fixed ones are shown as such."""
+    free = not locked(now)
+    return {
+        box: gr.update(value=fields.shown(now.recipe, name), interactive=free)
+        for name, box in boxes.items()
+    }
+
+
+def start_button(now: Snapshot) -> dict[str, Any]:
+    """The primary button says what is missing."""
+    wanted = f"{now.recipe.synthesis.samples:,} samples"
+    if now.busy and not now.started(Stage.DISTIL):
+        return gr.update(value="Writing samples …", interactive=False)
+    missing, ready = source_cards.missing(now)
+    if not ready:
+        return gr.update(value=missing, interactive=False)
+    if Stage.LABEL in now.done:
+        return gr.update(value=f"{now.kept:,} samples are ready", interactive=False)
+    if locked(now):
+        return gr.update(value="Continue writing", interactive=not now.busy)
+    return gr.update(value=f"Write {wanted}", interactive=True)
+
+
+def locked_sentence(now: Snapshot) -> str:
+    """Why the controls are grey."""
+    if not locked(now):
+        return ""
+    return plain.sentence(
+        "These settings are fixed since writing began. Duplicate the run under Runs to try others."
+    )
+
+
+def tiles(now: Snapshot) -> str:
+    """Counters: made, kept, duplicate, rejected."""
+    totals = now.tail.totals
+    wanted = now.recipe.synthesis.samples
+    repeated = totals.get("duplicates", 0) + totals.get("copied", 0)
+    made = totals.get("made", 0)
+    share = f"{100 * repeated / made:.0f} % of all" if made else ""
+    return plain.tiles(
+        [
+            ("Written", f"{made:,}", words.count(now.tail.rounds, "round")),
+            ("Kept", f"{now.kept:,}", f"of {wanted:,} asked for"),
+            ("Rejected", f"{now.counts.get(REJECTED, 0):,}", "by the filter or by you"),
+            ("Waiting", f"{now.counts.get(PENDING, 0):,}", "for score or label"),
+            ("Repeated", f"{repeated:,}", share),
+        ]
+    )
+
+
+def newest(now: Snapshot) -> list[list[str]]:
+    """The newest samples as plain text."""
+    if now.run is None:
+        return []
+    return [row(sample) for sample in now.run.samples.page(limit=_NEWEST)]
+
+
+def row(sample: Sample) -> list[str]:
+    """One sample as the table shows it."""
+    return [
+        sample.input,
+        sample.teacher_output or "",
+        score_text(sample),
+        STATUS_WORDS[sample.status],
+    ]
+
+
+def score_text(sample: Sample) -> str:
+    """The score that decided: P(real), else the excess."""
+    if sample.discriminator_score is not None:
+        return f"{sample.discriminator_score:.2f}"
+    return "" if sample.excess is None else f"{sample.excess:+.2f}"
+
+
+def used_score(now: Snapshot) -> str:
+    """The column that the histogram and its line are about."""
+    has_discriminator = now.inputs.discriminator is not None
+    kind = now.recipe.synthesis.filter
+    if kind == "discriminator" or (kind != "excess" and has_discriminator):
+        return "discriminator_score"
+    return "excess"
+
+
+def scores(now: Snapshot) -> tuple[Any, Any, str, Any]:
+    """Histogram, slider, sentence and button as the run stands."""
+    score = used_score(now)
+    span = now.run.samples.score_range(score) if now.run else None
+    if now.run is None or span is None:
+        empty = plain.empty("Scores appear with the first samples.")
+        return gr.update(visible=False), gr.update(visible=False), empty, gr.update(visible=False)
+    low, high = (0.0, 1.0) if score == "discriminator_score" else span
+    line = default_line(now)
+    slider = gr.update(
+        visible=True, minimum=low, maximum=max(high, low + 0.01), value=line, step=0.01
+    )
+    chart, kept, apply = threshold(now, line)
+    return gr.update(value=chart, visible=True), slider, kept, apply
+
+
+def default_line(now: Snapshot) -> float:
+    """Where the filter itself draws the line: P(yes) above P(no), or the lowest excess kept."""
+    if used_score(now) == "discriminator_score" or now.run is None:
+        return 0.5
+    kept = now.run.samples.score_array("excess", KEPT)
+    return round(min(kept), 2) if kept else 0.0
+
+
+def threshold(now: Snapshot, line: float) -> tuple[Any, str, Any]:
+    """Chart with the line, what it keeps in words, and the button that would do it."""
+    assert now.run is not None
+    score = used_score(now)
+    samples = now.run.samples
+    chart = charts.score_histogram(
+        real=now.run.recall("seed_scores", []) if score == "discriminator_score" else [],
+        kept=samples.score_array(score, KEPT),
+        rejected=samples.score_array(score, REJECTED),
+        threshold=line,
+        score=_CHART_SCORE[score],
+    )
+    above = samples.count(SampleFilter(score=score, min_score=line))
+    total = samples.count(SampleFilter(score=score, min_score=-1e9))
+    loses = samples.count(
+        SampleFilter(status=KEPT, score=score, max_score=line - 1e-9, decided_by="filter")
+    )
+    wins = samples.count(
+        SampleFilter(status=REJECTED, score=score, min_score=line, decided_by="filter")
+    )
+    sentence = plain.sentence(
+        f"From {line:.2f} on: {above:,} of {total:,} scored samples. "
+        f"Applying it rejects {loses:,} and brings back {wins:,}; what you decided yourself stays."
+    )
+    free = not now.started(Stage.DISTIL) and (loses or wins)
+    return chart, sentence, gr.update(visible=True, interactive=bool(free))
+
+
+def coverage(now: Snapshot) -> tuple[str, Any]:
+    """Thin labels in words, and the chart."""
+    counts = now.run.samples.label_counts() if now.run else {}
+    if not counts:
+        return plain.empty("Labels appear when the teacher has answered."), gr.update(visible=False)
+    known = {seed.output for seed in now.inputs.seeds if seed.output}
+    answers = [label for label, count in counts.items() for _ in range(count)]
+    rows = label_coverage(answers, sorted(known))
+    thin = sum(row.thin for row in rows)
+    sentence = f"{words.count(len(rows), 'different answer')}; {thin} of them thin."
+    if len(rows) > 0.8 * now.kept > 20:
+        sentence = "Nearly every answer is different: free text, so there is no coverage to show."
+        return plain.sentence(sentence), gr.update(visible=False)
+    chart = charts.coverage_chart([(row.label, row.count, row.thin) for row in rows])
+    return plain.sentence(sentence), gr.update(value=chart, visible=True)

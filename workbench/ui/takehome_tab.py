@@ -1,0 +1,187 @@
+"""Take home: the adapter with its card, the data set, the recipe, and how to do it again."""
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from workbench import recipe as recipes
+from workbench.errors import RunError
+from workbench.export.bundle import CARD, Bundle, find_bundle, public_recipe, replace_card
+from workbench.export.dataset import CSV_NOTE, write_csv, write_jsonl
+from workbench.export.parquet import write_parquet
+from workbench.intake.kit import write_kit
+from workbench.models import references
+from workbench.runs.folder import Run
+from workbench.stages import Stage
+from workbench.ui import plain, words, workspace
+from workbench.ui.failures import say, told
+from workbench.ui.sections import Drawn, Parts, Section
+from workbench.ui.snapshot import Snapshot
+
+TAB = "takehome"
+_CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+WRITERS = {"JSONL": write_jsonl, "CSV": write_csv, "Parquet": write_parquet}
+
+
+def build(parts: Parts) -> None:
+    """Place the tab's components and wire them."""
+    boxes: dict[str, Any] = {"state": plain.block(elem_id="takehome-state")}
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=300):
+            _downloads(boxes)
+        with gr.Column(scale=6, min_width=320):
+            plain.block(plain.heading("Model card", "Goes into the zip. Edit it, then save."))
+            boxes["card"] = gr.Textbox(
+                label="README.md", lines=16, max_lines=28, elem_classes="mono", elem_id="card"
+            )
+            with gr.Row(elem_classes="buttons"):
+                boxes["save"] = gr.Button("Save the card", size="sm", elem_id="card-save")
+    plain.block(plain.heading("Use it, repeat it"))
+    with gr.Row(equal_height=False):
+        boxes["snippet"] = gr.Code(
+            label="Load it in Python", language="python", interactive=False, elem_id="snippet"
+        )
+        with gr.Column():
+            boxes["command"] = gr.Textbox(
+                label="The command that repeats this run",
+                lines=3,
+                interactive=False,
+                buttons=["copy"],
+                elem_classes="mono",
+                elem_id="command",
+            )
+            plain.block(
+                plain.sentence(
+                    "It needs the inputs and the recipe from this page. What you decided by hand "
+                    "under Review is in the data set, not in the command."
+                )
+            )
+    parts.sections.append(
+        Section(
+            "take home",
+            TAB,
+            list(boxes.values()),
+            lambda now: f"{now.run_id}|{sorted(now.done)}|{now.recipe_token}|{now.inputs_token}",
+            lambda now: _draw(now, boxes),
+        )
+    )
+    run = parts.run_id
+    boxes["make"].click(told(_data_set), [run, boxes["format"]], [boxes["data"]])
+    boxes["recipe"].click(told(_recipe_file), [run], [boxes["recipe_file"]])
+    boxes["inputs"].click(told(_inputs_file), [run], [boxes["inputs_file"]])
+    boxes["save"].click(told(_save_card), [run, boxes["card"]], [boxes["zip"]])
+
+
+def _downloads(boxes: dict[str, Any]) -> None:
+    plain.block(plain.heading("Adapter", "Loads with plain PEFT on the plain target base."))
+    boxes["zip"] = gr.DownloadButton(
+        "Not there yet", variant="primary", interactive=False, elem_id="download-adapter"
+    )
+    boxes["facts"] = plain.block(elem_id="bundle-facts")
+    plain.block(plain.heading("Data set", f"The kept samples with their answers. {CSV_NOTE}"))
+    with gr.Row(elem_classes="buttons"):
+        boxes["format"] = gr.Dropdown(
+            list(WRITERS), value="JSONL", label="Format", min_width=110, container=False
+        )
+        boxes["make"] = gr.Button("Make the data set", size="sm", elem_id="make-dataset")
+    boxes["data"] = gr.File(label="Data set", visible=False, interactive=False, height=70)
+    plain.block(plain.heading("Recipe and inputs"))
+    with gr.Row(elem_classes="buttons"):
+        boxes["recipe"] = gr.Button("Recipe file", size="sm", elem_id="make-recipe")
+        boxes["inputs"] = gr.Button("Inputs as a kit", size="sm", elem_id="make-kit")
+    boxes["recipe_file"] = gr.File(label="Recipe", visible=False, interactive=False, height=70)
+    boxes["inputs_file"] = gr.File(label="Kit", visible=False, interactive=False, height=70)
+
+
+def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
+    bundle = find_bundle(now.run.exports) if now.run and Stage.EXPORT in now.done else None
+    there = now.run is not None
+    drawn: Drawn = {
+        boxes["make"]: gr.update(interactive=now.kept > 0),
+        boxes["recipe"]: gr.update(interactive=there),
+        boxes["inputs"]: gr.update(interactive=bool(now.inputs.adapter and now.inputs.seeds)),
+        boxes["data"]: gr.update(visible=False),
+        boxes["recipe_file"]: gr.update(visible=False),
+        boxes["inputs_file"]: gr.update(visible=False),
+        boxes["command"]: command(now) if there else "",
+    }
+    if bundle is None:
+        text = "The adapter is packed when the training and the comparison are done."
+        return drawn | {
+            boxes["state"]: plain.empty(text),
+            boxes["zip"]: gr.update(value=None, label="Not there yet", interactive=False),
+            boxes["facts"]: "",
+            boxes["card"]: gr.update(value="", interactive=False),
+            boxes["save"]: gr.update(interactive=False),
+            boxes["snippet"]: "",
+        }
+    card = (bundle.folder / CARD).read_text(encoding="utf-8")
+    code = _CODE.search(card)
+    return drawn | {
+        boxes["state"]: "",
+        boxes["zip"]: _download(bundle),
+        boxes["facts"]: plain.facts(_bundle_facts(bundle, now)),
+        boxes["card"]: gr.update(value=card, interactive=True),
+        boxes["save"]: gr.update(interactive=True),
+        boxes["snippet"]: code.group(1).rstrip() if code else "",
+    }
+
+
+def _download(bundle: Bundle) -> Any:
+    size = words.size(bundle.archive.stat().st_size)
+    label = f"Download the adapter ({size})"
+    return gr.update(value=str(bundle.archive), label=label, interactive=True)
+
+
+def _bundle_facts(bundle: Bundle, now: Snapshot) -> list[tuple[str, str]]:
+    base = references.hub_id(now.recipe.target_base)
+    return [
+        ("File", bundle.archive.name),
+        ("Holds", ", ".join(sorted(path.name for path in bundle.folder.iterdir()))),
+        ("Base model", base or "a local folder: name one before you publish it"),
+        ("Recipe", now.recipe_token),
+    ]
+
+
+def command(now: Snapshot) -> str:
+    """The command line that does this run again, from the files offered on this page."""
+    more = " --unlabelled own-inputs.jsonl" if now.inputs.unlabelled else ""
+    return f"python -m workbench transfer --kit inputs-kit.zip --recipe recipe.json{more}"
+
+
+def _scratch(name: str) -> Path:
+    return Path(tempfile.mkdtemp(prefix="workbench-export-")) / name
+
+
+def _data_set(run_id: str, form: str) -> Any:
+    kept = workspace.find(run_id).samples.kept()
+    if not kept:
+        raise RunError("There are no kept samples yet.")
+    path = _scratch(f"samples.{form.lower()}")
+    WRITERS[form](path, kept)
+    return gr.update(value=str(path), visible=True)
+
+
+def _recipe_file(run_id: str) -> Any:
+    path = _scratch("recipe.json")
+    recipe = public_recipe(workspace.find(run_id).recipe)
+    path.write_text(recipes.to_json(recipe), encoding="utf-8")
+    return gr.update(value=str(path), visible=True)
+
+
+def _inputs_file(run_id: str) -> Any:
+    run: Run = workspace.find(run_id)
+    path = write_kit(_scratch("inputs-kit.zip"), run.inputs, run.recipe)
+    return gr.update(value=str(path), visible=True)
+
+
+def _save_card(run_id: str, text: str) -> Any:
+    run = workspace.find(run_id)
+    bundle = find_bundle(run.exports)
+    if bundle is None:
+        raise RunError("The adapter is not packed yet.")
+    say("Saved; the zip holds the new card.")
+    return _download(replace_card(bundle, text))
