@@ -87,7 +87,7 @@ def paired_difference(a: Sequence[bool], b: Sequence[bool]) -> Difference:
     return Difference(mean, low, high, len(a), only_a, only_b, p_value)
 
 
-def score_interval(only_a: int, only_b: int, n: int) -> tuple[float, float]:
+def score_interval(only_a: float, only_b: float, n: int) -> tuple[float, float]:
     """Tango's (1998) asymptotic score interval for b minus a, from the discordant pairs.
 
     Chosen over Newcombe's square-and-add (1998, method 10): it needs nothing but the discordant
@@ -96,7 +96,7 @@ def score_interval(only_a: int, only_b: int, n: int) -> tuple[float, float]:
     Newcombe's shrinks with the correlation to half of that. The tests compute both.
 
     Args:
-        only_a, only_b: discordant pairs.
+        only_a, only_b: discordant pairs; fractions when several trials share a row.
         n: all pairs; 0 gives (-1, 1).
     """
     if n == 0:
