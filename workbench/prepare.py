@@ -83,19 +83,11 @@ def prepare(
     pair = Pair(recipe, Inputs())
     with tempfile.TemporaryDirectory() as scratch:
         workspace = Path(scratch)
-        form = bind(recipe.source_format, pair.source.tokenizer)
-        task_rows = [
-            TrainingRow(form.prompt_ids(row.input), form.answer_ids(row.output or ""))
-            for row in rows
-        ]
-        adapter = _train(
-            pair, recipe, "training the source adapter", task_rows, SOURCE_TRAINING,
-            workspace / "adapter", report,
-        )  # fmt: skip
+        adapter = train_source(pair, recipe, rows, workspace, report)
         pair.source.attach(TEACHER, adapter.settings, adapter.weights)
         measured = _measure_adapter(pair, recipe, evaluation, report)
         negatives = write_negatives(pair, recipe, seeds, min(MOST_NEGATIVES, len(rows)), report)
-        discriminator, auc = _train_discriminator(pair, recipe, rows, negatives, workspace, report)
+        discriminator, auc = train_discriminator(pair, recipe, rows, negatives, workspace, report)
         write_kit(
             kit,
             Inputs(adapter, discriminator, tuple(seeds), tuple(evaluation)),
@@ -116,6 +108,18 @@ def choose_seeds(rows: Sequence[Example], count: int, seed: int) -> list[Example
         turns[row.output] = turns.get(row.output, 0) + 1
         ranked.append((turns[row.output], position, row))
     return [row for _, _, row in sorted(ranked, key=lambda entry: entry[:2])[:count]]
+
+
+def train_source(
+    pair: Pair, recipe: TransferRecipe, rows: Sequence[Example], workspace: Path, report: Report
+) -> AdapterFiles:
+    """The source adapter, trained on real rows in the source format (paper, step 1)."""
+    form = bind(recipe.source_format, pair.source.tokenizer)
+    task_rows = [
+        TrainingRow(form.prompt_ids(row.input), form.answer_ids(row.output or "")) for row in rows
+    ]
+    phase, folder = "training the source adapter", workspace / "adapter"
+    return _train(pair, recipe, phase, task_rows, SOURCE_TRAINING, folder, report)
 
 
 def write_negatives(
@@ -141,7 +145,7 @@ def write_negatives(
     return negatives[:count]
 
 
-def _train_discriminator(
+def train_discriminator(
     pair: Pair,
     recipe: TransferRecipe,
     rows: Sequence[Example],
@@ -149,7 +153,7 @@ def _train_discriminator(
     workspace: Path,
     report: Report,
 ) -> tuple[AdapterFiles, float]:
-    """Train on most of both kinds, measure the area under the curve on the rest."""
+    """Train on most of both kinds, measure the area under the curve on the rest (step 3)."""
     real = [row.input for row in rows]
     random.Random(recipe.seed + 1).shuffle(real)
     real = real[: len(negatives)]

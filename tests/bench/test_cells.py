@@ -38,11 +38,10 @@ def test_arms_with_synthesis(
 ) -> None:
     monkeypatch.setattr("workbench.prepare.FEWEST_ROWS", 1)
     monkeypatch.setattr("workbench.prepare.NEGATIVE_ROUNDS", 2)
-    few = {"synthesis.new_tokens": 16, "synthesis.max_rounds": 2, "training.epochs": 1}
+    few = {"synthesis.new_tokens": 16, "training.epochs": 1}
     monkeypatch.setitem(PRESETS, "paper", {**PRESETS["paper"], **few, "synthesis.samples": 3})
     monkeypatch.setitem(PRESETS, "balanced", few)
     monkeypatch.setattr("workbench.bench.cells.SYNTHETIC", {arm: {"synthesis.filter": "none"}})
-    monkeypatch.setattr("workbench.recipe.SynthesisSettings.max_rounds", 2)
     result = run_cell(TASK, arm, 0, SPLIT, "hash", tmp_path, bases)
     assert result.counts["kept"] >= 1
     assert result.counts["test rows met"] == 0
