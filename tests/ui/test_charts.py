@@ -83,6 +83,10 @@ def test_arms_on_different_numbers_of_rows_say_so() -> None:
     assert "90 to 300 rows" in figure.layout.xaxis.title.text
 
 
+def test_agreement_is_not_called_right() -> None:
+    assert "right" not in arms_chart(ARMS, agreement=True).layout.xaxis.title.text
+
+
 def test_labels_that_lost_most_come_first_and_the_rest_is_counted() -> None:
     rows = [(f"label {i}", 10, 0.9, 0.9 - i / 100) for i in range(LABELS_SHOWN + 6)]
     figure = per_label_chart(rows)

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from workbench.bench import quality
@@ -61,7 +62,7 @@ def bench(options: argparse.Namespace) -> int:
         tasks,
         options.data,
         options.folder,
-        lambda *arguments: run_cell(*arguments, bases),
+        partial(run_cell, bases=bases),
         sizes,
         options.budget,
     )

@@ -205,9 +205,10 @@ def _median_distance(x: NDArray[np.float64]) -> float:
 def _count(answers: Sequence[str]) -> tuple[Counter[str], dict[str, str]]:
     """(count per normalised answer, its commonest spelling)."""
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
-    for answer in answers:
+    # Each spelling is normalised once: there are far fewer of them than answers.
+    for answer, times in Counter(answers).items():
         key = normalise_answer(answer)
         if key:
-            spellings[key][answer.strip()] += 1
+            spellings[key][answer.strip()] += times
     counts = Counter({key: sum(forms.values()) for key, forms in spellings.items()})
     return counts, {key: forms.most_common(1)[0][0] for key, forms in spellings.items()}

@@ -54,12 +54,13 @@ _SCORES = {
 }
 
 
-def arms_chart(arms: Mapping[str, Mapping[str, float]]) -> go.Figure:
+def arms_chart(arms: Mapping[str, Mapping[str, float]], agreement: bool = False) -> go.Figure:
     """Accuracy of each arm with its 95 % interval; a dotted tick marks source + adapter.
 
     Args:
         arms: arm -> "accuracy", "low", "high" in 0..1 and "n", as in ``result.json``; known
             arms come in their fixed order, others after them.
+        agreement: the numbers are agreement with the teacher; the axis says so.
     """
     names = [name for name in ARM_LOOKS if name in arms] + [n for n in arms if n not in ARM_LOOKS]
     if not names:
@@ -82,8 +83,9 @@ def arms_chart(arms: Mapping[str, Mapping[str, float]]) -> go.Figure:
             lines.append(tick(row, float(arms["source_adapter"]["accuracy"]), SOURCE_COLOUR))
     figure.update_layout(shapes=lines, annotations=words)
     counts = sorted({int(arms[name]["n"]) for name in names})
+    what = "the teacher's answers" if agreement else "right answers"
     rows = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    share_axis(figure, f"right answers on {rows} rows<br>with 95 % intervals")
+    share_axis(figure, f"{what} on {rows} rows<br>with 95 % intervals")
     return rows_layout(figure, len(names), pixels=46)
 
 

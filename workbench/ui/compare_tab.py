@@ -107,7 +107,9 @@ def _draw(now: Snapshot, outputs: list[Any], ask: gr.Button) -> Drawn:
     rows = compare_views.label_rows(compared)
     return drawn | {
         verdict: plain.verdict(sentence, _KIND.get(kind, "unsure")),
-        chart: gr.update(value=charts.arms_chart(compared.arms), visible=True),
+        chart: gr.update(
+            value=charts.arms_chart(compared.arms, agreement=not compared.labelled), visible=True
+        ),
         table: compare_views.arms_table(compared),
         labels: gr.update(value=charts.per_label_chart(rows), visible=True)
         if rows
