@@ -108,6 +108,10 @@ def test_t08_the_workspace_is_private(tmp_path: Path) -> None:
 def test_t08_impossible_names_have_a_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(IntakeError):
         read_rows(tmp_path / name)
+    with pytest.raises(IntakeError):
+        read_adapter(tmp_path / name, tmp_path / "work")
+    with pytest.raises(IntakeError):
+        read_adapter(tmp_path / name.replace(".txt", ".zip"), tmp_path / "work")
 
 
 def test_t08_a_full_disk_has_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

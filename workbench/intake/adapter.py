@@ -144,7 +144,8 @@ def _gather(paths: Path | Sequence[Path], folder: Path) -> tuple[Copied, Copied,
     given = [paths] if isinstance(paths, Path) else list(paths)
     if not given:
         raise IntakeError(f"Nothing was handed over. Choose {CONFIG_NAME} and {WEIGHTS_NAME}.")
-    if len(given) == 1 and given[0].is_dir():
+    # os.path, unlike Path.is_dir, says no to impossible names instead of raising.
+    if len(given) == 1 and os.path.isdir(given[0]):
         found, ignored = _from_folder(given[0], folder)
     elif len(given) == 1 and given[0].suffix.lower() == ".zip":
         unpacked = unpack(given[0], folder, WANTED)

@@ -1,0 +1,28 @@
+"""T14: texts are bounded before any tokenizer or regular expression sees them."""
+
+import time
+
+import pytest
+
+from workbench.errors import IntakeError
+from workbench.intake.rows import parse_rows, table_rows
+from workbench.limits import LIMITS
+
+MEGABYTE = 1024 * 1024
+ADVERSARIAL = ["a" * MEGABYTE, "\u0301" * MEGABYTE, " " * MEGABYTE + "x", "\u202e" * MEGABYTE + "x"]
+
+
+@pytest.mark.parametrize("text", ADVERSARIAL, ids=["long", "marks", "spaces", "controls"])
+@pytest.mark.parametrize("as_output", [False, True])
+def test_t14_a_megabyte_in_one_cell_is_refused_at_once(text: str, as_output: bool) -> None:
+    row = ["x", text] if as_output else [text, "x"]
+    start = time.perf_counter()
+    with pytest.raises(IntakeError, match="characters"):
+        table_rows([row])
+    assert time.perf_counter() - start < 0.5
+
+
+def test_t14_the_ceiling_is_after_composition() -> None:
+    """A letter and its accent are one character once composed; the ceiling counts the latter."""
+    rows = parse_rows("e\u0301" * LIMITS.input_characters, "text")
+    assert len(rows.examples[0].input) == LIMITS.input_characters
