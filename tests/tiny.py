@@ -43,8 +43,12 @@ TARGET_TEXT = [
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def write_source(folder: Path, seed: int = 0, layers: int = 2) -> Path:
-    """A Llama of about 150 thousand parameters with a ChatML template; returns the folder."""
+def write_source(folder: Path, seed: int = 0, layers: int = 2, middle: int = 128) -> Path:
+    """A Llama of about 100 thousand parameters with a ChatML template; returns the folder.
+
+    Args:
+        middle: width of the MLP.
+    """
     tokenizer = _tokenizer(
         SOURCE_TEXT, 340, bos="<|im_start|>", eos="<|im_end|>", pad="<pad>", adds_bos=False
     )
@@ -52,7 +56,7 @@ def write_source(folder: Path, seed: int = 0, layers: int = 2) -> Path:
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=64,
-        intermediate_size=128,
+        intermediate_size=middle,
         num_hidden_layers=layers,
         num_attention_heads=2,
         num_key_value_heads=1,

@@ -113,6 +113,7 @@ class BoundFormat:
         if piece.trusted:
             return list(ids)
         # Not every kind of tokenizer can be told to split them; none may come from this text.
+        # (Where a tokenizer has a token for unknown characters, this leaves them out.)
         return [token for token in ids if token not in self.special_ids]
 
 
@@ -213,7 +214,7 @@ def _stop_ids(
 
 
 def _special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """All but the token for unknown characters, which ordinary text may yield."""
     added = tokenizer.added_tokens_decoder.items()
-    special = {token for token, entry in added if entry.special} | set(tokenizer.all_special_ids)
-    return frozenset(token for token in special if token != tokenizer.unk_token_id)
+    return frozenset(
+        {token for token, entry in added if entry.special} | set(tokenizer.all_special_ids)
+    )
