@@ -246,7 +246,7 @@ def _measure(
 
 
 def _distance(pair: Pair, split: Split, examples: Sequence[Example]) -> float | None:
-    """Squared MMD of training inputs and real inputs, embedded by the source base."""
+    """MMD of training inputs and real inputs, embedded by the source base."""
     if len(examples) < 2:
         return None
     real = embed(pair.source, [row.input for row in split.validation])

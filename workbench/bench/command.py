@@ -1,6 +1,7 @@
 """``python -m workbench bench --quality``: owed cells are measured, the rest is read from disk."""
 
 import argparse
+import hashlib
 import sys
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from workbench.bench import quality
 from workbench.bench.results import ARMS, read_results
 from workbench.bench.tasks import Sizes, all_tasks, choose_tasks
 from workbench.errors import RecipeError
-from workbench.recipe import recipe_hash
+from workbench.recipe import TransferRecipe, recipe_hash
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +30,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, default=1000, help="inputs that arms train on")
     parser.add_argument("--bf16", action="store_true", help="target in bf16 instead of 4-bit")
     parser.set_defaults(command=bench)
+
+
+def _key(recipe: TransferRecipe, sizes: Sizes) -> str:
+    """Changes with everything that could change an outcome: the recipe and the splits."""
+    return hashlib.sha256(f"{recipe_hash(recipe)} {sizes}".encode()).hexdigest()[:16]
 
 
 def bench(options: argparse.Namespace) -> int:
@@ -55,7 +61,7 @@ def bench(options: argparse.Namespace) -> int:
         tasks,
         options.arms,
         options.seeds,
-        lambda task, arm: recipe_hash(arm_recipe(task, arm, 0, bases)),
+        lambda task, arm: _key(arm_recipe(task, arm, 0, bases), sizes),
     )
     events = quality.run(
         cells,
