@@ -171,8 +171,10 @@ def _rows_part() -> _Rows:
         with gr.Row(elem_classes="buttons"):
             add = gr.Button("Add these lines", size="sm", elem_id="seeds-add")
     with gr.Accordion("Optional: evaluation rows, own inputs, discriminator", open=False):
-        evaluation = _rows_file("Evaluation rows with answers: how the result is judged")
-        unlabelled = _rows_file("Your own inputs without answers: used before any are made up")
+        evaluation = _rows_file("evaluation", "Evaluation rows with answers: to judge the result")
+        unlabelled = _rows_file(
+            "unlabelled", "Own inputs without answers: used first"
+        )
         discriminator = gr.File(
             label="Discriminator adapter: a zip or its two files",
             file_count="multiple",
@@ -186,8 +188,8 @@ def _rows_part() -> _Rows:
     )
 
 
-def _rows_file(label: str) -> gr.File:
-    return gr.File(label=label, file_types=_ROWS_FILES, height=96)
+def _rows_file(role: str, label: str) -> gr.File:
+    return gr.File(label=label, file_types=_ROWS_FILES, height=96, elem_id=f"{role}-file")
 
 
 def _format_part(form: dict[str, Any]) -> tuple[gr.Button, gr.Textbox]:

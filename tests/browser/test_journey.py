@@ -1,0 +1,88 @@
+"""The whole way by mouse with tiny models and the real worker: files in, adapter out."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.driving import choose, field, go_to, phase, run_in_address, type_choice
+
+pytestmark = pytest.mark.browser
+
+SEEDS = "\n".join(f"please move {n} coins to box {n * 7} => box{n % 3}" for n in range(1, 7))
+
+
+def rows_file(folder: Path) -> Path:
+    """Evaluation rows with answers."""
+    path = folder / "evaluation.jsonl"
+    rows = [{"input": f"put {n} coins into box {n}", "output": f"box{n % 3}"} for n in range(12)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def fill_source(page: Any, adapter: Path, source: Path, target: Path, evaluation: Path) -> None:
+    """Everything that the Source tab asks for."""
+    page.locator("#adapter-files input[type=file]").set_input_files(
+        [adapter / "adapter_config.json", adapter / "adapter_model.safetensors"]
+    )
+    expect(page.locator("#adapter-card")).to_contain_text("every layer is complete")
+    type_choice(page, "source-base", f"folder:{source}")
+    type_choice(page, "target-base", f"folder:{target}")
+    page.get_by_role("button", name="Paste lines").click()
+    field(page, "seeds-pasted").fill(SEEDS)
+    page.get_by_role("button", name="Add these lines").click()
+    expect(page.locator("#seeds-count")).to_contain_text("6 seeds, 6 with outputs")
+    page.get_by_role("button", name="Optional: evaluation rows").click()
+    page.locator("#evaluation-file input[type=file]").set_input_files(evaluation)
+    expect(page.locator("#optional-card")).to_contain_text("12 evaluation rows")
+
+
+def test_files_become_an_adapter(
+    open_run: Callable[..., Any],
+    tmp_path: Path,
+    tiny_source: Path,
+    tiny_target: Path,
+    tiny_adapter: Path,
+) -> None:
+    page = open_run()
+    expect(page.get_by_role("button", name="Add an adapter")).to_be_disabled()
+    fill_source(page, tiny_adapter, tiny_source, tiny_target, rows_file(tmp_path))
+    run_in_address(page)
+
+    page.get_by_role("button", name="Continue to Synthesize").click()
+    choose(page, "synthesis-filter", "All")
+    field(page, "synthesis-samples").fill("20")
+    page.get_by_role("button", name="Advanced").locator("visible=true").click()
+    field(page, "synthesis-new-tokens").fill("24")
+    field(page, "evaluation-answer-tokens").fill("4")
+    page.get_by_role("button", name="Write 20 samples").click()
+    phase(page, "Stopped", 120)
+    expect(page.locator("#synthesize-start")).to_contain_text("samples are ready")
+    expect(page.locator("#newest-samples")).to_contain_text("kept")
+
+    go_to(page, "Distil")
+    field(page, "training-epochs").fill("2")
+    field(page, "lora-rank").fill("4")
+    page.get_by_role("button", name="Train on").click()
+    phase(page, "Finished", 180)
+    expect(page.locator("#distil-tiles")).to_contain_text("Loss")
+    expect(page.locator("#loss-curve svg, #loss-curve canvas").first).to_be_visible()
+    expect(page.locator("#probes")).to_contain_text("put")
+
+    go_to(page, "Compare")
+    expect(page.locator("#verdict")).to_contain_text("12 rows")
+    expect(page.locator("#arms-chart .js-plotly-plot")).to_be_visible()
+    field(page, "playground-input").fill("put 3 coins into box 3")
+    page.get_by_role("button", name="Ask both").click()
+    expect(field(page, "playground-target")).not_to_have_value("", timeout=90_000)
+
+    go_to(page, "Take home")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the adapter").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        names = {Path(name).name for name in archive.namelist()}
+    assert {"adapter_model.safetensors", "adapter_config.json", "README.md"} <= names
