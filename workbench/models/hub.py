@@ -8,6 +8,8 @@ the size cap, or whose wanted files the Hub's scan flagged.
 
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from workbench.errors import ModelError
 from workbench.models.cache import Report, build_once, cache_folder, complete
 from workbench.models.folders import check_folder
 
+POLL_SECONDS = 0.5
 HUB_BYTES = 40 * 1024**3  # of all wanted files together
 
 _WANTED = re.compile(
@@ -67,9 +70,7 @@ def fetch_hub(name: str, revision: str | None, report: Report) -> Path:
     total = sum(sizes.values())
 
     def build(partial: Path) -> dict[str, Any]:
-        report(f"downloading {name}", 0, total)
-        _download(name, commit, sizes, partial)
-        report(f"downloading {name}", total, total)
+        _download(name, commit, sizes, partial, report)
         check_folder(partial)
         return {"reference": f"hub:{name}@{commit}", "revision": revision or "main"}
 
@@ -116,13 +117,19 @@ def _wanted_files(name: str, info: ModelInfo) -> dict[str, int]:
     return sizes
 
 
-def _download(name: str, commit: str, sizes: dict[str, int], folder: Path) -> None:
-    try:
-        snapshot_download(
-            name, revision=commit, local_dir=folder, allow_patterns=sorted(sizes), max_workers=4
+def _download(name: str, commit: str, sizes: dict[str, int], folder: Path, report: Report) -> None:
+    total = sum(sizes.values())
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        transfer = pool.submit(
+            snapshot_download, name, revision=commit, local_dir=folder, allow_patterns=sorted(sizes)
         )
-    except Exception as error:
+        # From this thread, because whoever listens may write to a database.
+        while not transfer.done():
+            report(f"downloading {name}", min(_bytes_in(folder), total), total)
+            wait([transfer], timeout=POLL_SECONDS)
+    if (error := transfer.exception()) is not None:
         raise _sentence(name, commit, error) from error
+    report(f"downloading {name}", total, total)
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # bookkeeping of the download
     found = {str(path.relative_to(folder)): path for path in folder.rglob("*")}
     for file, path in found.items():
@@ -135,7 +142,15 @@ def _download(name: str, commit: str, sizes: dict[str, int], folder: Path) -> No
         raise ModelError(f"The download of {name} is incomplete. Try again.")
 
 
-def _sentence(name: str, revision: str | None, error: Exception) -> ModelError:
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # partial files are renamed while we look
+            total += path.stat().st_size
+    return total
+
+
+def _sentence(name: str, revision: str | None, error: BaseException) -> ModelError:
     """Why the Hub did not give us something, and what helps."""
     if isinstance(error, GatedRepoError):
         return ModelError(
@@ -158,7 +173,7 @@ def _sentence(name: str, revision: str | None, error: Exception) -> ModelError:
     )
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
 
 

@@ -19,11 +19,11 @@ from typing import Any
 
 import torch
 from bitsandbytes.nn.modules import Linear4bit
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer, LoraModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -34,6 +34,7 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from workbench.errors import ModelError
+from workbench.models.adapters import check_tensors, file_config, peft_config
 from workbench.models.folders import check_folder
 from workbench.recipe import LoraSettings
 
@@ -151,7 +152,7 @@ class Resident:
             ) from error
         self._inject(name, settings, frozen=True)
         try:
-            _check_tensors(tensors, self._parameters(name))
+            check_tensors(tensors, self._parameters(name))
         except ModelError:
             self.detach(name)
             raise
@@ -220,7 +221,7 @@ class Resident:
         }
         save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
         settings = self._settings[name]
-        config = _file_config(settings, self._targets(settings), base_model_name)
+        config = file_config(settings, self._targets(settings), base_model_name)
         text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
         (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
 
@@ -229,7 +230,7 @@ class Resident:
             raise ModelError(f'An adapter named "{name}" is already attached.')
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise ModelError(f'"{name}" is no adapter name: use a-z, 0-9 and _.')
-        config = _live_config(settings, self._targets(settings))
+        config = peft_config(settings, self._targets(settings))
         if self._peft is None:
             with warnings.catch_warnings():  # PEFT reads a property that transformers renamed
                 warnings.simplefilter("ignore", FutureWarning)
@@ -299,78 +300,6 @@ def _nf4() -> BitsAndBytesConfig:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,  # the default, float32, is 5 times slower on CPU
     )
-
-
-def _live_config(settings: LoraSettings, targets: list[str]) -> LoraConfig:
-    """A LoraConfig of our own. Names are escaped because PEFT compiles them as patterns."""
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=settings.rank,
-        lora_alpha=settings.alpha,  # type: ignore[arg-type]  # a float works: it only scales
-        lora_dropout=settings.dropout,
-        target_modules=targets,
-        rank_pattern={re.escape(key): value for key, value in settings.rank_pattern.items()},
-        alpha_pattern={re.escape(key): value for key, value in settings.alpha_pattern.items()},
-        use_rslora=settings.method == "rslora",
-        use_dora=settings.method == "dora",
-        bias="none",
-        init_lora_weights=True,
-    )
-
-
-def _file_config(settings: LoraSettings, targets: list[str], base: str) -> dict[str, Any]:
-    """adapter_config.json: only what describes this adapter, so that older PEFT reads it too."""
-    return {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base,
-        "inference_mode": True,
-        "r": settings.rank,
-        "lora_alpha": int(settings.alpha)
-        if settings.alpha == int(settings.alpha)
-        else settings.alpha,
-        "lora_dropout": settings.dropout,
-        "target_modules": targets,
-        "rank_pattern": settings.rank_pattern,
-        "alpha_pattern": settings.alpha_pattern,
-        "use_rslora": settings.method == "rslora",
-        "use_dora": settings.method == "dora",
-        "bias": "none",
-        "fan_in_fan_out": False,
-        "modules_to_save": None,
-    }
-
-
-def _check_tensors(tensors: dict[str, Tensor], wanted: dict[str, nn.Parameter]) -> None:
-    """Exact names and shapes, finite values, and a B that is not all zero."""
-    missing = sorted(set(wanted) - set(tensors))
-    if missing:
-        raise ModelError(
-            f'The adapter lacks the tensor "{missing[0]}" ({len(missing)} missing). Its settings '
-            "and its weights do not belong together, or it was made for another base model."
-        )
-    unexpected = sorted(set(tensors) - set(wanted))
-    if unexpected:
-        raise ModelError(
-            f'The adapter has a tensor "{unexpected[0]}" that this base model has no place for '
-            f"({len(unexpected)} in all). It was made for another base model, or renamed."
-        )
-    for key, parameter in wanted.items():
-        if tensors[key].shape != parameter.shape:
-            raise ModelError(
-                f'The adapter\'s tensor "{key}" has shape {tuple(tensors[key].shape)}, this base '
-                f"model needs {tuple(parameter.shape)}. Choose the base that it was trained on."
-            )
-        if not torch.isfinite(tensors[key]).all():
-            raise ModelError(
-                f'The adapter\'s tensor "{key}" holds NaN or infinite values. Its training '
-                "failed; export it again from a good checkpoint."
-            )
-    if not any(tensors[key].any() for key in wanted if key.endswith("lora_B.weight")):
-        raise ModelError(
-            "All B matrices of the adapter are zero, so it would change nothing. "
-            "It was saved before it was trained."
-        )
 
 
 def _first_line(error: Exception) -> str:
