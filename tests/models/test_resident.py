@@ -346,6 +346,16 @@ def test_folders_that_bring_code_are_refused(
         load(tmp_path)
 
 
+def test_a_tokenizer_that_brings_code_is_refused(tiny_source: Path, tmp_path: Path) -> None:
+    for file in tiny_source.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    settings["auto_map"] = {"AutoTokenizer": ["evil.Tokenizer", None]}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="its tokenizer asks to run code"):
+        load(tmp_path)
+
+
 def test_what_is_no_model_gets_one_sentence(tiny_adapter: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="There is no folder"):
         load(tmp_path / "nowhere")

@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench.errors import ModelError
 
-CONFIG_BYTES = 1024**2
+CONFIG_BYTES = 4 * 1024**2  # a tokenizer's settings may list thousands of tokens
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
@@ -25,8 +25,8 @@ def check_folder(folder: Path) -> dict[str, Any]:
     if (folder / "adapter_config.json").exists():
         # transformers would load it silently on top of whatever base its config names.
         raise ModelError(f"{folder} holds an adapter_config.json: it is an adapter, not a base.")
-    config = _read_config(folder / "config.json")
-    check_config(config, str(folder))
+    config = _read_json(folder / "config.json")
+    _check_config(config, folder)
     if not any(folder.glob("*.safetensors")):
         raise ModelError(
             f"{folder} has no .safetensors file. Save the model with save_pretrained; weights in "
@@ -34,11 +34,14 @@ def check_folder(folder: Path) -> dict[str, Any]:
         )
     if not any((folder / name).exists() for name in _TOKENIZERS):
         raise ModelError(f"{folder} has no tokenizer. Save the base's tokenizer in it as well.")
+    settings = folder / "tokenizer_config.json"
+    if settings.exists() and "auto_map" in _read_json(settings):
+        raise ModelError(f"{folder}: its tokenizer asks to run code of its own (auto_map).")
     return config
 
 
-def check_config(config: dict[str, Any], where: str) -> None:
-    """Refuse a config that would bring code, foreign quantisation or private switches along."""
+def _check_config(config: dict[str, Any], where: Path) -> None:
+    """Refuse what would bring code, foreign quantisation or private switches along."""
     if "auto_map" in config:
         raise ModelError(f"{where}: its config.json asks to run code of its own (auto_map).")
     if "quantization_config" in config:
@@ -52,11 +55,11 @@ def check_config(config: dict[str, Any], where: str) -> None:
         raise ModelError(f"{where}: its config.json names no model_type.")
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ModelError(f"{path.parent} has no config.json: it is not the folder of a model.")
     if path.stat().st_size > CONFIG_BYTES:
-        raise ModelError(f"{path} is larger than {CONFIG_BYTES} bytes: it is no model config.")
+        raise ModelError(f"{path} is larger than {CONFIG_BYTES} bytes: too large to be settings.")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

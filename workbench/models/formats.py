@@ -179,6 +179,8 @@ def _trusted(text: str, system: str | None) -> tuple[Piece, ...]:
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], opens: bool) -> str:
+    """Rendered in transformers' sandbox, which bounds neither time nor memory; only templates of
+    a base that somebody chose come here, twice per binding, and never one of an adapter."""
     template = tokenizer.chat_template
     if isinstance(template, str) and len(template) > TEMPLATE_CHARACTERS:
         raise ModelError("This base's chat template is too long to be trusted.")
