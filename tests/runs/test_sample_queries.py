@@ -1,6 +1,5 @@
 """Pages, counts and distributions; and that they stay fast at 100,000 samples."""
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.making import a_round, a_run, a_sample, with_samples
+from tests.runs.making import a_run, a_sample, with_samples
 from workbench.errors import RunError
 from workbench.runs.folder import Run
 from workbench.runs.sample_queries import SORTS, SampleFilter
 from workbench.runs.summary import summary
-from workbench.samples import KEPT, PENDING, REJECTED, Sample
+from workbench.samples import KEPT, PENDING, REJECTED
 
 MANY = 100_000
 STORAGE_SECONDS = 0.05  # of this process's own time: the machine may be busy with other things
@@ -106,28 +105,37 @@ def test_distributions(small: Run) -> None:
     }
 
 
+# Made by SQL: through ``commit_round`` it takes three times as long.
+_MAKE_MANY = """
+WITH RECURSIVE
+    numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :many),
+    drawn AS (
+        SELECT
+            n, random() & 1023 AS a, random() & 1023 AS b, random() & 1023 AS c,
+            ' is the exchange rate of ' || n || ' for my card account in the bank today?' AS text
+        FROM numbers
+    )
+INSERT INTO samples (
+    id, input, folded, origin, status, teacher_output, discriminator_score, excess, confidence,
+    round, reason, decided_by, answered_by, edited, version, owed
+)
+SELECT
+    printf('%016x', n),
+    'What' || text, 'what' || text,
+    'target', iif(b % 3, 'kept', 'rejected'), 'label ' || (c % 30), a / 1024.0, b / 512.0 - 1,
+    c / 1024.0, 0, iif(b % 3, '', 'score'), 'filter', 'teacher', 0, 0, 0
+FROM drawn
+"""
+
+
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """100,000 samples with texts of the usual length."""
-    chance = random.Random(0)
-    words = ["transfer", "money", "to", "my", "card", "account", "what", "is", "exchange", "rate"]
     run = a_run(tmp_path_factory.mktemp("large"))
-    for number in range(10):
-        run.samples.commit_round(
-            number, [_random_sample(chance, words) for _ in range(MANY // 10)], a_round(number)
-        )
+    with run.database.write() as connection:
+        connection.execute(_MAKE_MANY, {"many": MANY})
+    assert run.samples.count() == MANY
     return run
-
-
-def _random_sample(chance: random.Random, words: list[str]) -> Sample:
-    text = f"{' '.join(chance.choices(words, k=14))} {chance.random()}"
-    return replace(
-        a_sample(text, status=chance.choice([KEPT, KEPT, REJECTED])),
-        teacher_output=f"label {chance.randrange(30)}",
-        discriminator_score=chance.random(),
-        excess=chance.gauss(0, 1),
-        confidence=chance.random(),
-    )
 
 
 def _seconds(action: Callable[[], object]) -> float:

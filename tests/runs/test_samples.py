@@ -235,6 +235,25 @@ class TestUndo:
         assert run.samples.get(sample_id("mine")) == added[0]
         assert {s.input for s in run.samples.all()} == {"known", "mine", "2", "meanwhile"}
 
+    def test_a_row_by_hand_that_the_pipeline_wrote_meanwhile_is_left_alone(
+        self, tmp_path: Path
+    ) -> None:
+        run = a_run(tmp_path)
+        run.samples.add([Example("same"), Example("mine")])
+        run.samples.undo()
+        run.samples.commit_round(0, [written := a_sample("Same")], a_round(0))
+        assert run.samples.redo() == "add 2"
+        assert run.samples.get(written.id) == written and run.samples.count() == 2
+        run.samples.undo()
+        assert run.samples.all() == [written]
+
+    def test_an_action_without_effect_keeps_what_can_be_redone(self, tmp_path: Path) -> None:
+        run = with_samples(tmp_path, sample := a_sample("a"))
+        run.samples.edit(sample.id, 0, input="b")
+        run.samples.undo()
+        assert run.samples.bulk(SampleFilter(search="nothing"), KEPT) == 0
+        assert run.samples.redo() == "edit"
+
     def test_inputs_of_the_run_are_no_action_of_a_person(self, tmp_path: Path) -> None:
         run = a_run(tmp_path)
         run.samples.add([Example("own input")], origin="user")

@@ -3,7 +3,7 @@
 Everything is on disk, so it holds across restarts of whoever asks. Never imports torch.
 """
 
-from workbench.jobs.consult import consult
+from workbench.jobs.questions import consult
 from workbench.jobs.state import RunState, history, state
 from workbench.jobs.supervisor import start, stop
 

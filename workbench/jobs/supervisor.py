@@ -25,6 +25,7 @@ WORKER_MODULE = "workbench.jobs.worker"
 START_SECONDS = 30.0  # until the worker must have shown itself
 GRACE_SECONDS = 60.0  # from the request until SIGTERM: a round or a slow training step
 KILL_SECONDS = 10.0  # from SIGTERM until SIGKILL
+WORKERS_OWN_CODES = (0, 3, 4)  # see worker
 _LOG_BYTES = 5 * 1024**2
 _impatient: set[tuple[Path, str]] = set()
 _guard = threading.Lock()
@@ -123,8 +124,7 @@ def _collect(
 ) -> None:
     """Reap the worker, so it is no zombie, and note an end that it could not note itself."""
     code = process.wait()
-    # 0, 1 and 3 are the worker's own; the journal has their story, or the log.
-    if code < 0 or code not in (0, 1, 3):
+    if code not in WORKERS_OWN_CODES:  # else the journal has the story
         with contextlib.suppress(OSError, RunError):  # the run was deleted meanwhile
             atomic.write_json(folder / "exit.json", {"job": job, "code": code})
     holder = lease.holder(folder)

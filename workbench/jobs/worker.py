@@ -24,7 +24,8 @@ from workbench.runs.lease import Lease
 from workbench.stages import ORDER, Stage
 
 Advance = Callable[[Run, Stage, Callable[[], str]], Iterator[Event]]
-FINISHED, FAILED, STOPPED = 0, 1, 3
+# Not 1: that is the interpreter's own, when the module cannot even be imported.
+FINISHED, STOPPED, FAILED = 0, 3, 4
 
 
 class _Terminated(BaseException):
@@ -68,13 +69,12 @@ def work(run: Run, until: Stage, job: str, advance: Advance | None = None) -> in
     def phase() -> str:
         return "stopping" if reason() in ("pause", "discard") else ""
 
-    with Lease(run.folder, job, until, watch=phase) as lease:
+    with Lease(run.folder, job, until, phase="queued", watch=phase) as lease:
         run.database.check()
         _settle_former_request(run, job)
         atomic.sweep(run.checkpoints, older_than_seconds=0)
         atomic.sweep(run.folder)
         try:
-            lease.beat("queued")
             with turns.turn(run.folder.parent, lease.holder, lambda: bool(reason())) as has_turn:
                 lease.beat("working")
                 if has_turn:

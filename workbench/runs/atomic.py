@@ -126,7 +126,7 @@ def partial_name(path: Path) -> Path:
 def _replace(path: Path, fill: Callable[[BinaryIO], object], durable: bool) -> None:
     partial = partial_name(path)
     try:
-        with partial.open("xb") as file:
+        with open(partial, "xb", opener=_private) as file:
             fill(file)
             file.flush()
             if durable:
@@ -143,6 +143,10 @@ def _replace(path: Path, fill: Callable[[BinaryIO], object], durable: bool) -> N
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _full_sentence(folder: Path, need_bytes: int | None, free_bytes: int) -> str:

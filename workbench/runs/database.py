@@ -37,8 +37,10 @@ class Database:
             raise RunError(f"{path} is missing: this folder is not a complete run.")
         if not create and path.stat().st_size == 0:  # SQLite would take it for a new database
             raise RunError(_damaged(path, "it is empty"))
+        if create:
+            path.touch(mode=0o600)  # SQLite gives its side files the same rights
         with _sentences(path):
-            connection = _open(path, "rwc" if create else "rw")
+            connection = _open(path, "rw")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > len(MIGRATIONS):
                 self.read_only_because = (

@@ -91,20 +91,21 @@ def bulk(database: Database, chosen: SampleFilter, status: str) -> int:
         total: int = matched.fetchone()[0]
         differs = "(status <> ? OR decided_by <> ?)"
         narrowed = f"{condition} AND {differs}" if condition else f" WHERE {differs}"
+        narrowing = [*values, status, goal.decided_by]
+        if not connection.execute(f"SELECT 1 FROM samples{narrowed}", narrowing).fetchone():
+            return total
         number = _begin(connection, f"{status} {total}")
         pairs = ", ".join(f"'{name}', {name}" for name in _DECISION)
         after = dict(zip(_DECISION, (status, goal.reason, goal.decided_by, owed), strict=True))
         connection.execute(
             f"INSERT INTO changes SELECT ?, seq, json_object({pairs}), ? FROM samples{narrowed}",
-            [number, json.dumps(after), *values, status, goal.decided_by],
+            [number, json.dumps(after), *narrowing],
         )
-        changed = connection.execute(
+        connection.execute(
             "UPDATE samples SET status = ?, reason = ?, decided_by = ?, owed = owed OR ?, "
             "version = version + 1 WHERE seq IN (SELECT seq FROM changes WHERE edit = ?)",
             (status, goal.reason, goal.decided_by, owed, number),
-        ).rowcount
-        if changed == 0:
-            connection.execute("DELETE FROM edits WHERE edit = ?", (number,))
+        )
         return total
 
 

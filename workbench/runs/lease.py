@@ -70,11 +70,17 @@ class Lease:
     that is left behind tells of a worker that died.
 
     Args:
-        watch: called at every beat; returns a new ``phase`` or "" for the same.
+        phase: at the beginning, see ``Holder``.
+        watch: called at every beat; returns a new phase or "" for the same.
     """
 
     def __init__(
-        self, folder: Path, job: str, until: str = "", watch: Callable[[], str] = lambda: ""
+        self,
+        folder: Path,
+        job: str,
+        until: str = "",
+        phase: str = "working",
+        watch: Callable[[], str] = lambda: "",
     ) -> None:
         self.folder = folder
         self._watch = watch
@@ -90,6 +96,7 @@ class Lease:
             beat=time.monotonic(),
             leads_group=os.getpgrp() == pid,
             until=str(until),
+            phase=phase,
         )
 
     def __enter__(self) -> "Lease":
