@@ -146,7 +146,9 @@ def test_a_kit_that_was_touched_is_refused(tmp_path: Path, change: Change, words
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("base", ["folder:/etc", "/etc", "hub:../../etc", "a/../b", "http://a/b"])
+@pytest.mark.parametrize(
+    "base", ["folder:/etc", "/etc", "hub:../../etc", "a/../b", "a/b..c", "http://a/b"]
+)
 def test_a_kit_cannot_name_a_path(tmp_path: Path, base: str) -> None:
     with zipfile.ZipFile(make(tmp_path)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}

@@ -148,6 +148,17 @@ def test_t02_not_a_number(tmp_path: Path, dtype: Any, value: float, place: int) 
         read(tmp_path / "w", builders.weights(arrays))
 
 
+def test_t02_the_largest_numbers_are_numbers(tmp_path: Path) -> None:
+    """Each format has its own exponent; with another's, large values would look like NaN."""
+    for dtype, largest in ((np.float32, 3.4e38), (np.float16, 65504)):
+        arrays = {name: values.astype(dtype) for name, values in builders.tensors().items()}
+        arrays[A].flat[0] = largest
+        read(tmp_path / "w", builders.weights(arrays))
+    brain = {k: (v.view(np.uint32) >> 16).astype(np.uint16) for k, v in builders.tensors().items()}
+    brain[A].flat[0] = 0x7F7F
+    read(tmp_path / "w", builders.weights(brain))
+
+
 def test_t02_values_are_streamed(tmp_path: Path) -> None:
     """96 MB of weights are checked in little memory."""
     arrays = builders.tensors(builders.LAYERS[:1], rank=256, width=48 * 1024)
@@ -170,7 +181,10 @@ def test_t02_the_library_agrees_on_what_is_accepted(tmp_path: Path) -> None:
 
 
 SMALL = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
@@ -182,7 +196,7 @@ def test_t02_mutated_files_are_read_or_refused(tmp_path: Path, seed: int, edits:
     content = bytearray(builders.weights())
     end = 8 + len(json.dumps(GOOD_HEADER)) if random_.random() < 0.8 else len(content)
     for _ in range(edits):
-        place = random_.randrange(end)
+        place = random_.randrange(min(end, len(content)))
         if random_.random() < 0.5:
             content[place] = random_.randrange(256)
         elif random_.random() < 0.5:

@@ -17,7 +17,10 @@ from workbench.intake.rows import parse_rows, read_rows
 from workbench.limits import LIMITS
 
 FUZZ = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 SUFFIXES = st.sampled_from([".jsonl", ".csv", ".tsv", ".txt", ".ndjson"])
 
