@@ -86,7 +86,9 @@ class BoundFormat:
     def read(self, ids: Sequence[int]) -> str:
         """The answer in decoded ids: up to the first stop token, without white space around."""
         end = next((at for at, token in enumerate(ids) if token in self.stop_ids), len(ids))
-        text = self.tokenizer.decode(list(ids[:end]), skip_special_tokens=True)
+        text = self.tokenizer.decode(
+            list(ids[:end]), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
         return str(text).strip()
 
     def preview(self, text: str) -> str:
