@@ -11,9 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from workbench import distill, teach
 from workbench.errors import WorkbenchError
 from workbench.evaluate.arms import answer_rows
+from workbench.models.embedding import embed
 from workbench.models.formats import bind
 from workbench.models.pair import Pair
 from workbench.models.scoring import answer_log_probs
@@ -27,6 +30,7 @@ from workbench.steps.synthesis import judge, used_filter, write_round
 from workbench.synthesize.duplicates import Written, nearest
 
 PREVIEW_ROUND = 1_000_000  # random numbers that no round of the run uses
+MAP_SAMPLES = 2000  # the newest ones; more make no clearer picture
 # Prompt formats to try when the person does not know how the adapter was trained.
 CANDIDATE_FORMATS = (
     PromptFormat(kind="chat", template="{input}"),
@@ -154,10 +158,34 @@ def inspect(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"checks": checks}
 
 
+def draw_map(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Where inputs lie: {"points": [{"x", "y", "text", "group"}]}, group "seed" or a status.
+
+    The first two principal components of the source base's embeddings, seeds and samples together.
+    """
+    pair = Pair(run.recipe, run.inputs)
+    entries = [(seed.input, "seed") for seed in run.inputs.seeds]
+    entries += [(sample.input, sample.status) for sample in run.samples.all()[-MAP_SAMPLES:]]
+    if len(entries) < 3:
+        raise WorkbenchError("There are no samples to draw yet. Write some first.")
+    vectors = torch.from_numpy(embed(pair.source, [text for text, _ in entries]))
+    centred = vectors - vectors.mean(0)
+    torch.manual_seed(0)
+    _, _, directions = torch.pca_lowrank(centred, q=2, center=False)
+    places = (centred @ directions).tolist()
+    return {
+        "points": [
+            {"x": x, "y": y, "text": text, "group": group}
+            for (x, y), (text, group) in zip(places, entries, strict=True)
+        ]
+    }
+
+
 QUESTIONS: dict[str, Callable[[Run, dict[str, Any]], dict[str, Any]]] = {
     "preview": preview,
     "regenerate": regenerate,
     "answer": answer,
     "propose_format": propose_format,
     "inspect": inspect,
+    "map": draw_map,
 }

@@ -1,4 +1,4 @@
-"""Cells of the quality benchmark run on tiny models; what they measure is noise, that they do is not."""
+"""Cells of the quality benchmark on tiny models: that they measure, not what."""
 
 from pathlib import Path
 

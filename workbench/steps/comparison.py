@@ -9,6 +9,7 @@ from workbench.evaluate.intervals import accuracy, paired_difference
 from workbench.evaluate.metrics import is_correct
 from workbench.evaluate.verdict import verdict
 from workbench.events import ArmFinished, Event, Progress, Warned
+from workbench.intake.overlap import overlap
 from workbench.models.pair import Pair
 from workbench.runs.folder import Run
 from workbench.runs.results import Answer
@@ -44,6 +45,7 @@ def compare(run: Run, pair: Pair) -> Iterator[Event]:
             "There are no labelled rows: what is measured is agreement with the teacher on "
             f"{len(rows)} held-out synthetic samples, no accuracy.",
         )
+    yield from _warn_of_overlap(run, rows if labelled else [])
     names = arms.ARMS if labelled else (arms.TARGET_BASE, arms.TRANSFERRED)
     total = len(names) * len(rows)
     for position, arm in enumerate(names):
@@ -58,6 +60,18 @@ def compare(run: Run, pair: Pair) -> Iterator[Event]:
             yield Progress(Stage.EVALUATE, finished, total, "answers", note=arm)
         correct = [row.correct for row in run.answers.get(arm)]
         yield ArmFinished(arm, sum(correct) / len(correct), len(correct))
+
+
+def _warn_of_overlap(run: Run, rows: list[Example]) -> Iterator[Event]:
+    """Say so when what was trained on contains what is tested on."""
+    found = overlap(run.samples.kept(), rows)
+    if found:
+        yield Warned(
+            Stage.EVALUATE,
+            f"{len(found)} training samples share their words with evaluation rows, so the "
+            "transferred accuracy may be too high. Reject them in Review and train again to be "
+            "sure.",
+        )
 
 
 def _answer_chunk(run: Run, pair: Pair, arm: str, rows: list[Example], chunk: list[int]) -> None:
