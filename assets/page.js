@@ -1,6 +1,17 @@
-/* The page's only script: keys of the Review tab, and leaving a text field with Escape.
-   It presses buttons that are there to be clicked anyway; nothing works by key alone. */
+/* The page's only script: names for upload buttons, keys of the Review tab, and leaving a text
+   field with Escape. Keys press buttons that are there to be clicked anyway. */
 (() => {
+  // Gradio names every upload button alike; ours say what is wanted. The words in sight stay part
+  // of the name, so that speech control finds them.
+  const name_uploads = () => {
+    for (const button of document.querySelectorAll("button.upload-container:not([data-named])")) {
+      const label = button.closest(".block")?.querySelector("label, [data-testid=block-label]");
+      if (!label || !button.innerText.trim()) continue;
+      button.setAttribute("aria-label", `${label.innerText.trim()}: ${button.innerText.replace(/\s+/g, " ").trim()}`);
+      button.dataset.named = "yes";
+    }
+  };
+  new MutationObserver(name_uploads).observe(document.documentElement, { childList: true, subtree: true });
   const buttons = { j: "review-next", k: "review-previous", a: "review-accept", r: "review-reject", u: "review-undo" };
   const typing = "input, textarea, select, [contenteditable=true], [role=combobox], [role=listbox]";
   document.addEventListener("keydown", (event) => {

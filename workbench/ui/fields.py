@@ -13,34 +13,23 @@ from gradio.components import Component
 
 from workbench.recipe import PRESETS, TransferRecipe
 
-CHOICE, NUMBER, WHOLE, SLIDER, SWITCH, TEXT = (
-    "choice",
-    "number",
-    "whole",
-    "slider",
-    "switch",
-    "text",
-)
+CHOICE, NUMBER, WHOLE, SWITCH, TEXT = "choice", "number", "whole", "switch", "text"
 
 
 @dataclass(frozen=True)
 class Field:
-    """One control: its words and bounds. ``low``/``high``/``step`` are for sliders."""
+    """One control and its words; bounds are the recipe's own."""
 
     label: str
     kind: str
     info: str = ""
     choices: tuple[tuple[str, str], ...] = ()
-    low: float = 0
-    high: float = 100
-    step: float = 1
 
 
 FIELDS: dict[str, Field] = {
     "task_name": Field("Task name", TEXT, "What the adapter does; names the files and the card."),
-    "synthesis.samples": Field(
-        "Samples to keep", SLIDER, "More help up to a point.", low=20, high=5000, step=10
-    ),
+    # A number and no slider: a slider refuses recipes beyond its ends.
+    "synthesis.samples": Field("Samples to keep", WHOLE, "More help, up to a point."),
     "synthesis.method": Field(
         "How inputs are written",
         CHOICE,
@@ -65,6 +54,10 @@ FIELDS: dict[str, Field] = {
     "synthesis.prompts_per_round": Field("Prompts per round", WHOLE, "A round is resumed whole."),
     "synthesis.max_rounds": Field("Rounds at most", WHOLE, "Then it goes on with what it has."),
     "synthesis.new_tokens": Field("Tokens written per prompt", WHOLE),
+    "synthesis.near_duplicate": Field(
+        "Near-duplicate from", NUMBER, "Similarity from which two inputs are one; 1 is equality."
+    ),
+    "synthesis.train_on_seeds": Field("Train on the seeds too", SWITCH, "Not done in the paper."),
     "synthesis.temperature": Field("Temperature", NUMBER, "Higher is more varied, and wilder."),
     "synthesis.top_k": Field("Top k", WHOLE),
     "synthesis.top_p": Field("Top p", NUMBER),
@@ -120,8 +113,6 @@ def control(name: str) -> Component:
     }
     if spec.kind == CHOICE:
         return gr.Dropdown(choices=list(spec.choices), **common)
-    if spec.kind == SLIDER:
-        return gr.Slider(minimum=spec.low, maximum=spec.high, step=spec.step, **common)
     if spec.kind == SWITCH:
         return gr.Checkbox(**common)
     if spec.kind == TEXT:

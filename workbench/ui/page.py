@@ -19,7 +19,7 @@ from workbench.ui import (
     synthesize_tab,
     takehome_tab,
 )
-from workbench.ui.failures import told, warn
+from workbench.ui.failures import told
 from workbench.ui.sections import Parts, redraw
 from workbench.ui.theme import ASSETS, build_theme
 
@@ -91,9 +91,8 @@ def _wire(page: gr.Blocks, parts: Parts, places: dict[str, gr.Tab]) -> None:
         try:
             now = snapshot.take(run_id, fresh=fresh)
         except WorkbenchError as error:
-            # Deleted in another tab, or a wrong address: the page says so once and is empty.
-            warn(error.message)
-            now = snapshot.NOTHING
+            # Deleted in another tab, or a wrong address: the empty page says so in the strip.
+            now = snapshot.nothing(error.message)
         updates, shown = redraw(sections, now, tab, seen)
         if now.run_id != run_id:
             updates[parts.run_id] = now.run_id

@@ -106,12 +106,23 @@ def build(parts: Parts) -> None:
 
 def _filters() -> _Finder:
     with gr.Row(elem_classes="dense"):
-        status = gr.Dropdown(_STATUS, value="", label="Status", min_width=110)
-        search = gr.Textbox(label="Search", placeholder="in input or answer", scale=2)
-        label = gr.Dropdown(
-            [("Any", "")], value="", label="Answer", allow_custom_value=True, min_width=130
+        status = gr.Dropdown(
+            _STATUS, value="", label="Status", min_width=110, elem_id="review-status"
         )
-        sort = gr.Dropdown(_SORTS, value="-made", label="Order", min_width=150)
+        search = gr.Textbox(
+            label="Search", placeholder="in input or answer", scale=2, elem_id="review-search"
+        )
+        label = gr.Dropdown(
+            [("Any", "")],
+            value="",
+            label="Answer",
+            allow_custom_value=True,
+            min_width=130,
+            elem_id="review-label",
+        )
+        sort = gr.Dropdown(
+            _SORTS, value="-made", label="Order", min_width=150, elem_id="review-order"
+        )
     with gr.Accordion("More filters", open=False), gr.Row(elem_classes="dense"):
         origin = gr.Dropdown(_ORIGINS, value="", label="Written by", min_width=120)
         low = gr.Number(None, label="Score from", min_width=90)
@@ -122,7 +133,7 @@ def _filters() -> _Finder:
 
 def _table() -> tuple[gr.Dataframe, dict[str, Any]]:
     table = gr.Dataframe(
-        headers=["", "input", "answer", "score", "status"],
+        headers=["▸", "input", "answer", "score", "status"],
         datatype="str",
         column_count=5,
         interactive=False,
@@ -191,10 +202,15 @@ def _files() -> dict[str, Any]:
             )
         with gr.Column():
             files["format"] = gr.Dropdown(
-                ["JSONL", "CSV", "Parquet"], value="JSONL", label="Export what the filter shows as"
+                ["JSONL", "CSV", "Parquet"],
+                value="JSONL",
+                label="Export what the filter shows as",
+                elem_id="review-format",
             )
             files["make"] = gr.Button("Make the file", size="sm", elem_id="review-export")
-            files["file"] = gr.File(label="File", visible=False, interactive=False, height=80)
+            files["file"] = gr.File(
+                label="File", visible=False, interactive=False, height=80, elem_id="review-file"
+            )
     return files
 
 

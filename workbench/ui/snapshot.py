@@ -143,18 +143,20 @@ class Snapshot:
         return (self.run.result() if self.run else None) or {}
 
 
-NOTHING = Snapshot(
-    run=None,
-    name="",
-    state=RunState("draft"),
-    tail=Tail(),
-    recipe=TransferRecipe(),
-    inputs=Inputs(),
-    counts={},
-    done=frozenset(),
-    begun=frozenset(),
-    edits=(0, 0),
-)
+def nothing(message: str = "") -> Snapshot:
+    """What a page without a run sees; ``message`` says why it is without one."""
+    return Snapshot(
+        run=None,
+        name="",
+        state=RunState("draft", message=message),
+        tail=Tail(),
+        recipe=TransferRecipe(),
+        inputs=Inputs(),
+        counts={},
+        done=frozenset(),
+        begun=frozenset(),
+        edits=(0, 0),
+    )
 
 
 @dataclass
@@ -179,7 +181,7 @@ def take(run_id: str, *, fresh: bool = False) -> Snapshot:
         RunError: no such run.
     """
     if not run_id:
-        return NOTHING
+        return nothing()
     entry = _entry(run_id)
     with entry.lock:
         if fresh or entry.last is None or time.monotonic() - entry.at > _FRESH_SECONDS:

@@ -21,6 +21,7 @@ from workbench.ui import plain, snapshot, source_cards, workspace
 from workbench.ui.failures import say, told, warn
 from workbench.ui.theme import ASSETS
 
+_PROMPT = "Prompt: "  # how the check of the rendered prompt begins
 _KIT_KNOWS = ("task_name", "source_base", "source_format", "evaluation")
 EXAMPLE = ASSETS / "example-kit.zip"
 
@@ -76,15 +77,18 @@ def take_hub(run_id: str, reference: str) -> str:
     )
 
 
-def inspect(run_id: str) -> str:
-    """Attach the adapter to its base in a process of its own, and say what came of it."""
+def inspect(run_id: str) -> tuple[str, Any]:
+    """Attach the adapter to its base in a process of its own; what came of it, and the prompt."""
     answer = jobs.consult(workspace.find(run_id).folder, "inspect", {})
-    card = source_cards.adapter_card(snapshot.take(run_id, fresh=True))
+    checks = [(bool(check["ok"]), str(check["sentence"])) for check in answer["checks"]]
+    prompts = [text.removeprefix(_PROMPT) for _, text in checks if text.startswith(_PROMPT)]
     rows = [
-        (plain.GOOD if check.get("ok") else plain.BAD, str(check.get("words", "")))
-        for check in answer["checks"]
+        (plain.GOOD if ok else plain.BAD, text)
+        for ok, text in checks
+        if not text.startswith(_PROMPT)
     ]
-    return card + plain.checks(rows)
+    card = source_cards.adapter_card(snapshot.take(run_id, fresh=True), asked=rows)
+    return card, prompts[0] if prompts else gr.skip()
 
 
 def take_seed_table(run_id: str, table: list[list[Any]]) -> Any:

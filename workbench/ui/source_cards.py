@@ -1,5 +1,7 @@
 """What the Source tab says about the inputs of a run; text only, nothing is changed here."""
 
+from collections.abc import Sequence
+
 from workbench import fit
 from workbench.inputs import AdapterFiles
 from workbench.limits import LIMITS
@@ -28,8 +30,8 @@ def missing(now: Snapshot) -> tuple[str, bool]:
     return "Continue to Synthesize", True
 
 
-def adapter_card(now: Snapshot) -> str:
-    """The inspection card of the adapter."""
+def adapter_card(now: Snapshot, asked: Sequence[tuple[str, str]] = ()) -> str:
+    """The inspection card of the adapter; ``asked`` are checks that the base itself answered."""
     adapter = now.inputs.adapter
     if adapter is None:
         return plain.empty(
@@ -44,7 +46,7 @@ def adapter_card(now: Snapshot) -> str:
                 "All numbers are finite and the adapter changes something (B is not zero)",
             ),
             _base_check(now, adapter),
-            (plain.UNSURE, "Names match the base: asked with the button below, or when it starts"),
+            *(asked or [(plain.UNSURE, "Its layers match the base: not checked yet")]),
         ]
     )
 

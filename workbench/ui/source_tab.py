@@ -76,12 +76,11 @@ def build(parts: Parts) -> None:
                 elem_classes="mono",
                 elem_id="prompt-preview",
             )
-    with gr.Row(elem_classes="buttons"):
-        onward = gr.Button(
-            "Add an adapter", variant="primary", interactive=False, elem_id="source-next"
-        )
+            onward = gr.Button(
+                "Add an adapter", variant="primary", interactive=False, elem_id="source-next"
+            )
     _sections(parts, adapter, rows, form, fit, preview, onward)
-    _wire_adapter(parts, adapter)
+    _wire_adapter(parts, adapter, preview)
     _wire_rows(parts, rows)
     _wire_form(parts, form, formats, proposal)
     onward.click(lambda: gr.Tabs(selected="synthesize"), outputs=parts.tabs, show_progress="hidden")
@@ -172,9 +171,7 @@ def _rows_part() -> _Rows:
             add = gr.Button("Add these lines", size="sm", elem_id="seeds-add")
     with gr.Accordion("Optional: evaluation rows, own inputs, discriminator", open=False):
         evaluation = _rows_file("evaluation", "Evaluation rows with answers: to judge the result")
-        unlabelled = _rows_file(
-            "unlabelled", "Own inputs without answers: used first"
-        )
+        unlabelled = _rows_file("unlabelled", "Own inputs without answers: used first")
         discriminator = gr.File(
             label="Discriminator adapter: a zip or its two files",
             file_count="multiple",
@@ -269,7 +266,7 @@ def _sections(
     ]
 
 
-def _wire_adapter(parts: Parts, adapter: _Adapter) -> None:
+def _wire_adapter(parts: Parts, adapter: _Adapter, preview: gr.Textbox) -> None:
     run = parts.run_id
     parts.opened += [
         adapter.example.click(told(source_actions.load_example), [run], [run]),
@@ -277,7 +274,12 @@ def _wire_adapter(parts: Parts, adapter: _Adapter) -> None:
     ]
     for event in (adapter.fetch.click, adapter.hub.submit):
         parts.opened.append(event(told(source_actions.take_hub), [run, adapter.hub], [run]))
-    adapter.inspect.click(told(source_actions.inspect), [run], [adapter.card])
+    adapter.inspect.click(
+        told(source_actions.inspect),
+        [run],
+        [adapter.card, preview],
+        show_progress_on=[adapter.card],
+    )
 
 
 def _wire_rows(parts: Parts, rows: _Rows) -> None:

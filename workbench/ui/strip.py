@@ -81,6 +81,7 @@ def text(now: Snapshot) -> str:
             total=0,
             numbers="",
             rail=[(word, "later") for word in _RAIL.values()],
+            message=now.state.message,
         )
     return plain.strip(
         name=now.name,

@@ -15,6 +15,8 @@ from workbench.ui.failures import say, told, warn
 
 PLAIN = ("synthesis.samples", "synthesis.method", "synthesis.generator", "synthesis.filter")
 ADVANCED = (
+    "synthesis.near_duplicate",
+    "synthesis.train_on_seeds",
     "synthesis.temperature",
     "synthesis.top_k",
     "synthesis.top_p",

@@ -92,12 +92,7 @@ def _choices() -> dict[str, Any]:
 def fields_saved(parts: Parts, form: dict[str, Any]) -> None:
     """Put each control's value into the recipe as soon as it is given."""
     for name, box in form.items():
-        if isinstance(box, gr.Slider):
-            event = box.release
-        elif isinstance(box, gr.Textbox | gr.Number):
-            event = box.blur
-        else:
-            event = box.input
+        event = box.blur if isinstance(box, gr.Textbox | gr.Number) else box.input
         parts.changed.append(
             event(
                 actions.save_field(name),

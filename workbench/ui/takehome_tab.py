@@ -41,8 +41,14 @@ def build(parts: Parts) -> None:
                 boxes["save"] = gr.Button("Save the card", size="sm", elem_id="card-save")
     plain.block(plain.heading("Use it, repeat it"))
     with gr.Row(equal_height=False):
-        boxes["snippet"] = gr.Code(
-            label="Load it in Python", language="python", interactive=False, elem_id="snippet"
+        boxes["snippet"] = gr.Textbox(
+            label="Load it in Python",
+            lines=11,
+            max_lines=14,
+            interactive=False,
+            buttons=["copy"],
+            elem_classes="mono",
+            elem_id="snippet",
         )
         with gr.Column():
             boxes["command"] = gr.Textbox(

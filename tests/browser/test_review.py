@@ -1,0 +1,185 @@
+"""Review with a filled run: decisions, edits, keys, undo across reloads, two tabs, files."""
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.driving import Server, choose, drawn, field, go_to, toast
+from tests.ui import fake_run
+from workbench.runs.folder import Run
+from workbench.samples import KEPT, REJECTED
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def run(server: Server) -> Run:
+    """A run that waits for review."""
+    return fake_run.synthesize(fake_run.draft(server.runs))
+
+
+def review(open_run: Callable[..., Any], run: Run) -> Any:
+    """A page on the Review tab with its first page shown."""
+    page = open_run(run.id)
+    go_to(page, "Review")
+    expect(page.locator("#page-sentence")).to_contain_text("of 480")
+    return page
+
+
+def click_row(page: Any, row: int) -> None:
+    """Choose a sample in the table."""
+    page.locator(f"#review-table [data-testid='cell-{row}-1']").click()
+    expect(field(page, "review-input")).not_to_have_value("")
+
+
+def chosen(page: Any) -> str:
+    """Id of the sample in the editor."""
+    return field(page, "review-chosen").input_value()
+
+
+def test_a_decision_is_kept_and_the_next_sample_comes(
+    open_run: Callable[..., Any], run: Run
+) -> None:
+    page = review(open_run, run)
+    kept = run.samples.status_counts()[KEPT]
+    choose(page, "review-status", "Kept")
+    expect(page.locator("#page-sentence")).to_contain_text(f"of {kept}")
+    click_row(page, 0)
+    first = chosen(page)
+    page.get_by_role("button", name="✕ Reject").click()
+    expect(page.locator("#page-sentence")).to_contain_text(f"of {kept - 1}")
+    sample = run.samples.get(first)
+    assert sample is not None and (sample.status, sample.decided_by) == (REJECTED, "person")
+    assert chosen(page) not in ("", first)
+
+
+def test_keys_alone(open_run: Callable[..., Any], run: Run) -> None:
+    page = review(open_run, run)
+    page.keyboard.press("j")
+    expect(field(page, "review-input")).not_to_have_value("")
+    first = chosen(page)
+    page.keyboard.press("j")
+    expect(field(page, "review-chosen")).not_to_have_value(first)
+    second = chosen(page)
+    page.keyboard.press("k")
+    expect(field(page, "review-chosen")).to_have_value(first)
+    page.keyboard.press("r")
+    expect(field(page, "review-chosen")).to_have_value(second)
+    page.keyboard.press("a")
+    expect(field(page, "review-chosen")).not_to_have_value(second)
+    assert run.samples.get(first).status == REJECTED  # type: ignore[union-attr]
+    assert run.samples.get(second).status == KEPT  # type: ignore[union-attr]
+    page.keyboard.press("u")
+    toast(page, "Taken back")
+    page.keyboard.press("e")
+    expect(field(page, "review-input")).to_be_focused()
+    page.keyboard.press("End")
+    page.keyboard.type(" jarkeu")  # keys are text in a field
+    expect(field(page, "review-input")).to_have_value(re.compile(" jarkeu$"))
+    page.keyboard.press("Escape")
+    expect(field(page, "review-input")).not_to_be_focused()
+
+
+def test_an_edit_is_stored_and_undone_after_a_reload(
+    open_run: Callable[..., Any], run: Run
+) -> None:
+    page = review(open_run, run)
+    click_row(page, 0)
+    sample = chosen(page)
+    before = run.samples.get(sample)
+    field(page, "review-input").fill("an input of my own")
+    page.get_by_role("button", name="Save edit").click()
+    toast(page, "scored and labelled again")
+    after = run.samples.get(sample)
+    assert before is not None and after is not None
+    assert after.input == "an input of my own" and after.edited
+    assert after.discriminator_score is None
+    page.reload()
+    drawn(page)
+    go_to(page, "Review")
+    page.get_by_role("button", name="Undo: edit").click()
+    toast(page, "Taken back: edit")
+    assert run.samples.get(sample).input == before.input  # type: ignore[union-attr]
+    expect(page.get_by_role("button", name="Redo: edit")).to_be_enabled()
+
+
+def test_two_tabs_on_one_sample_get_a_sentence(open_run: Callable[..., Any], run: Run) -> None:
+    one, other = review(open_run, run), review(open_run, run)
+    click_row(one, 0)
+    click_row(other, 0)
+    assert chosen(one) == chosen(other)
+    field(one, "review-input").fill("the first tab was here")
+    one.get_by_role("button", name="Save edit").click()
+    toast(one, "scored and labelled again")
+    field(other, "review-input").fill("the second tab as well")
+    other.get_by_role("button", name="Save edit").click()
+    toast(other, "changed meanwhile")
+    expect(field(other, "review-input")).to_have_value("the second tab as well")
+    assert run.samples.get(chosen(one)).input == "the first tab was here"  # type: ignore[union-attr]
+
+
+def test_bulk_says_how_many_and_can_be_undone(open_run: Callable[..., Any], run: Run) -> None:
+    page = review(open_run, run)
+    field(page, "review-search").fill("card")
+    button = page.locator("#bulk-reject")
+    expect(button).not_to_contain_text("480")
+    count = int(button.inner_text().split()[-1])
+    kept = run.samples.status_counts()[KEPT]
+    button.click()
+    toast(page, f"{count} samples rejected")
+    assert run.samples.status_counts()[KEPT] < kept
+    page.get_by_role("button", name="Undo").click()
+    toast(page, "Taken back")
+    assert run.samples.status_counts()[KEPT] == kept
+
+
+def test_written_by_hand(open_run: Callable[..., Any], run: Run) -> None:
+    page = review(open_run, run)
+    page.get_by_role("button", name="Write one by hand").click()
+    expect(field(page, "review-input")).to_be_focused()
+    field(page, "review-input").fill("please close my account")
+    page.get_by_role("button", name="Save edit").click()
+    toast(page, "Added as a kept sample")
+    expect(page.locator("#page-sentence")).to_contain_text("of 481")
+    expect(page.locator("#review-work")).to_contain_text("1 waiting sample")
+
+
+def test_pages_turn(open_run: Callable[..., Any], run: Run) -> None:
+    page = review(open_run, run)
+    page.get_by_role("button", name="Page ›").click()
+    expect(page.locator("#page-sentence")).to_contain_text("51–100 of 480")
+    field(page, "page-number").fill("10")
+    field(page, "page-number").press("Enter")
+    expect(page.locator("#page-sentence")).to_contain_text("451–480 of 480")
+
+
+@pytest.mark.parametrize("form", ["JSONL", "CSV"])
+def test_rows_go_out_and_come_in(
+    open_run: Callable[..., Any], run: Run, tmp_path: Path, form: str
+) -> None:
+    run.samples.add([fake_run.Example("=HYPERLINK(1)", "trap")], "hand")
+    page = open_run(run.id)
+    go_to(page, "Review")
+    field(page, "review-search").fill("HYPERLINK")
+    expect(page.locator("#page-sentence")).to_contain_text("of 1")
+    page.get_by_role("button", name="Import and export").click()
+    choose(page, "review-format", form)
+    page.get_by_role("button", name="Make the file").click()
+    with page.expect_download() as download:
+        page.locator("#review-file a").first.click()
+    path = download.value.path()
+    if form == "CSV":
+        with path.open(encoding="utf-8-sig") as lines:
+            assert next(iter(csv.DictReader(lines)))["input"] == "'=HYPERLINK(1)"
+    else:
+        assert json.loads(path.read_text())["input"] == "=HYPERLINK(1)"
+    more = tmp_path / "more.csv"
+    more.write_text("input,output\nclose it please,close\n")
+    page.locator("#review-import input[type=file]").set_input_files(more)
+    toast(page, "1 sample added")

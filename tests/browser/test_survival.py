@@ -1,0 +1,179 @@
+"""What outlives what: reloads, a restarted server, a killed worker, a stop with each choice.
+
+With tiny models and the real worker. Users of such tools complain first about lost progress, then
+about "running" that is not true, then about stops without a choice; these are those stories.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.driving import Server, drawn, field, go_to, open_page, phase, visit
+from workbench import jobs
+from workbench.intake.adapter import read_adapter
+from workbench.recipe import TransferRecipe, override
+from workbench.runs import lease
+from workbench.runs.folder import Run, create
+from workbench.samples import Example
+from workbench.stages import Stage
+
+pytestmark = pytest.mark.browser
+
+SMALL = {
+    "task_name": "coins",
+    "synthesis.samples": 12,
+    "synthesis.filter": "none",
+    "synthesis.prompts_per_round": 8,
+    "synthesis.new_tokens": 24,
+    "evaluation.answer_tokens": 4,
+    "training.epochs": 3,
+    "training.batch_rows": 4,
+    "training.checkpoint_steps": 10,
+    "lora.rank": 4,
+}
+ENDLESS = {"synthesis.samples": 4000, "synthesis.max_rounds": 4000}
+LONG_TRAINING = {"training.epochs": 100, "training.batch_rows": 1}
+
+
+@pytest.fixture
+def make_draft(tiny_source: Path, tiny_target: Path, tiny_adapter: Path) -> Callable[..., Run]:
+    """A draft with everything that a transfer needs."""
+
+    def make(root: Path, **changes: object) -> Run:
+        bases = {"source_base": f"folder:{tiny_source}", "target_base": f"folder:{tiny_target}"}
+        run = create(root, override(TransferRecipe(), {**SMALL, **bases, **changes}))
+        run.put_adapter(read_adapter(tiny_adapter, root.parent))
+        run.put_examples(
+            "seeds", [Example(f"please move {n} coins to box {n}", f"box{n}") for n in range(6)]
+        )
+        run.put_examples("evaluation", [Example(f"put {n} coins", f"box{n}") for n in range(8)])
+        return run
+
+    return make
+
+
+def samples_there(run: Run, more_than: int = 0, seconds: float = 120) -> int:
+    """Wait until a run has more samples than that."""
+    deadline = time.monotonic() + seconds
+    while (count := run.samples.count()) <= more_than:
+        assert time.monotonic() < deadline, jobs.state(run)
+        time.sleep(0.2)
+    return count
+
+
+def steps_there(run: Run, seconds: float = 180) -> None:
+    """Wait until a training has made a step."""
+    deadline = time.monotonic() + seconds
+    while "steps" not in jobs.state(run).unit or jobs.state(run).done < 1:
+        assert time.monotonic() < deadline, jobs.state(run)
+        time.sleep(0.2)
+
+
+def test_draft_outlives_reload_and_restart(browser: Any, own_server: Server) -> None:
+    page = open_page(browser, own_server.address)
+    page.get_by_role("button", name="Paste lines").click()
+    field(page, "seeds-pasted").fill("how much is left\nsend it to my sister\nblock my card")
+    page.get_by_role("button", name="Add these lines").click()
+    expect(page.locator("#seeds-count")).to_contain_text("3 seeds")
+    field(page, "task-name").fill("Questions to a bank")
+    field(page, "task-name").press("Tab")
+    expect(page.locator(".strip-name")).to_have_text("Questions to a bank")
+    page.reload()
+    drawn(page)
+    expect(page.locator("#seeds-count")).to_contain_text("3 seeds")
+    expect(field(page, "task-name")).to_have_value("Questions to a bank")
+    address = page.url
+    own_server.stop()
+    own_server.start()
+    page.goto(address)
+    drawn(page)
+    expect(page.locator("#seeds-count")).to_contain_text("3 seeds")
+    expect(page.locator("#seeds")).to_contain_text("block my card")
+    page.context.close()
+
+
+def test_run_outlives_browser_and_server_and_is_stopped_and_continued(
+    browser: Any, own_server: Server, make_draft: Callable[..., Run]
+) -> None:
+    run = make_draft(own_server.runs, **ENDLESS)
+    page = open_page(browser, own_server.address, run.id)
+    go_to(page, "Synthesize")
+    page.get_by_role("button", name="Write 4,000 samples").click()
+    phase(page, "Writing and scoring samples", 120)
+    before = samples_there(run)
+    page.context.close()
+    own_server.stop()
+    later = samples_there(run, before)
+    own_server.start()
+    page = open_page(browser, own_server.address, run.id)
+    phase(page, "Writing and scoring samples")
+    assert run.samples.count() >= later
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator("#stop-choices")).to_be_hidden()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("button", name="Stop, continue later").click()
+    phase(page, "Stopped", 90)
+    kept = run.samples.count()
+    page.get_by_role("button", name="Continue", exact=True).click()
+    phase(page, "Writing and scoring samples", 90)
+    samples_there(run, kept)
+    jobs.stop(run, "pause")
+    page.context.close()
+
+
+def test_killed_worker_is_told_and_resumed_by_click(
+    open_run: Callable[..., Any], server: Server, make_draft: Callable[..., Run]
+) -> None:
+    run = make_draft(server.runs, **ENDLESS)
+    page = open_run(run.id)
+    go_to(page, "Synthesize")
+    page.get_by_role("button", name="Write 4,000 samples").click()
+    count = samples_there(run)
+    holder = lease.holder(run.folder)
+    assert holder is not None
+    os.kill(holder.pid, signal.SIGKILL)
+    phase(page, "Interrupted", 60)
+    expect(page.locator(".strip-message")).to_contain_text("Nothing that was done is lost")
+    page.get_by_role("button", name="Continue", exact=True).click()
+    phase(page, "Writing and scoring samples", 90)
+    samples_there(run, count)
+    jobs.stop(run, "pause")
+
+
+@pytest.mark.parametrize("choice", ["keep", "discard"])
+def test_stopping_a_training_asks_what_becomes_of_it(
+    open_run: Callable[..., Any], server: Server, make_draft: Callable[..., Run], choice: str
+) -> None:
+    run = make_draft(server.runs, **LONG_TRAINING)
+    page = open_run(run.id)
+    go_to(page, "Synthesize")
+    page.get_by_role("button", name="Write 12 samples").click()
+    expect(page.locator("#synthesize-start")).to_contain_text("are ready", timeout=120_000)
+    go_to(page, "Distil")
+    page.get_by_role("button", name="Train on").click()
+    steps_there(run)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.locator("#stop-choices")).to_contain_text("learnt something already")
+    page.locator(f"#stop-{choice}").click()
+    if choice == "keep":
+        phase(page, "Finished", 180)
+        assert Stage.EXPORT in {stage for stage in Stage if run.stage_done(stage)}
+    else:
+        phase(page, "Stopped", 120)
+        assert not run.stages()[Stage.DISTIL].started_at
+        expect(page.locator("#distil-start")).to_contain_text("Train on")
+
+
+def test_wrong_address_says_so(open_run: Callable[..., Any], server: Server) -> None:
+    page = open_run("0" * 32)
+    expect(page.locator(".strip-message")).to_contain_text("There is no such run")
+    expect(page.locator(".strip-name")).to_have_text("No run open")
+    visit(page, server.address)
+    expect(page.locator(".strip-name")).to_have_text("No run open")
