@@ -17,6 +17,10 @@ pytestmark = pytest.mark.real
 
 SMOLLM2, GEMMA = "package:smollm2-135m-instruct", "package:gemma-3-270m"
 QUESTIONS = PromptFormat(kind="text", template="Q: What is the capital of {input}?\nA:")
+CAPITALS = PromptFormat(
+    kind="text",
+    template="Italy: Rome\nSpain: Madrid\nGermany: Berlin\n{input}:",
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,7 @@ def test_tokenizer_is_the_published_one(reference: str, name: str) -> None:
 def test_special_tokens(smollm2: Path, gemma: Path) -> None:
     source, target = AutoTokenizer.from_pretrained(smollm2), AutoTokenizer.from_pretrained(gemma)
     assert (source.eos_token, source.eos_token_id) == ("<|im_end|>", 2)
-    assert source("Paris")["input_ids"] == [40372], "no begin-of-text token before plain text"
+    assert source("Paris")["input_ids"][0] != source.bos_token_id, "it opens turns, not texts"
     assert (target.bos_token_id, target.eos_token_id, target.pad_token_id) == (2, 1, 0)
     assert target("Paris")["input_ids"][0] == 2
 
@@ -110,13 +114,6 @@ def test_smollm2_knows_the_capital_of_france_and_stops(smollm2: Path) -> None:
 def test_gemma_knows_the_capital_of_france_in_bf16_and_nf4(gemma: Path) -> None:
     for quantize in (False, True):
         resident = load(gemma, quantize=quantize, device="cpu")
-        form = bind(
-            PromptFormat(
-                kind="text",
-                template="Q: What is the capital of Italy?\nA: Rome\n"
-                "Q: What is the capital of {input}?\nA:",
-            ),
-            resident.tokenizer,
-        )
+        form = bind(CAPITALS, resident.tokenizer)
         answer = continued(resident, form, "France", 4)
-        assert answer.startswith("Paris"), answer
+        assert answer.startswith("Paris"), f"{answer!r} with quantize={quantize}"
