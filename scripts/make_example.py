@@ -2,8 +2,7 @@
 
     python scripts/make_example.py --data PATH_TO_CLINC150 --kit assets/example-kit.zip
 
-Takes one domain of 15 intents, all of its training rows, one seed per intent and 14 test rows per
-intent, runs ``python -m workbench prepare`` and writes what was measured beside the kit.
+Takes one domain of 15 intents: 60 training rows, one seed and 14 test rows per intent; runs ``python -m workbench prepare`` on them and writes what was measured beside the kit.
 """
 
 import argparse
@@ -14,7 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROWS_PER_INTENT = 14
+TRAINING_ROWS = 60  # per intent
+EVALUATION_ROWS = 14  # per intent
 SEEDS = 15
 ATTRIBUTION = (
     "Rows from CLINC150 (Larson et al. 2019, An Evaluation Dataset for Intent Classification and "
@@ -57,8 +57,11 @@ def main() -> None:
     test = rows_of(options.data / "test.jsonl", options.domain)
     with tempfile.TemporaryDirectory() as scratch:
         train_file, test_file = Path(scratch) / "train.jsonl", Path(scratch) / "evaluation.jsonl"
-        write_rows(train_file, rows_of(options.data / "train.jsonl", options.domain))
-        write_rows(test_file, first_per_intent(test, ROWS_PER_INTENT))
+        train = rows_of(options.data / "train.jsonl", options.domain)
+        held_out = {" ".join(row["input"].casefold().split()) for row in test}
+        train = [row for row in train if " ".join(row["input"].casefold().split()) not in held_out]
+        write_rows(train_file, first_per_intent(train, TRAINING_ROWS))
+        write_rows(test_file, first_per_intent(test, EVALUATION_ROWS))
         command = [
             *(sys.executable, "-m", "workbench", "prepare"),
             *("--base", "package:smollm2-135m-instruct", "--data", str(train_file)),

@@ -33,7 +33,7 @@ from workbench.synthesize.duplicates import Written
 from workbench.teach import TEACHER
 
 HELD_OUT = 0.15  # of real and synthetic inputs, to measure the discriminator
-MOST_NEGATIVES = 600  # synthetic inputs for the discriminator, and as many real ones
+MOST_NEGATIVES = 400  # synthetic inputs for the discriminator, and as many real ones
 NEGATIVE_ROUNDS = 40
 FEWEST_ROWS = 20
 LORA = LoraSettings(rank=8, alpha=16)

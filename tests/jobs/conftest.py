@@ -11,7 +11,7 @@ import pytest
 
 from tests.runs.making import a_run
 from workbench import jobs
-from workbench.jobs import questions, supervisor
+from workbench.jobs import downloads, questions, supervisor
 from workbench.runs import lease
 from workbench.runs.folder import Run
 
@@ -23,6 +23,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of runs whose workers are fakes; whatever still runs is ended."""
     monkeypatch.setattr(supervisor, "WORKER_MODULE", "tests.jobs.fake_worker")
     monkeypatch.setattr(questions, "CONSULT_MODULE", "tests.jobs.fake_consult")
+    monkeypatch.setattr(downloads, "missing", lambda recipe: [])  # see test_downloads
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
     folder = tmp_path / "runs"
     yield folder

@@ -1,6 +1,7 @@
 """Starting, watching and stopping real worker processes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from tests.jobs.conftest import my_zombies, running, wait_for, wait_until
 from tests.jobs.fake_worker import UNITS
+from tests.runs.making import a_round, a_sample
 from workbench import jobs
 from workbench.errors import BusyError, RunError
 from workbench.events import Progress, StageStarted, Stopped
@@ -116,6 +118,27 @@ def test_a_run_of_a_newer_version_is_not_started(run_with: Make) -> None:
     run.database.connection().execute("PRAGMA user_version = 99")
     with pytest.raises(RunError, match="Upgrade"):
         jobs.start(open_run(run.folder))
+
+
+def test_f5_a_damaged_run_is_not_started(run_with: Make) -> None:
+    run = run_with()
+    run.samples.commit_round(0, [a_sample(f"{n} " * 300) for n in range(300)], a_round(0))
+    run.database.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    run.database.close()
+    with (run.folder / "run.db").open("r+b") as file:
+        file.seek(30 * 4096)
+        file.write(bytes(30 * 4096))
+    with pytest.raises(RunError, match="damaged"):
+        jobs.start(open_run(run.folder))
+    assert lease.holder(run.folder) is None
+
+
+def test_f4_a_nearly_full_disk_is_said_before_the_start(run_with: Make, monkeypatch) -> None:
+    run = run_with()
+    usage = type("Usage", (), {"free": 10**9})
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(RunError, match="Free some space"):
+        jobs.start(run)
 
 
 class TestStopping:
@@ -333,10 +356,10 @@ def _start_elsewhere(run: Run) -> int:
 
 class TestTurns:
     def test_f10_one_at_a_time_in_order_of_arrival(self, run_with: Make) -> None:
-        runs = [run_with(pause=0.4), run_with(), run_with()]
+        runs = [run_with(pause=2), run_with(), run_with()]
         for run in runs:
             jobs.start(run, Stage.SYNTHESIZE)
-        wait_until(lambda: runs[0].journal.cursor())
+        wait_until(lambda: runs[0].journal.cursor() and jobs.state(runs[2]).position == 2)
         states = [jobs.state(run) for run in runs]
         assert [state.state for state in states] == ["running", "queued", "queued"]
         assert [state.position for state in states] == [0, 1, 2]

@@ -42,15 +42,19 @@ _FIXED = {
     "TRANSFORMERS_OFFLINE": "1",
 }
 OPEN_FILES = 4096
+PROJECT = str(Path(workbench.__file__).parent.parent)
 
 
 def clean_environment() -> dict[str, str]:
     """Environment of a worker, from that of this process."""
     kept = {name: os.environ[name] for name in _ALLOWED if name in os.environ}
-    project = str(Path(workbench.__file__).parent.parent)
+    return kept | _FIXED | {"PYTHONPATH": python_path()}
+
+
+def python_path() -> str:
+    """PYTHONPATH under which a process finds this package, wherever it starts."""
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    paths = [project, *(path for path in given if path and path != project)]
-    return kept | _FIXED | {"PYTHONPATH": os.pathsep.join(paths)}
+    return os.pathsep.join([PROJECT, *(path for path in given if path and path != PROJECT)])
 
 
 def command(module: str, *arguments: str) -> list[str]:

@@ -17,7 +17,8 @@ from typing import Any
 
 from workbench import errors
 from workbench.errors import BusyError, WorkbenchError
-from workbench.jobs import environment
+from workbench.jobs import downloads, environment
+from workbench.runs.folder import open_run
 from workbench.runs.lease import lock
 
 CONSULT_MODULE = "workbench.jobs.consult_worker"
@@ -37,6 +38,7 @@ def consult(
     """
     deadline = time.monotonic() + timeout_seconds
     folder = run_folder.absolute()
+    downloads.fetch_missing(open_run(folder).recipe, timeout_seconds)
     asked = {"question": question, "arguments": {**(arguments or {}), "run": str(folder)}}
     with _one_at_a_time(folder.parent, deadline), (folder / "worker.log").open("ab") as log:
         process = subprocess.Popen(

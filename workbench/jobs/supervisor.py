@@ -6,6 +6,7 @@ stop. Without them the state is still right, see ``state``.
 """
 
 import contextlib
+import os
 import secrets
 import signal
 import subprocess
@@ -15,13 +16,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from workbench.errors import BusyError, RunError
-from workbench.jobs import environment, turns
+from workbench.jobs import downloads, environment, turns
+from workbench.limits import LIMITS
 from workbench.runs import atomic, lease, stop_request
 from workbench.runs.folder import Run
 from workbench.runs.lease import Holder
 from workbench.stages import Stage
 
-WORKER_MODULE = "workbench.jobs.worker"
+WORKER_MODULE = downloads.WORKER_MODULE
 START_SECONDS = 30.0  # until the worker must have shown itself
 GRACE_SECONDS = 60.0  # from the request until SIGTERM: a round or a slow training step
 KILL_SECONDS = 10.0  # from SIGTERM until SIGKILL
@@ -38,23 +40,31 @@ def start(run: Run, until: Stage = Stage.EXPORT) -> None:
 
     Raises:
         BusyError: a worker is on the run already, or too many wait.
-        RunError: the run cannot be written, or the worker did not come up.
+        RunError: the run is damaged or of a newer version, the disk is nearly full, or the worker
+            did not come up.
     """
     if run.read_only_because:
         raise RunError(run.read_only_because)
+    run.database.check()
+    atomic.require_space(run.folder, LIMITS.free_disk_bytes)
     former = lease.holder(run.folder)
     if former is not None and former.alive():
         raise BusyError(f'"{run.name}" is being worked on already. Stop it first.')
     turns.require_room(run.folder.parent)
     job = secrets.token_hex(8)
     (run.folder / "exit.json").unlink(missing_ok=True)
+    module, variables = WORKER_MODULE, environment.clean_environment()
+    if downloads.missing(run.recipe):
+        # Fetches with the server's own environment, then becomes the worker with a clean one.
+        module, variables = (
+            downloads.MODULE,
+            {**os.environ, "PYTHONPATH": environment.python_path()},
+        )
     with _open_log(run.folder) as log:
         process = subprocess.Popen(
-            environment.command(
-                WORKER_MODULE, str(run.folder), "--until", until.value, "--job", job
-            ),
+            environment.command(module, str(run.folder), "--until", until.value, "--job", job),
             cwd=run.folder,
-            env=environment.clean_environment(),
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

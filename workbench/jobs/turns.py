@@ -15,7 +15,7 @@ from pathlib import Path
 
 from workbench.errors import BusyError
 from workbench.runs import atomic
-from workbench.runs.lease import Holder, end_group, lock
+from workbench.runs.lease import Holder, end_group, lock, read_holder
 
 POLL_SECONDS = 0.5
 WAITING_LIMIT = 20
@@ -52,10 +52,9 @@ def waiting(root: Path) -> list[Holder]:
     """Living workers in order of arrival, the one that computes first."""
     alive = []
     for ticket in sorted(_folder(root).glob("*.json")):
-        values = atomic.read_json(ticket)
-        if not isinstance(values, dict):
+        worker = read_holder(ticket)
+        if worker is None:
             continue
-        worker = Holder(**values)
         if worker.alive():
             alive.append(worker)
             continue

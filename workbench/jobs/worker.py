@@ -42,12 +42,14 @@ def main(arguments: list[str], advance: Advance | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--until", type=Stage, default=Stage.EXPORT)
     parser.add_argument("--job", default="")
+    parser.add_argument("--lease", type=int, default=-1, help="lock handed over by downloads")
     options = parser.parse_args(arguments)
     environment.restrict_this_process()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         run = open_run(options.folder)
-        return work(run, options.until, options.job or secrets.token_hex(8), advance)
+        job = options.job or secrets.token_hex(8)
+        return work(run, options.until, job, advance, options.lease)
     except WorkbenchError as error:
         sys.stderr.write(f"{error.code}: {error.message}\n")
         return FAILED
@@ -55,8 +57,13 @@ def main(arguments: list[str], advance: Advance | None = None) -> int:
         _end_children()
 
 
-def work(run: Run, until: Stage, job: str, advance: Advance | None = None) -> int:
+def work(
+    run: Run, until: Stage, job: str, advance: Advance | None = None, descriptor: int = -1
+) -> int:
     """Hold the run, wait for the machine, advance, and journal how it ended.
+
+    Args:
+        descriptor: see ``Lease``.
 
     Raises:
         BusyError: another worker holds the run.
@@ -69,8 +76,8 @@ def work(run: Run, until: Stage, job: str, advance: Advance | None = None) -> in
     def phase() -> str:
         return "stopping" if reason() in ("pause", "discard") else ""
 
-    with Lease(run.folder, job, until, phase="queued", watch=phase) as lease:
-        run.database.check()
+    held = Lease(run.folder, job, until, "queued", watch=phase, descriptor=descriptor)
+    with held as lease:
         _settle_former_request(run, job)
         atomic.sweep(run.checkpoints, older_than_seconds=0)
         atomic.sweep(run.folder)
@@ -86,7 +93,8 @@ def work(run: Run, until: Stage, job: str, advance: Advance | None = None) -> in
             _settle(run, reason())
             return STOPPED
         except Exception as error:
-            return _failed(run, until, error)
+            tell_failure(run, _current(run, until), error)
+            return FAILED
 
 
 def _pipeline() -> Advance:
@@ -111,12 +119,12 @@ def _ended(run: Run, until: Stage, mode: str) -> int:
     return STOPPED
 
 
-def _failed(run: Run, until: Stage, error: Exception) -> int:
-    stage = _current(run, until)
+def tell_failure(run: Run, stage: str, error: Exception) -> None:
+    """Journal what went wrong: a sentence, or for a defect an id that is in the log with details."""
     if isinstance(error, WorkbenchError):
         sys.stderr.write(f"{error.code}: {error.message}\n")
         run.journal.append(Stopped(stage, "failed", error.message, error.code))
-        return FAILED
+        return
     error_id = secrets.token_hex(3)
     sys.stderr.write(f"error {error_id}\n{traceback.format_exc()}\n")
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
@@ -129,7 +137,6 @@ def _failed(run: Run, until: Stage, error: Exception) -> int:
         code = "unexpected"
         message = f"Something unexpected went wrong (error {error_id}); worker.log has the details."
     run.journal.append(Stopped(stage, "failed", message, code, error_id))
-    return FAILED
 
 
 def _journal_stop(run: Run, stage: Stage, message: str) -> None:

@@ -1,0 +1,114 @@
+"""Base models are fetched before a worker starts; then this process becomes the worker.
+
+    python -m workbench.jobs.downloads FOLDER --until STAGE --job ID
+
+Here, and only here, is the network and the server's own access to the Hub; of what a person
+uploaded it reads nothing but the recipe. The worker that replaces it (exec) has a clean
+environment and stays offline.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from workbench.errors import ModelError
+from workbench.events import Progress, Stopped
+from workbench.jobs import environment
+from workbench.jobs.worker import FAILED, STOPPED, tell_failure
+from workbench.models import references
+from workbench.recipe import TransferRecipe
+from workbench.runs import stop_request
+from workbench.runs.folder import Run, open_run
+from workbench.runs.lease import Lease
+from workbench.stages import ORDER, Stage
+
+WORKER_MODULE = "workbench.jobs.worker"
+MODULE = "workbench.jobs.downloads"
+REPORT_SECONDS = 1.0
+MEGABYTE = 1_000_000
+
+
+class _Asked(Exception):
+    """A person asked to stop."""
+
+
+def missing(recipe: TransferRecipe) -> list[str]:
+    """References of the recipe whose weights are not on this machine, source first."""
+    both = dict.fromkeys((recipe.source_base, recipe.target_base))
+    return [reference for reference in both if references.ready(reference) is None]
+
+
+def fetch_missing(recipe: TransferRecipe, timeout_seconds: float) -> None:
+    """Fetch in a process of its own and wait: conversion needs torch, the server has none.
+
+    Raises:
+        ModelError: with the sentence of the fetching process.
+    """
+    for reference in missing(recipe):
+        done = subprocess.run(
+            environment.command("workbench", "fetch", reference),
+            cwd=environment.PROJECT,
+            env={**os.environ, "PYTHONPATH": environment.python_path()},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+        if done.returncode != 0:
+            lines = done.stderr.strip().splitlines() or ["unknown reason"]
+            raise ModelError(lines[-1].removeprefix("model: "))
+
+
+def main(arguments: list[str]) -> int:
+    """Fetch, then become the worker; returns only when it does not come to that."""
+    parser = argparse.ArgumentParser(prog=MODULE)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--until", type=Stage, required=True)
+    parser.add_argument("--job", required=True)
+    options = parser.parse_args(arguments)
+    run = open_run(options.folder)
+    stage = next((s for s in ORDER if not run.stage_done(s)), options.until)
+    with Lease(run.folder, options.job, options.until) as lease:
+        try:
+            for reference in missing(run.recipe):
+                _fetch(run, reference, stage, options.job)
+        except _Asked:
+            run.journal.append(Stopped(stage, "stopped", "Stopped during a download."))
+            return STOPPED
+        except Exception as error:
+            tell_failure(run, stage, error)
+            return FAILED
+        run.database.close()
+        command = environment.command(
+            WORKER_MODULE, str(run.folder), "--until", options.until.value, "--job", options.job,
+            "--lease", str(lease.hand_over()),
+        )  # fmt: skip
+        os.execve(command[0], command, environment.clean_environment())
+
+
+def _fetch(run: Run, reference: str, stage: Stage, job: str) -> None:
+    """Fetch one model; how far it is goes into the journal."""
+    told = 0.0
+
+    def report(phase: str, done: int, total: int) -> None:
+        nonlocal told
+        request = stop_request.read(run.folder)
+        if request is not None and request.job == job:
+            raise _Asked
+        if time.monotonic() - told >= REPORT_SECONDS:
+            told = time.monotonic()
+            note = f"{phase} ({reference})"
+            run.journal.append(
+                Progress(stage, done // MEGABYTE, total // MEGABYTE, "MB", note=note)
+            )
+
+    report("getting ready", 0, 0)
+    references.fetch(reference, report)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
