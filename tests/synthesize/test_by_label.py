@@ -1,0 +1,121 @@
+"""Writing for labels: what is mined, who is asked for, and how a continuation is read."""
+
+from pathlib import Path
+
+import pytest
+
+from workbench.models.formats import bind
+from workbench.models.resident import Resident, load
+from workbench.recipe import PromptFormat
+from workbench.samples import Sample
+from workbench.synthesize import by_label
+from workbench.synthesize.answers import Coverage
+from workbench.synthesize.by_label import MARK, PROBE_ATTEMPTS, Pair, choose_probes, plan, write
+
+SEEDS = [Pair(f"the film was fine {n}", ("good", "bad", "dull")[n % 3]) for n in range(6)]
+
+
+@pytest.fixture(scope="module")
+def source(tiny_source: Path) -> Resident:
+    return load(tiny_source, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def target(tiny_target: Path) -> Resident:
+    return load(tiny_target, device="cpu")
+
+
+def test_thin_answers_are_asked_for_more_often_than_covered_ones() -> None:
+    known = {"full": Coverage(40, 0, 0, 0.9), "thin": Coverage(2, 4, 2, 0.9)}
+    known["half"] = Coverage(20, 20, 10, 0.9)
+    planned = plan(known, ["full", "thin", "half"], per_kind=40, prompts=200, seed=1)
+    assert planned.count("full") == 0
+    assert planned.count("thin") > planned.count("half") > 0
+    assert planned == plan(known, ["full", "thin", "half"], per_kind=40, prompts=200, seed=1)
+
+
+def test_an_answer_that_was_only_mined_is_tried_and_then_given_up() -> None:
+    assert "new" in plan({"a": Coverage(1, 0, 0, 0.9)}, ["a", "new"], 10, 8, seed=1)
+    hopeless = {"a": Coverage(1, 0, 0, 0.9), "new": Coverage(0, PROBE_ATTEMPTS, 0, 0.0)}
+    assert "new" not in plan(hopeless, ["a", "new"], 10, 50, seed=1)
+
+
+def test_nothing_is_planned_when_everything_is_covered() -> None:
+    assert plan({"a": Coverage(10, 0, 0, 0.9)}, ["a"], 10, 8, seed=1) == []
+
+
+def test_probes_show_every_answer_once_before_any_twice() -> None:
+    chosen = choose_probes([*SEEDS, Pair("another", "rare")], 4)
+    assert [pair.answer for pair in chosen] == ["good", "bad", "dull", "rare"]
+
+
+def test_an_answer_that_fits_anywhere_is_told_from_one_that_only_an_input_suggests(
+    source: Resident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked about cats, a teacher of bank requests invents "cat behavior" with confidence; such
+    answers crowded out the task's own, 53 invented ones beside 30 real."""
+    import torch  # noqa: PLC0415
+
+    form = bind(PromptFormat(), source.tokenizer)
+    probes = [Pair("my card", "card"), Pair("about cats", "cat behavior"), Pair("pay", "bill")]
+    levels = {"card": [-0.1, -6.0, -5.0], "bill": [-5.0, -6.0, -0.1], "rate": [-6.0, -6.5, -6.0]}
+    levels["cat behavior"] = [-14.0, -0.2, -15.0]
+
+    def scored(_resident: Resident, _prompts: list, answers: list) -> torch.Tensor:
+        names = [form.read(ids) for ids in answers]
+        return torch.tensor([levels[name] for name in names]).T
+
+    monkeypatch.setattr(by_label, "choice_log_probs", scored)
+    found = by_label.plausible(source, form, ["rate", "cat behavior"], ["card", "bill"], probes)
+    assert found == ["rate"]
+
+
+def test_mined_answers_are_distinct_and_complete(source: Resident) -> None:
+    form = bind(PromptFormat(), source.tokenizer)
+    with source.using(None):
+        mined = by_label.mine_answers(source, form, ["a film"], new_tokens=4, seed=0)
+        assert mined == by_label.mine_answers(source, form, ["a film"], new_tokens=4, seed=0)
+    assert len(mined) == len(set(mined))
+    assert all(answer.strip() for answer in mined)
+
+
+def test_a_round_is_repeatable_and_keeps_the_order_of_its_targets(target: Resident) -> None:
+    targets = ["good", None, '{"kind":', "bad"] * 6
+    accepted = [Sample("s", "a warm story", "target", teacher_output="good", confidence=0.9)]
+    with target.using(None):
+        first = write(target, SEEDS, accepted, targets, new_tokens=6, seed=5)
+        again = write(target, SEEDS, accepted, targets, new_tokens=6, seed=5)
+    assert first == again
+    assert [written.written_for for written in first] == targets
+
+
+def test_a_prompt_shows_blocks_and_leaves_the_input_open() -> None:
+    import random  # noqa: PLC0415
+
+    text = by_label._prompt(random.Random(0), SEEDS[:2], "dull", {})
+    assert text == (
+        f"{MARK} good\nthe film was fine 0\n\n{MARK} bad\nthe film was fine 1\n\n{MARK} dull\n"
+    )
+    begun = by_label._prompt(random.Random(0), SEEDS[:1], '{"kind":', {})
+    assert begun.endswith(f'{MARK} {{"kind":')
+    assert "good" not in by_label._prompt(random.Random(0), SEEDS[:2], None, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "multiline", "finished", "expected"),
+    [
+        ("pay my bill\n\n### good\nanother", "bad", False, False, "pay my bill"),
+        ("pay my bill\nand more", "bad", False, False, "pay my bill"),
+        ("pay my bill\nand more\n\n", "bad", True, False, "pay my bill\nand more"),
+        ("cut off in the mid", "bad", False, False, ""),
+        ("ended by itself", "bad", False, True, "ended by itself"),
+        (' "x"}\nplay x\n\n', '{"kind":', False, False, "play x"),
+        (' "x"} and no line', '{"kind":', False, True, ""),
+        ("bad\n\n", "bad", False, True, ""),
+        ("...\n\n", None, False, True, ""),
+    ],
+)
+def test_the_input_in_a_continuation(
+    text: str, target: str | None, multiline: bool, finished: bool, expected: str
+) -> None:
+    assert by_label._body(text, target, multiline, finished) == expected

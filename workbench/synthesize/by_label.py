@@ -1,0 +1,263 @@
+"""Write inputs for the answers that the teacher can give, thin ones first.
+
+A handful of seeds shows a handful of a task. The teacher knows the rest: answers that it gives to
+anything, however unlikely, are mined from it; a plain language model then continues blocks of
+"answer, input" with an input for each of them, and the teacher is asked back. A sample that gets
+another answer than it was written for counts for the answer that it got.
+
+Everything here is a function of its arguments and a seed, so a round can be repeated. It decides
+nothing about single samples (see ``selection``) and asks no discriminator.
+"""
+
+import random
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from workbench.models.decoding import Sampling, decode
+from workbench.models.formats import BoundFormat, bind
+from workbench.models.resident import Resident
+from workbench.models.scoring import choice_log_probs
+from workbench.recipe import PromptFormat
+from workbench.samples import Sample
+from workbench.synthesize.answers import Coverage, is_whole, kind_of, words
+
+MARK = "###"  # begins a block: the mark and the answer, then the input, then an empty line
+DEMONSTRATIONS = 8  # blocks in a prompt
+SEED_SHARE = 0.4  # of the demonstrations, once there are samples to show as well
+GROUP = 16  # prompts that share their demonstrations, which are then read once
+OWN_EXAMPLE = 0.5  # how often a prompt shows an example of the very answer it asks for
+TEMPERATURES = (0.8, 1.0)
+MINING_DRAWS = 24  # answers drawn per input
+MINING_TEMPERATURE = 2.0  # square root of the probabilities: rare answers come up too
+PROBES = 16  # inputs under which a candidate's probability is read
+SLACK_NATS = 1.5  # a candidate may be so much less likely than the unlikeliest seed answer
+PROBE_ATTEMPTS = 8  # samples that are asked of a candidate that never came back
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An input with the teacher's answer: what a prompt shows."""
+
+    input: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Written:
+    """One text that a generator wrote; ``text`` is "" when nothing usable came."""
+
+    text: str
+    written_for: str | None
+
+
+def mine_answers(
+    teacher: Resident, form: BoundFormat, inputs: Sequence[str], new_tokens: int, seed: int
+) -> list[str]:
+    """Answers that the teacher gives to these inputs when it is drawn from boldly.
+
+    A classifier keeps some probability on all its answers whatever the input, so this names
+    answers that no seed has. Many are noise; ``plausible`` sorts them.
+
+    Args:
+        teacher: with its adapter in use.
+
+    Returns:
+        Distinct complete answers, most frequent first.
+    """
+    prompts = [form.prompt_ids(text) for text in inputs for _ in range(MINING_DRAWS)]
+    found: dict[str, int] = {}
+    for _, drawn in decode(
+        teacher,
+        prompts,
+        new_tokens=new_tokens,
+        stop_ids=form.stop_ids,
+        sampling=Sampling(MINING_TEMPERATURE, top_k=32, top_p=1.0),
+        seed=seed,
+    ):
+        answer = form.read(drawn.ids)
+        if drawn.finished and answer:
+            found[answer] = found.get(answer, 0) + 1
+    return sorted(found, key=lambda answer: (-found[answer], answer))
+
+
+def plausible(
+    teacher: Resident,
+    form: BoundFormat,
+    candidates: Sequence[str],
+    certain: Sequence[str],
+    probes: Sequence[Pair],
+) -> list[str]:
+    """Those candidates that belong to the task's own set of answers, judged by the teacher.
+
+    An answer of the set has some probability under any input; a made-up one only where the input
+    suggests its words. So a candidate counts by its median log-probability over inputs that are
+    answered otherwise and share no word with it, and is measured against answers that are certain.
+
+    Args:
+        teacher: with its adapter in use.
+        certain: the teacher's answers to the seeds.
+        probes: inputs with the teacher's answers, as different as possible.
+    """
+    answers = list(dict.fromkeys([*certain, *candidates]))
+    if not candidates or not probes:
+        return []
+    scores = choice_log_probs(
+        teacher,
+        [form.prompt_ids(probe.input) for probe in probes],
+        [form.answer_ids(answer) for answer in answers],
+    ).T.tolist()
+    level = {}
+    for answer, row in zip(answers, scores, strict=True):
+        foreign = [
+            score
+            for score, probe in zip(row, probes, strict=True)
+            if probe.answer != answer and not words(answer) & words(probe.input)
+        ]
+        level[answer] = statistics.median(foreign or row)
+    floor = min(level[answer] for answer in dict.fromkeys(certain)) - SLACK_NATS
+    return [answer for answer in dict.fromkeys(candidates) if level[answer] >= floor]
+
+
+def choose_probes(pairs: Sequence[Pair], count: int = PROBES) -> list[Pair]:
+    """Inputs with answers as different as possible: one of each answer first."""
+    first: dict[str, Pair] = {}
+    for pair in pairs:
+        first.setdefault(pair.answer, pair)
+    rest = [pair for pair in pairs if first[pair.answer] is not pair]
+    return [*first.values(), *rest][:count]
+
+
+def plan(
+    known: Mapping[str, Coverage],
+    kinds: Sequence[str],
+    per_kind: int,
+    prompts: int,
+    seed: int,
+) -> list[str]:
+    """The kinds that a round writes for, one per prompt; thin and hard ones more often.
+
+    Args:
+        known: coverage so far.
+        kinds: those that belong to the task, seen or only mined.
+        per_kind: samples wanted of each.
+        prompts: in this round.
+
+    Returns:
+        Empty when nothing is thin.
+    """
+    needs = {}
+    for kind in kinds:
+        state = known.get(kind, Coverage(0, 0, 0, 0.0))
+        if state.samples == 0 and state.asked >= PROBE_ATTEMPTS:
+            continue  # mined, asked for, and the teacher never says it
+        success = (state.consistent + 1) / (state.asked + 2)
+        missing = max(0.0, 1 - state.samples / per_kind)
+        needs[kind] = missing / max(0.1, success)
+    thin = [kind for kind in needs if needs[kind] > 0]
+    if not thin:
+        return []
+    draw = random.Random(f"{seed}:plan")
+    untried = [kind for kind in thin if kind not in known][: prompts // 2]
+    weights = [needs[kind] for kind in thin]
+    return untried + draw.choices(thin, weights, k=prompts - len(untried))
+
+
+def write(
+    generator: Resident,
+    seeds: Sequence[Pair],
+    accepted: Sequence[Sample],
+    targets: Sequence[str | None],
+    new_tokens: int,
+    seed: int,
+) -> list[Written]:
+    """One continuation per target, in order.
+
+    Args:
+        generator: a plain language model, no adapter in use.
+        seeds: with the teacher's answers.
+        accepted: samples that may be shown as well.
+        targets: the kind to write for; None continues a list of inputs freely.
+        new_tokens: room for an input, and for the rest of the answer where the kind is its
+            beginning only.
+    """
+    draw = random.Random(f"{seed}:write")
+    samples = [Pair(s.input, s.teacher_output) for s in accepted if s.teacher_output]
+    by_kind: dict[str, list[Pair]] = {}
+    for pair in [*seeds, *samples]:
+        by_kind.setdefault(kind_of(pair.answer, pair.input), []).append(pair)
+    multiline = any("\n" in pair.input.strip() for pair in seeds)
+    form = bind(PromptFormat(kind="text", template="{input}"), generator.tokenizer)
+    results: list[Written] = [Written("", None)] * len(targets)
+    # Free and complete and begun answers apart: one batch then has prompts of one shape.
+    order = sorted(range(len(targets)), key=lambda i: (_shape(targets[i]), i))
+    for number, start in enumerate(range(0, len(order), GROUP)):
+        members = order[start : start + GROUP]
+        shown = _demonstrations(draw, seeds, samples)
+        prompts = [_prompt(draw, shown, targets[i], by_kind) for i in members]
+        for at, drawn in decode(
+            generator,
+            [form.prompt_ids(prompt) for prompt in prompts],
+            new_tokens=new_tokens,
+            stop_ids=form.stop_ids,
+            sampling=Sampling(TEMPERATURES[number % len(TEMPERATURES)], top_k=64, top_p=0.95),
+            seed=seed * 1009 + number,
+            rows=GROUP,
+            stop_text="\n\n",
+        ):
+            text = str(generator.tokenizer.decode(drawn.ids, skip_special_tokens=True))
+            target = targets[members[at]]
+            body = _body(text, target, multiline, drawn.finished)
+            results[members[at]] = Written(body, target)
+    return results
+
+
+def _shape(target: str | None) -> int:
+    return 0 if target is None else 1 if is_whole(target) else 2
+
+
+def _demonstrations(
+    draw: random.Random, seeds: Sequence[Pair], samples: Sequence[Pair]
+) -> list[Pair]:
+    """Seeds and samples in a new order, no answer twice while there are others."""
+    from_samples = round(DEMONSTRATIONS * (1 - SEED_SHARE)) if samples else 0
+    pool = draw.sample(list(seeds), len(seeds))
+    pool = pool[: DEMONSTRATIONS - from_samples]
+    pool += draw.sample(list(samples), min(len(samples), 4 * from_samples))
+    fresh: dict[str, Pair] = {}
+    for pair in pool:
+        fresh.setdefault(pair.answer, pair)
+    shown = list(fresh.values())[:DEMONSTRATIONS]
+    draw.shuffle(shown)
+    return shown
+
+
+def _prompt(
+    draw: random.Random,
+    shown: Sequence[Pair],
+    target: str | None,
+    by_kind: Mapping[str, Sequence[Pair]],
+) -> str:
+    if target is None:
+        return "".join(f"{MARK}\n{pair.input}\n\n" for pair in shown) + f"{MARK}\n"
+    blocks = [*shown]
+    own = by_kind.get(target, ())
+    if own and draw.random() < OWN_EXAMPLE:
+        blocks.append(draw.choice(list(own)))
+    text = "".join(f"{MARK} {pair.answer}\n{pair.input}\n\n" for pair in blocks)
+    return f"{text}{MARK} {target}" + ("\n" if is_whole(target) else "")
+
+
+def _body(text: str, target: str | None, multiline: bool, finished: bool) -> str:
+    """The input in a continuation; "" when it is cut off or empty."""
+    complete = finished or "\n\n" in text
+    if target is not None and not is_whole(target):
+        _, newline, text = text.partition("\n")  # the rest of the answer comes first
+        if not newline:
+            return ""
+    text = text.split("\n\n")[0].split(f"\n{MARK}")[0].strip()
+    if not multiline:
+        first, newline, _ = text.partition("\n")
+        complete, text = complete or bool(newline), first.strip()
+    usable = complete and MARK not in text and any(c.isalnum() for c in text)
+    return text if usable and text != target else ""
