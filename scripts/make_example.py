@@ -2,7 +2,8 @@
 
     python scripts/make_example.py --data PATH_TO_CLINC150 --kit assets/example-kit.zip
 
-Takes one domain of 15 intents: 60 training rows, one seed and 14 test rows per intent; runs ``python -m workbench prepare`` on them and writes what was measured beside the kit.
+Takes one domain of 15 intents: 60 training rows, one seed and 14 test rows per intent, none of
+them twice; runs ``python -m workbench prepare`` and writes what was measured beside the kit.
 """
 
 import argparse

@@ -262,3 +262,27 @@ def test_kill_at_a_random_moment(make_run: MakeRun) -> None:
     plain = make_run(name="plain")
     finish(plain)
     assert_same_outcome(killed, plain)
+
+
+def test_best_writes_for_answers_and_keeps_them_level(make_run: MakeRun) -> None:
+    run = make_run(synthesis__method="label", synthesis__samples=10, synthesis__max_rounds=4)
+    for _ in advance(run, Stage.SYNTHESIZE):
+        pass
+    samples = run.samples.all()
+    assert {sample.round for sample in samples} > {0}
+    assert any(sample.written_for for sample in samples)
+    assert len(run.samples.kept()) <= 10
+    assert all(s.reason for s in samples if s.status == REJECTED)
+
+
+def test_best_killed_and_resumed_is_the_same(make_run: MakeRun) -> None:
+    changes = {"synthesis__method": "label", "synthesis__max_rounds": 5}
+    broken = make_run(name="broken", **changes)
+    for event in advance(broken):  # closed in the middle of a round, as by a kill
+        if isinstance(event, events.RoundFinished) and event.round == 1:
+            break
+    plain = make_run(name="plain", **changes)
+    for run in (broken, plain):
+        for _ in advance(run, Stage.LABEL):
+            pass
+    assert broken.samples.all() == plain.samples.all()

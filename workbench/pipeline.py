@@ -21,6 +21,7 @@ from workbench.runs.folder import Run
 from workbench.stages import ORDER, Stage
 from workbench.steps.comparison import compare
 from workbench.steps.distillation import distil
+from workbench.steps.label_synthesis import synthesize_for_labels
 from workbench.steps.labels import answer_owed
 from workbench.steps.packing import pack
 from workbench.steps.synthesis import synthesize
@@ -51,8 +52,9 @@ def advance(
     """
     require_inputs(run)
     pair = Pair(run.recipe, run.inputs)
+    writers = {"list": synthesize, "label": synthesize_for_labels}
     steps: dict[Stage, Callable[[], Iterator[Event]]] = {
-        Stage.SYNTHESIZE: lambda: synthesize(run, pair),
+        Stage.SYNTHESIZE: lambda: writers[run.recipe.synthesis.method](run, pair),
         Stage.LABEL: lambda: answer_owed(run, pair),
         Stage.DISTIL: lambda: distil(run, pair, stop_reason),
         Stage.EVALUATE: lambda: compare(run, pair),

@@ -218,6 +218,12 @@ class TransferRecipe:
 # "paper" is section 4 of arXiv 2405.17258; what it leaves open (rank, alpha) is PEFT's default.
 PRESETS: dict[str, dict[str, Any]] = {
     "balanced": {},
+    "best": {
+        "synthesis.method": "label",
+        "synthesis.samples": 1000,
+        "synthesis.prompts_per_round": 96,
+        "synthesis.max_rounds": 60,
+    },
     "quick": {"synthesis.samples": 120, "training.epochs": 2, "lora.rank": 8, "lora.alpha": 16},
     "thorough": {"synthesis.samples": 800, "training.epochs": 5, "lora.rank": 32, "lora.alpha": 64},
     "paper": {

@@ -10,7 +10,8 @@ from workbench.runs.folder import Run
 from workbench.runs.results import Answer
 from workbench.samples import KEPT, Example
 from workbench.stages import Stage
-from workbench.steps.synthesis import CHUNK, judge, used_filter
+from workbench.steps.rounds import CHUNK
+from workbench.steps.synthesis import judge, used_filter
 
 SEED_ANSWERS = "seeds"  # where the teacher's answers to seeds are stored among the answers
 

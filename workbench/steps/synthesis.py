@@ -4,30 +4,31 @@ A round is written, judged and committed whole. Its random numbers come from (se
 round that was interrupted is written again exactly as it would have been.
 """
 
-import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from workbench import discriminate, teach
 from workbench.events import Event, Progress, RoundFinished, Warned
 from workbench.models.decoding import Sampling, decode
 from workbench.models.formats import bind
 from workbench.models.pair import Pair
-from workbench.models.resident import Resident
 from workbench.recipe import PromptFormat, SynthesisSettings, TransferRecipe
 from workbench.runs.folder import Run
 from workbench.samples import KEPT, REJECTED, Example, Sample, sample_id
 from workbench.stages import Stage
+from workbench.steps.rounds import LONGEST_TIMES, label, room_for_items, sort_out, take_own_inputs
 from workbench.synthesize import numbered_list
 from workbench.synthesize.duplicates import Written, nearest
 
-# A free item longer than this many times the longest seed is rambling, not an input.
-LONGEST_TIMES = 4
-CHUNK = 64  # samples per commit where there are no rounds; the same after an interruption
-
 
 def used_filter(settings: SynthesisSettings, has_discriminator: bool) -> str:
-    """The filter that a run really applies: "auto" follows what was uploaded."""
+    """The filter that a run really applies: "auto" follows what was uploaded.
+
+    Writing for labels has a sign of its own, "consistency": the teacher gives the answer that the
+    sample was written for.
+    """
+    if settings.method == "label":
+        return "consistency"
     if settings.filter == "auto":
         return "discriminator" if has_discriminator else "excess"
     return settings.filter
@@ -39,7 +40,7 @@ def synthesize(run: Run, pair: Pair) -> Iterator[Event]:
     kind = used_filter(settings, run.inputs.discriminator is not None)
     # The excess filter keeps the better half, so it needs twice the number first.
     wanted = settings.samples * (2 if kind == "excess" else 1)
-    yield from _take_own_inputs(run, pair)
+    yield from take_own_inputs(run, pair)
     written = Written(
         [seed.input for seed in run.inputs.seeds],
         [sample.input for sample in run.samples.all()],
@@ -98,42 +99,9 @@ def write_round(
             rows=settings.prompts_per_round,
             stop_text=f"\n{last + 1}.",
         ):
-            text = generator.tokenizer.decode(decoded.ids, skip_special_tokens=True)
+            text = str(generator.tokenizer.decode(decoded.ids, skip_special_tokens=True))
             texts[index] = numbered_list.parse_items(text, first, multiline, decoded.finished)
     return [item for index in sorted(texts) for item in texts[index]]
-
-
-def room_for_items(generator: Resident, seeds: Sequence[Example], items: int) -> int:
-    """Tokens for so many items of about the seeds' length, number and line break included."""
-    lengths = [len(generator.tokenizer(seed.input)["input_ids"]) for seed in seeds]
-    return min(2048, max(32, round(items * (statistics.mean(lengths) * 1.25 + 4))))
-
-
-@dataclass
-class _Sorting:
-    """What became of the texts of a round."""
-
-    new: list[str]
-    duplicates: int = 0
-    copied: int = 0
-    empty: int = 0
-
-
-def _sort_out(texts: Sequence[str], written: Written, longest: int) -> _Sorting:
-    sorting = _Sorting(new=[])
-    for text in texts:
-        if not text or len(text) > longest:
-            sorting.empty += 1
-            continue
-        verdict = written.verdict(text)
-        if verdict == "copied":
-            sorting.copied += 1
-        elif verdict == "duplicate":
-            sorting.duplicates += 1
-        else:
-            sorting.new.append(text)
-            written.add(text)
-    return sorting
 
 
 def judge_round(
@@ -142,7 +110,7 @@ def judge_round(
     """Drop what is empty, copied or a duplicate; score, decide and label the rest (step 6)."""
     seed_texts = [seed.input for seed in run.inputs.seeds]
     longest = LONGEST_TIMES * max(len(text) for text in seed_texts) + 80
-    sorting = _sort_out(texts, written, longest)
+    sorting = sort_out(texts, written, longest)
     samples = [
         Sample(
             id=sample_id(text),
@@ -173,7 +141,7 @@ def judge(pair: Pair, recipe: TransferRecipe, samples: Sequence[Sample], kind: s
 
     Args:
         kind: "discriminator" decides here; "excess" only measures (``keep_best`` decides when the
-            pool is full); "none" keeps all.
+            pool is full); "consistency" and "none" keep all.
     """
     judged = list(samples)
     if kind == "discriminator" and judged:
@@ -194,30 +162,6 @@ def _decide(sample: Sample) -> Sample:
     if sample.discriminator_score is not None and sample.discriminator_score > 0.5:
         return replace(sample, status=KEPT, reason="")
     return replace(sample, status=REJECTED, reason="the discriminator says no")
-
-
-def label(pair: Pair, recipe: TransferRecipe, samples: Sequence[Sample]) -> list[Sample]:
-    """The teacher's answer and confidence for every kept sample that has none (step 7)."""
-    labelled = list(samples)
-    owed = [
-        index
-        for index, sample in enumerate(labelled)
-        if sample.status == KEPT and sample.teacher_output is None
-    ]
-    inputs = [labelled[index].input for index in owed]
-    for position, reply in teach.answer(
-        pair.source, teach.TEACHER, pair.source_form, inputs, recipe.evaluation.answer_tokens
-    ):
-        index = owed[position]
-        labelled[index] = replace(
-            labelled[index],
-            teacher_output=reply.text,
-            confidence=reply.confidence,
-            # An empty answer teaches nothing.
-            status=KEPT if reply.text else REJECTED,
-            reason="" if reply.text else "the teacher's answer is empty",
-        )
-    return labelled
 
 
 def measure_excess(pair: Pair, samples: Sequence[Sample]) -> list[Sample]:
@@ -248,12 +192,3 @@ def keep_best(run: Run, count: int) -> None:
             for sample in pool[room:]
         ]
     )
-
-
-def _take_own_inputs(run: Run, pair: Pair) -> Iterator[Event]:
-    """The user's own unlabelled inputs come first: real inputs beat synthetic ones."""
-    run.samples.add(run.inputs.unlabelled, origin="user")
-    owed = run.samples.unlabelled()
-    for start in range(0, len(owed), CHUNK):
-        yield Progress(Stage.SYNTHESIZE, start, len(owed), "own inputs")
-        run.samples.update_many(label(pair, run.recipe, owed[start : start + CHUNK]))

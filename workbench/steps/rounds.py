@@ -1,0 +1,86 @@
+"""What both ways of synthesis share: sorting out texts, labelling, the user's own inputs."""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from workbench import teach
+from workbench.events import Event, Progress
+from workbench.models.pair import Pair
+from workbench.models.resident import Resident
+from workbench.recipe import TransferRecipe
+from workbench.runs.folder import Run
+from workbench.samples import KEPT, REJECTED, Example, Sample
+from workbench.stages import Stage
+from workbench.synthesize.duplicates import Written
+
+# A free item longer than this many times the longest seed is rambling, not an input.
+LONGEST_TIMES = 4
+CHUNK = 64  # samples per commit where there are no rounds; the same after an interruption
+
+
+def room_for_items(generator: Resident, seeds: Sequence[Example], items: int) -> int:
+    """Tokens for so many items of about the seeds' length, number and line break included."""
+    lengths = [len(generator.tokenizer(seed.input)["input_ids"]) for seed in seeds]
+    return min(2048, max(32, round(items * (statistics.mean(lengths) * 1.25 + 4))))
+
+
+@dataclass
+class Sorting:
+    """What became of the texts of a round."""
+
+    new: list[str]
+    duplicates: int = 0
+    copied: int = 0
+    empty: int = 0
+
+
+def sort_out(texts: Sequence[str], written: Written, longest: int) -> Sorting:
+    """New texts in order, and how many were empty (or over ``longest`` characters) or known."""
+    sorting = Sorting(new=[])
+    for text in texts:
+        if not text or len(text) > longest:
+            sorting.empty += 1
+            continue
+        verdict = written.verdict(text)
+        if verdict == "copied":
+            sorting.copied += 1
+        elif verdict == "duplicate":
+            sorting.duplicates += 1
+        else:
+            sorting.new.append(text)
+            written.add(text)
+    return sorting
+
+
+def label(pair: Pair, recipe: TransferRecipe, samples: Sequence[Sample]) -> list[Sample]:
+    """The teacher's answer and confidence for every kept sample that has none (step 7)."""
+    labelled = list(samples)
+    owed = [
+        index
+        for index, sample in enumerate(labelled)
+        if sample.status == KEPT and sample.teacher_output is None
+    ]
+    inputs = [labelled[index].input for index in owed]
+    for position, reply in teach.answer(
+        pair.source, teach.TEACHER, pair.source_form, inputs, recipe.evaluation.answer_tokens
+    ):
+        index = owed[position]
+        labelled[index] = replace(
+            labelled[index],
+            teacher_output=reply.text,
+            confidence=reply.confidence,
+            # An empty answer teaches nothing.
+            status=KEPT if reply.text else REJECTED,
+            reason="" if reply.text else "the teacher's answer is empty",
+        )
+    return labelled
+
+
+def take_own_inputs(run: Run, pair: Pair) -> Iterator[Event]:
+    """The user's own unlabelled inputs come first: real inputs beat synthetic ones."""
+    run.samples.add(run.inputs.unlabelled, origin="user")
+    owed = run.samples.unlabelled()
+    for start in range(0, len(owed), CHUNK):
+        yield Progress(Stage.SYNTHESIZE, start, len(owed), "own inputs")
+        run.samples.update_many(label(pair, run.recipe, owed[start : start + CHUNK]))
