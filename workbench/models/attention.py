@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 NAME = "workbench"
@@ -36,12 +36,15 @@ FAMILIES = frozenset(
 class KeyValues:
     """Keys and values of a batch, and where each column stands.
 
+    Columns are reserved ahead and read whole, the unused ones masked: a product over a slice of
+    them would first copy the slice, which costs several times the product on a CPU.
+
     Attributes:
-        positions: [rows, columns] position of each column, ``NOWHERE`` for padding.
+        positions: [rows, reserved] position of each column, ``NOWHERE`` for padding and unused.
         prefix: per layer, keys and values [kv_heads, prefix, head] that all rows share.
         own: per layer, keys and values [rows, kv_heads, reserved, head].
         used: columns written so far.
-        allowed: [rows, queries, used] extra restriction of one forward pass, or None.
+        allowed: [rows, queries, reserved] extra restriction of one forward pass, or None.
     """
 
     positions: Tensor
@@ -50,7 +53,7 @@ class KeyValues:
     used: int = 0
     allowed: Tensor | None = None
     _queries: Tensor | None = None
-    _bias: dict[int | None, Tensor | None] = field(default_factory=dict)
+    _bias: dict[int | None, Tensor] = field(default_factory=dict)
 
     @property
     def prefix_length(self) -> int:
@@ -62,30 +65,39 @@ class KeyValues:
 
         Args:
             positions: [rows, queries] of the new tokens.
-            allowed: [rows, queries, used + queries] False where a query must not look.
+            allowed: [rows, queries, queries] False where a query must not look; only for the
+                first pass.
         """
-        self.positions = torch.cat([self.positions, positions], dim=1)
+        end = self.used + positions.shape[1]
+        missing = end - self.positions.shape[1]
+        if missing > 0:
+            # The first pass takes what it needs, for most batches there is no second.
+            more = missing if not self.used else _reserved(end) - self.positions.shape[1]
+            self.positions = nn.functional.pad(self.positions, (0, more), value=NOWHERE)
+        self.positions[:, self.used : end] = positions
         self._queries = positions
         self.allowed = allowed
         self._bias.clear()
 
     def end(self) -> None:
-        """The forward pass is over: its columns count as written."""
-        self.used = self.positions.shape[1]
+        """The forward pass is over: its columns count as used."""
+        assert self._queries is not None
+        self.used += self._queries.shape[1]
 
     def write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store new keys and values [rows, kv_heads, queries, head]; return all of this layer."""
-        end = self.used + key.shape[2]
         if layer == len(self.own):
             self.own.append((key, value))
             return key, value
         keys, values = self.own[layer]
-        if end > keys.shape[2]:
-            keys, values = _grown(keys, self.used, end), _grown(values, self.used, end)
+        reserved = self.positions.shape[1]
+        if keys.shape[2] < reserved:
+            keys, values = _grown(keys, reserved), _grown(values, reserved)
             self.own[layer] = keys, values
+        end = self.used + key.shape[2]
         keys[:, :, self.used : end] = key
         values[:, :, self.used : end] = value
-        return keys[:, :, :end], values[:, :, :end]
+        return keys, values
 
     def keep(self, rows: Tensor) -> None:
         """Drop all rows but these (indices)."""
@@ -99,43 +111,44 @@ class KeyValues:
             for keys, values in self.own
         ]
 
-    def bias(self, window: int | None, dtype: torch.dtype) -> Tensor | None:
-        """What to add to scores: [rows, 1, queries, prefix + columns], or None for nothing."""
+    def bias(self, window: int | None, dtype: torch.dtype) -> Tensor:
+        """What to add to scores: [rows, 1, queries, prefix + reserved]."""
         if window not in self._bias:
-            self._bias[window] = self._make_bias(window, dtype)
+            seen = self._seen(window)
+            bias = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+            # Finite, so that a padding row that sees nothing gets an even mixture and no NaN.
+            self._bias[window] = bias.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
         return self._bias[window]
 
-    def _make_bias(self, window: int | None, dtype: torch.dtype) -> Tensor | None:
+    def _seen(self, window: int | None) -> Tensor:
+        """[rows, queries, prefix + reserved]: which columns each query looks at."""
         assert self._queries is not None
-        queries = self._queries[:, :, None]  # [rows, queries, 1]
-        seen = self.positions[:, None, :] <= queries
+        queries = self._queries[:, :, None]
+        columns = self.positions[:, None, :]
+        if self.prefix:
+            shared = torch.arange(self.prefix_length, device=columns.device)
+            columns = torch.cat([shared.expand(columns.shape[0], 1, -1), columns], dim=2)
+        seen = columns <= queries
+        if window is not None:
+            seen &= queries - columns < window
         if self.allowed is not None:
             seen &= self.allowed
-        if self.prefix:
-            ahead = seen.new_ones(seen.shape[0], seen.shape[1], self.prefix_length)
-            seen = torch.cat([ahead, seen], dim=2)
-        if window is not None:
-            columns = self.positions[:, None, :]
-            if self.prefix:
-                shared = torch.arange(self.prefix_length, device=columns.device)
-                columns = torch.cat([shared.expand(columns.shape[0], 1, -1), columns], dim=2)
-            seen &= queries - columns < window
-        bias = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
-        # Finite, so that a padding row that sees nothing gets an even mixture and no NaN.
-        return bias.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
+        return seen
 
 
-def _grown(columns: Tensor, used: int, needed: int) -> Tensor:
-    """A copy [rows, kv_heads, reserved >= needed, head] with room for more columns."""
-    reserved = (needed + COLUMNS) // COLUMNS * COLUMNS
-    shape = (*columns.shape[:2], reserved, columns.shape[3])
-    grown = columns.new_empty(shape)
-    grown[:, :, :used] = columns[:, :, :used]
+def _reserved(columns: int) -> int:
+    return -(-columns // COLUMNS) * COLUMNS
+
+
+def _grown(columns: Tensor, reserved: int) -> Tensor:
+    """A copy [rows, kv_heads, reserved, head] with zeros behind (unused columns must be finite)."""
+    grown = columns.new_zeros((*columns.shape[:2], reserved, columns.shape[3]))
+    grown[:, :, : columns.shape[2]] = columns
     return grown
 
 
 def attend(
-    module: torch.nn.Module,
+    module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -168,10 +181,8 @@ def attend(
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
     bias = key_values.bias(sliding_window, scores.dtype)
-    if bias is not None:
-        split = scores.view(rows, -1, length, scores.shape[-1])
-        scores = (split + bias).view(scores.shape)
-    weights = scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype)
+    scores = (scores.view(rows, -1, length, scores.shape[-1]) + bias).view(scores.shape)
+    weights = scores.softmax(dim=-1).to(value.dtype)  # computed in fp32 inside
     if shared is None:
         mixed = weights @ values
     else:

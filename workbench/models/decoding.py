@@ -15,7 +15,13 @@ import torch
 from torch import Tensor
 
 from workbench.errors import ModelError
-from workbench.models.forward import GroupedBatch, PlainBatch, has_own_attention, read_prefix
+from workbench.models.forward import (
+    GroupedBatch,
+    PlainBatch,
+    has_own_attention,
+    log_totals,
+    read_prefix,
+)
 from workbench.models.resident import Resident
 
 KEEP_WHILE = 0.75  # a batch is compacted when no more than this share of its rows is unfinished
@@ -172,8 +178,8 @@ def _choose(
         mass = total.gather(1, kept - 1)
         threshold = drawn.to(logits.device)[:, None] * mass
         pick = (total <= threshold).sum(dim=-1, keepdim=True).minimum(kept - 1)
-    log_probs = top.float().gather(1, pick) - logits.float().logsumexp(dim=-1, keepdim=True)
-    return ids.gather(1, pick)[:, 0], log_probs[:, 0]
+    log_probs = top.gather(1, pick)[:, 0].float() - log_totals(logits)
+    return ids.gather(1, pick)[:, 0], log_probs
 
 
 def _numbers(seed: int, indices: Sequence[int], steps: int) -> Tensor:

