@@ -22,7 +22,10 @@ UNITS = 4
 
 
 def advance(run: Run, until: Stage, stop_reason: Callable[[], str]) -> Iterator[Event]:
-    """Four rounds in each stage, ``pause`` seconds each; oddities by the script."""
+    """Four rounds in each stage, ``pause`` seconds each; oddities by the script.
+
+    Round ``gated`` waits until the test has said ``run.remember("open", True)``, or for a stop.
+    """
     script = run.recall("script", {})
     for stage in ORDER[: ORDER.index(until) + 1]:
         if run.stage_done(stage):
@@ -33,6 +36,9 @@ def advance(run: Run, until: Stage, stop_reason: Callable[[], str]) -> Iterator[
             if number in run.samples.rounds():
                 continue
             _oddity(run, script, stage)
+            gated = number >= script.get("gated", 10**9)
+            while gated and not run.recall("open") and not stop_reason():
+                time.sleep(0.02)
             time.sleep(script.get("pause", 0.02))
             run.samples.commit_round(number, [a_sample(f"{stage} {unit}")], a_round(number, 1))
             event = Progress(stage, unit + 1, UNITS, "rounds", rate=2.0)

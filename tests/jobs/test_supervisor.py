@@ -39,7 +39,7 @@ def test_from_draft_to_finished(run_with: Make) -> None:
 
 
 def test_a_running_run_tells_how_far_it_is(run_with: Make) -> None:
-    run = run_with(pause=0.3)
+    run = run_with(gated=2)
     jobs.start(run, Stage.LABEL)
     wait_until(lambda: run.journal.last(Progress))
     now = jobs.state(run)
@@ -62,7 +62,7 @@ def test_it_ends_after_the_stage_that_was_asked_for(run_with: Make) -> None:
 
 
 def test_a_second_start_is_refused(run_with: Make) -> None:
-    run = run_with(pause=0.2)
+    run = run_with(gated=0)
     jobs.start(run)
     with pytest.raises(BusyError, match="already"):
         jobs.start(run)
@@ -143,7 +143,7 @@ def test_f4_a_nearly_full_disk_is_said_before_the_start(run_with: Make, monkeypa
 
 class TestStopping:
     def test_f6_pause_and_continue(self, run_with: Make) -> None:
-        run = run_with(pause=0.1)
+        run = run_with(gated=1)
         jobs.start(run)
         wait_until(lambda: run.samples.rounds())
         assert jobs.stop(run)
@@ -157,7 +157,7 @@ class TestStopping:
         assert len(run.samples.rounds()) == UNITS * len(ORDER)
 
     def test_f6_stopping_twice_is_stopping_once(self, run_with: Make) -> None:
-        run = run_with(pause=0.3)
+        run = run_with(gated=0)
         jobs.start(run)
         assert jobs.stop(run) and jobs.stop(run, "discard")
         wait_for(run, "stopped")
@@ -172,18 +172,21 @@ class TestStopping:
         assert not (run.folder / "stop.json").exists()
 
     def test_f6_a_stop_for_an_earlier_job_does_nothing(self, run_with: Make) -> None:
-        run = run_with(pause=0.05)
+        run = run_with(gated=0)
         jobs.start(run, Stage.SYNTHESIZE)
         earlier = jobs.state(run).job
+        run.remember("open", True)
         wait_for(run, "stopped")
+        run.remember("open", False)
         stop_request.ask(run.folder, earlier, "pause")  # written by a page that was late
         jobs.start(run, Stage.LABEL)
         assert not jobs.stop(run, job=earlier)
+        run.remember("open", True)
         wait_until(lambda: run.stage_done(Stage.LABEL))
         assert run.journal.last(Stopped) is None
 
     def test_keep_ends_the_stage_and_goes_on(self, run_with: Make) -> None:
-        run = run_with(pause=0.2)
+        run = run_with(gated=1)
         jobs.start(run)
         wait_until(lambda: run.samples.rounds())
         assert run.stop_mode() == ""
@@ -193,7 +196,7 @@ class TestStopping:
         assert len(run.samples.rounds()) < UNITS * len(ORDER)
 
     def test_discard_forgets_the_training(self, run_with: Make) -> None:
-        run = run_with(pause=0.2, odd="write checkpoint", at="distil")
+        run = run_with(gated=9, odd="write checkpoint", at="distil")
         jobs.start(run)
         wait_until(lambda: checkpoints.newest(run.checkpoints))
         jobs.stop(run, "discard")
@@ -203,7 +206,7 @@ class TestStopping:
         run.change_recipe({"lora.rank": 3})
 
     def test_discard_of_a_killed_worker_is_done_by_the_next(self, run_with: Make) -> None:
-        run = run_with(pause=5, odd="write checkpoint", at="distil")
+        run = run_with(gated=9, odd="write checkpoint", at="distil")
         for stage in ORDER[:2]:
             run.database.connection().execute(
                 "INSERT INTO stages (stage, started_at, finished_at) VALUES (?, 1, 2)", (stage,)
@@ -212,6 +215,7 @@ class TestStopping:
         wait_until(lambda: checkpoints.newest(run.checkpoints))
         holder = lease.holder(run.folder)
         assert holder is not None
+        os.kill(holder.pid, signal.SIGSTOP)
         jobs.stop(run, "discard")
         os.kill(holder.pid, signal.SIGKILL)
         assert "ended" in wait_for(run, "stopped").message
@@ -223,7 +227,7 @@ class TestStopping:
 
     def test_f6_a_deaf_worker_is_ended(self, run_with: Make, monkeypatch) -> None:
         monkeypatch.setattr(supervisor, "GRACE_SECONDS", 0.3)
-        run = run_with(pause=0.2, deaf=True)
+        run = run_with(pause=1, deaf=True)
         jobs.start(run)
         wait_until(lambda: run.samples.rounds())
         jobs.stop(run)
@@ -271,7 +275,7 @@ class TestDeath:
         wait_until(lambda: not my_zombies())
 
     def test_f8_a_silent_worker_is_not_responding(self, run_with: Make, monkeypatch) -> None:
-        run = run_with(pause=0.2)
+        run = run_with(gated=1)
         jobs.start(run)
         wait_until(lambda: run.samples.rounds())
         holder = lease.holder(run.folder)
@@ -283,11 +287,12 @@ class TestDeath:
         monkeypatch.setattr(lease, "STALE_SECONDS", 30.0)
         os.kill(holder.pid, signal.SIGCONT)
         assert jobs.state(run).state == "running"
+        run.remember("open", True)
         wait_for(run, "finished")
 
     def test_t21_what_a_worker_forked_goes_with_it(self, run_with: Make) -> None:
         for end in ("stop", "kill"):
-            run = run_with(odd="fork", pause=0.2)
+            run = run_with(odd="fork", gated=0)
             jobs.start(run)
             wait_until(lambda run=run: run.recall("sleeper"))
             holder = lease.holder(run.folder)
@@ -320,7 +325,7 @@ class TestDeath:
         assert not running(run.recall("sleeper"))
 
     def test_f7_the_worker_outlives_who_started_it(self, run_with: Make) -> None:
-        run = run_with(pause=0.1)
+        run = run_with(gated=0)
         server = _start_elsewhere(run)
         assert not running(server)
         now = wait_for(run, "running")
@@ -328,6 +333,7 @@ class TestDeath:
             jobs.start(run)
         assert jobs.stop(run, job=now.job)
         wait_for(run, "stopped")
+        run.remember("open", True)
         jobs.start(run)
         wait_for(run, "finished")
 
@@ -339,9 +345,10 @@ def _start_elsewhere(run: Run) -> int:
         import os, signal, sys
         from pathlib import Path
         from workbench import jobs
-        from workbench.jobs import supervisor
+        from workbench.jobs import downloads, supervisor
         from workbench.runs.folder import open_run
         supervisor.WORKER_MODULE = "tests.jobs.fake_worker"
+        downloads.missing = lambda recipe: []
         jobs.start(open_run(Path(sys.argv[1])))
         os.kill(os.getpid(), signal.SIGKILL)
         """
@@ -356,7 +363,7 @@ def _start_elsewhere(run: Run) -> int:
 
 class TestTurns:
     def test_f10_one_at_a_time_in_order_of_arrival(self, run_with: Make) -> None:
-        runs = [run_with(pause=2), run_with(), run_with()]
+        runs = [run_with(gated=0), run_with(), run_with()]
         for run in runs:
             jobs.start(run, Stage.SYNTHESIZE)
         wait_until(lambda: runs[0].journal.cursor() and jobs.state(runs[2]).position == 2)
@@ -364,6 +371,7 @@ class TestTurns:
         assert [state.state for state in states] == ["running", "queued", "queued"]
         assert [state.position for state in states] == [0, 1, 2]
         assert "2 before" in states[2].phase
+        runs[0].remember("open", True)
         for run in runs:
             wait_until(lambda run=run: run.stage_done(Stage.SYNTHESIZE))
         ends = [run.journal.log()[-1].at for run in runs]
@@ -371,7 +379,7 @@ class TestTurns:
         assert ends[0] <= begins[1] and ends[1] <= begins[2]
 
     def test_a_waiting_run_can_be_stopped(self, run_with: Make) -> None:
-        first, second = run_with(pause=0.3), run_with()
+        first, second = run_with(gated=0), run_with()
         jobs.start(first)
         jobs.start(second)
         assert jobs.state(second).state == "queued"
@@ -392,7 +400,7 @@ class TestTurns:
 
     def test_f11_a_full_queue_says_so(self, run_with: Make, monkeypatch) -> None:
         monkeypatch.setattr(turns, "WAITING_LIMIT", 1)
-        first, second = run_with(pause=0.3), run_with()
+        first, second = run_with(gated=0), run_with()
         jobs.start(first)
         wait_until(lambda: turns.waiting(first.folder.parent))
         with pytest.raises(BusyError, match="1 runs are waiting"):
@@ -414,7 +422,7 @@ def test_history_has_the_state_of_each_run(run_with: Make, root: Path) -> None:
 
 def test_a_look_is_cheap(run_with: Make) -> None:
     """Fifty pages look every two seconds, on the cores that the worker needs."""
-    run = run_with(pause=0.05)
+    run = run_with(gated=1)
     jobs.start(run)
     wait_until(lambda: run.samples.rounds())
     before = time.thread_time()

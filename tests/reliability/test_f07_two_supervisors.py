@@ -19,10 +19,12 @@ _STARTS = textwrap.dedent(
     from pathlib import Path
     from workbench import jobs
     from workbench.errors import BusyError
-    from workbench.jobs import supervisor
+    from workbench.jobs import downloads, supervisor
     from workbench.runs.folder import open_run
     supervisor.WORKER_MODULE = "tests.jobs.fake_worker"
+    downloads.missing = lambda recipe: []
     run = open_run(Path(sys.argv[1]))
+    print("ready", flush=True)
     sys.stdin.readline()
     try:
         jobs.start(run)
@@ -32,27 +34,29 @@ _STARTS = textwrap.dedent(
 )
 
 
-def _supervisor(run: Run) -> subprocess.Popen[bytes]:
+def _supervisor(run: Run) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", _STARTS, str(run.folder)],
         env=environment.clean_environment(),
         stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
 def test_f7_two_supervisors_at_once_make_one_worker(run_with) -> None:
-    run = run_with(pause=0.05)
+    run = run_with(gated=0)
     servers = [_supervisor(run) for _ in range(3)]
-    time.sleep(0.5)  # let them come to the line before the start
+    for server in servers:
+        assert server.stdout is not None and server.stdout.readline() == "ready\n"
     for server in servers:
         assert server.stdin is not None
-        server.stdin.write(b"go\n")
+        server.stdin.write("go\n")
         server.stdin.flush()
-    codes = sorted(server.wait() for server in servers)
     for server in servers:
-        assert server.stdin is not None
-        server.stdin.close()
-    assert codes == [0, 5, 5]
+        server.communicate()
+    run.remember("open", True)
+    assert sorted(server.returncode for server in servers) == [0, 5, 5]
     wait_for(run, "finished")
     assert len(run.journal.all_of(StageStarted)) == len(ORDER)
     rounds = [event.round for event in run.journal.all_of(RoundFinished)]

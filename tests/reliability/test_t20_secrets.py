@@ -22,13 +22,14 @@ def _planted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_t20_a_canary_stays_out(run_with) -> None:
-    run = run_with(odd="defect", at="label", pause=0.1)
+    run = run_with(odd="defect", at="label", gated=0)
     jobs.start(run)
     holder = lease.holder(run.folder)
     assert holder is not None
     seen = Path(f"/proc/{holder.pid}/environ").read_bytes()
     assert CANARY.encode() not in seen
     assert b"HF_HUB_OFFLINE=1" in seen and b"WORKBENCH_CACHE=/somewhere/cache" in seen
+    run.remember("open", True)
     wait_for(run, "failed")
     for path in run.folder.rglob("*"):
         if path.is_file():

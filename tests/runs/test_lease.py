@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -67,6 +68,22 @@ def test_a_full_disk_does_not_end_the_beating(tmp_path: Path, monkeypatch) -> No
         while (now := holder(tmp_path)) is None or now.beat <= before.beat:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+def test_a_torch_that_is_just_being_imported_does_not_end_the_beating(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """The heart stopped when it looked at a module that another thread was still importing."""
+    monkeypatch.setitem(sys.modules, "torch", types.ModuleType("torch"))
+    with Lease(tmp_path, "job") as held:
+        held.beat()
+        monkeypatch.setattr(sys.modules["torch"], "cuda", types.ModuleType("cuda"), raising=False)
+        held.beat()
+        busy = types.SimpleNamespace(is_initialized=lambda: True, memory_reserved=lambda: 7)
+        monkeypatch.setattr(sys.modules["torch"], "cuda", busy)
+        held.beat()
+        found = holder(tmp_path)
+        assert found is not None and found.device_memory_bytes == 7
 
 
 def test_f7_a_pid_that_is_another_process_now_is_not_alive(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def _ended(run: Run, until: Stage, mode: str) -> int:
 
 
 def tell_failure(run: Run, stage: str, error: Exception) -> None:
-    """Journal what went wrong: a sentence, or for a defect an id that is in the log with details."""
+    """Journal what went wrong: a sentence, or for a defect an id whose details are in the log."""
     if isinstance(error, WorkbenchError):
         sys.stderr.write(f"{error.code}: {error.message}\n")
         run.journal.append(Stopped(stage, "failed", error.message, error.code))

@@ -84,6 +84,7 @@ class Run:
                 connection.execute("DELETE FROM answers")
             if new != old:
                 atomic.write_text(self.folder / "recipe.json", to_json(new))
+                self._recipe = None
         return new
 
     @property

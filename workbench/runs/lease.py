@@ -72,6 +72,7 @@ class Lease:
     Args:
         phase: at the beginning, see ``Holder``.
         watch: called at every beat; returns a new phase or "" for the same.
+        descriptor: the lock as ``hand_over`` of this process's former program returned it.
     """
 
     def __init__(
@@ -81,13 +82,14 @@ class Lease:
         until: str = "",
         phase: str = "working",
         watch: Callable[[], str] = lambda: "",
+        descriptor: int = -1,
     ) -> None:
         self.folder = folder
         self._watch = watch
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep_beating, name="heartbeat", daemon=True)
-        self._descriptor = -1
+        self._descriptor = descriptor
         pid = os.getpid()
         self.holder = Holder(
             job=job,
@@ -100,7 +102,9 @@ class Lease:
         )
 
     def __enter__(self) -> "Lease":
-        self._descriptor = _lock_or_clear(self.folder)
+        if self._descriptor < 0:
+            self._descriptor = _lock_or_clear(self.folder)
+        os.set_inheritable(self._descriptor, False)
         self.beat()
         self._thread.start()
         return self
@@ -121,6 +125,13 @@ class Lease:
             )
             atomic.write_json(self.folder / "lease.json", asdict(self.holder), durable=False)
 
+    def hand_over(self) -> int:
+        """Prepare for ``exec``: the program that replaces this one goes on holding the run."""
+        with self._lock:
+            self._ended.set()
+        os.set_inheritable(self._descriptor, True)
+        return self._descriptor
+
     def _keep_beating(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
             try:
@@ -137,7 +148,12 @@ class Lease:
 
 def holder(folder: Path) -> Holder | None:
     """The last known worker, alive or dead; None after a clean end or before any start."""
-    values = atomic.read_json(folder / "lease.json")
+    return read_holder(folder / "lease.json")
+
+
+def read_holder(path: Path) -> Holder | None:
+    """A worker's account of itself, or None when there is none that can be read."""
+    values = atomic.read_json(path)
     if not isinstance(values, dict):
         return None
     known = {field.name for field in fields(Holder)}
@@ -194,10 +210,12 @@ def _lock_or_clear(folder: Path) -> int:
 
 def _memory() -> tuple[int, int]:
     """(resident bytes of this process, bytes taken on the accelerator)."""
-    torch = sys.modules.get("torch")  # never imported for this
     device = 0
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        device = torch.cuda.memory_reserved()
+    torch = sys.modules.get("torch")  # never imported for this
+    # While another thread imports it, parts are missing.
+    with contextlib.suppress(AttributeError):
+        if torch is not None and torch.cuda.is_initialized():
+            device = torch.cuda.memory_reserved()
     return psutil.Process().memory_info().rss, device
 
 
