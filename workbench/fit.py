@@ -23,11 +23,12 @@ _PROCESS_BYTES = 700_000_000  # interpreter, torch, tokenizers
 _ACTIVATION_BYTES_PER_PARAMETER = 3.0  # one micro-batch of training, measured on the example pair
 _FOUR_BIT_BYTES = 0.56  # NF4 with double quantisation, per weight of a linear layer
 _KEPT_SHARE = 0.35  # of what is written; the rest is rejected or a duplicate
-_SAMPLE_TOKENS = 24
-_ROW_TOKENS = 64
-_ANSWER_TOKENS = 8
+_CHARACTERS_PER_TOKEN = 4.0
+_PROMPT_TOKENS = 16  # of template and turn marks
+_ANSWER_TOKENS = 6
+_MATRIX_SHARE = 0.5  # of a small model's parameters; the rest are embeddings, which are looked up
 # Useful share of the machine's matrix speed, by kind of work.
-_DECODING, _SCORING, _TRAINING = 0.10, 0.45, 0.35
+_DECODING, _SCORING, _TRAINING = 0.25, 0.5, 0.6
 
 
 @dataclass(frozen=True)
@@ -66,20 +67,21 @@ def estimate(recipe: TransferRecipe, inputs: Inputs) -> Estimate:
 def _stages(
     recipe: TransferRecipe, inputs: Inputs, source: int, target: int
 ) -> list[tuple[str, int, float]]:
-    speed = matrix_speed()
+    speed = matrix_speed() / _MATRIX_SHARE  # as if all parameters were multiplied
     both = _PROCESS_BYTES + 2 * source + _target_bytes(recipe, target)
     writer = target if recipe.synthesis.generator == "target" else source
-    written = recipe.synthesis.samples / _KEPT_SHARE * _SAMPLE_TOKENS
-    judged = recipe.synthesis.samples / _KEPT_SHARE * _ROW_TOKENS
-    writing = 2 * writer * written / (speed * _DECODING)
-    writing += 2 * 2 * source * judged / (speed * _SCORING)
-    labelling = 2 * source * recipe.synthesis.samples * _ROW_TOKENS / (speed * _SCORING)
-    steps_rows = recipe.synthesis.samples * recipe.training.epochs
-    training = 6 * target * steps_rows * _ROW_TOKENS / (speed * _TRAINING)
+    item, row = _lengths(inputs)
+    written = recipe.synthesis.samples / _KEPT_SHARE
+    writing = 2 * writer * written * item / (speed * _DECODING)
+    writing += 2 * 2 * source * written * row / (speed * _SCORING)
+    labelling = 2 * source * recipe.synthesis.samples * row / (speed * _SCORING)
+    # Forward, and backward through frozen weights: two products each.
+    training = 4 * target * recipe.synthesis.samples * recipe.training.epochs * row
+    training /= speed * _TRAINING
     activations = int(_ACTIVATION_BYTES_PER_PARAMETER * target)
     rows = len(inputs.evaluation[: recipe.evaluation.max_rows or None])
-    answers = 2 * (2 * source + 3 * target) * rows * (_ROW_TOKENS / _SCORING)
-    answers += 2 * (2 * source + 3 * target) * rows * (_ANSWER_TOKENS / _DECODING)
+    arms = 2 * (2 * source + 3 * target) * rows
+    answers = arms * (row / _SCORING + _ANSWER_TOKENS / _DECODING)
     load = (source + target) * 2 / 400e6  # reading weights, at 400 MB a second
     return [
         ("Write and score samples", both, writing + load),
@@ -87,6 +89,14 @@ def _stages(
         ("Train the new adapter", both + activations, training),
         ("Compare", both, answers / speed),
     ]
+
+
+def _lengths(inputs: Inputs) -> tuple[float, float]:
+    """Tokens of an input as it is written, and of a row of prompt and answer."""
+    seeds = inputs.seeds or inputs.evaluation[:50]
+    characters = sum(len(seed.input) for seed in seeds) / len(seeds) if seeds else 80
+    item = characters / _CHARACTERS_PER_TOKEN + 4
+    return item, item + _PROMPT_TOKENS + _ANSWER_TOKENS
 
 
 def _target_bytes(recipe: TransferRecipe, target: int) -> int:
@@ -138,15 +148,18 @@ def _catalogue(reference: str) -> references.CatalogueEntry | None:
 
 @functools.cache
 def matrix_speed() -> float:
-    """Floating-point operations per second of a large matrix product; the best of a few tries."""
+    """Floating-point operations per second of a large matrix product, by all cores together.
+
+    Processor time is measured, not the clock's: another job on the machine does not make it slow.
+    """
     size = 1024
     left = np.ones((size, size), dtype=np.float32)
     best = float("inf")
     for _ in range(4):
-        begun = time.perf_counter()
+        begun = time.process_time()
         _ = left @ left
-        best = min(best, time.perf_counter() - begun)
-    return 2 * size**3 / best
+        best = min(best, time.process_time() - begun)
+    return 2 * size**3 / best * (os.cpu_count() or 1)
 
 
 def memory_free() -> int:

@@ -1,11 +1,12 @@
 """The whole page: masthead, status strip, seven tabs, one timer. Wiring only."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from workbench.errors import WorkbenchError
 from workbench.limits import LIMITS
 from workbench.ui import (
     compare_tab,
@@ -20,7 +21,7 @@ from workbench.ui import (
     takehome_tab,
 )
 from workbench.ui.failures import told
-from workbench.ui.sections import Parts, redraw
+from workbench.ui.sections import SPREAD, Parts, Section, pulse_of
 from workbench.ui.theme import ASSETS, build_theme
 
 TICK_SECONDS = 2.0
@@ -49,9 +50,9 @@ def build_page() -> gr.Blocks:
         plain.block(plain.masthead(_TITLE, _SENTENCE))
         run_id = gr.Textbox(visible="hidden", label="Run", elem_id="run-id")
         tab_id = gr.Textbox("source", visible="hidden", label="Tab", elem_id="tab-id")
-        seen = gr.State({})
+        pulse = gr.Textbox(visible="hidden", label="Pulse", elem_id="pulse")
         tabs = gr.Tabs(selected="source", elem_id="journey", render=False)
-        parts = Parts(run_id, tab_id, tabs, seen)
+        parts = Parts(run_id, tab_id, pulse, tabs)
         strip.build(parts)
         tabs.render()
         places = _build_tabs(parts)
@@ -82,60 +83,58 @@ def _build_tabs(parts: Parts) -> dict[str, gr.Tab]:
 
 
 def _wire(page: gr.Blocks, parts: Parts, places: dict[str, gr.Tab]) -> None:
-    sections = parts.sections
-    outputs = [parts.run_id, parts.seen]
-    outputs += [box for section in sections for box in section.outputs if box not in outputs]
-    outputs = list({box._id: box for box in outputs}.values())
-
-    def refresh(run_id: str, tab: str, seen: dict[str, str], fresh: bool) -> dict[Any, Any]:
-        try:
-            now = snapshot.take(run_id, fresh=fresh)
-        except WorkbenchError as error:
-            # Deleted in another tab, or a wrong address: the empty page says so in the strip.
-            now = snapshot.nothing(error.message)
-        updates, shown = redraw(sections, now, tab, seen)
-        if now.run_id != run_id:
-            updates[parts.run_id] = now.run_id
-        if shown != seen:
-            updates[parts.seen] = shown
-        return updates or {parts.seen: gr.skip()}
-
-    # Each event has a function of its own: events that share one share a queue and its limit.
-    def tick(run_id: str, tab: str, seen: dict[str, str]) -> dict[Any, Any]:
-        return refresh(run_id, tab, seen, fresh=False)
-
-    def after_change(run_id: str, tab: str, seen: dict[str, str]) -> dict[Any, Any]:
-        return refresh(run_id, tab, seen, fresh=True)
-
-    def after_opening(run_id: str, tab: str) -> dict[Any, Any]:
-        return refresh(run_id, tab, {}, fresh=True)
-
-    def on_tab(run_id: str, tab: str, seen: dict[str, str]) -> dict[Any, Any]:
-        return {parts.tab: tab} | refresh(run_id, tab, seen, fresh=True)
-
-    def after_load(request: gr.Request) -> dict[Any, Any]:
-        wanted = str(request.query_params.get("run", ""))
-        return {parts.run_id: wanted} | refresh(wanted, "source", {}, fresh=True)
-
+    sections, pulse = parts.sections, parts.pulse
     light: dict[str, Any] = {
         "show_progress": "hidden",
         "queue": False,
+        "concurrency_limit": None,
         "api_visibility": "private",
     }
-    asked = [parts.run_id, parts.tab, parts.seen]
-    gr.Timer(TICK_SECONDS).tick(told(tick), asked, outputs, concurrency_limit=None, **light)
-    page.load(told(after_load), None, outputs, **light)
+
+    # Each event has a function of its own: events that share one share a queue and its limit.
+    def tick(run_id: str, tab: str, former: str) -> Any:
+        now = pulse_of(sections, snapshot.look(run_id), tab, former)
+        return gr.skip() if now == former else now
+
+    def after_change(run_id: str, tab: str, former: str) -> str:
+        return pulse_of(sections, snapshot.look(run_id, fresh=True), tab, former)
+
+    def after_opening(run_id: str, tab: str, former: str) -> str:
+        return pulse_of(sections, snapshot.look(run_id, fresh=True), tab, former, afresh=True)
+
+    def on_tab(run_id: str, tab: str, former: str) -> tuple[str, str]:
+        return tab, pulse_of(sections, snapshot.look(run_id, fresh=True), tab, former)
+
+    def after_load(request: gr.Request) -> tuple[str, str]:
+        wanted = str(request.query_params.get("run", ""))
+        return wanted, pulse_of(sections, snapshot.look(wanted, fresh=True), "source", "")
+
+    asked = [parts.run_id, parts.tab, pulse]
+    gr.Timer(TICK_SECONDS).tick(tick, asked, pulse, **light)
+    page.load(after_load, None, [parts.run_id, pulse], **light)
     for name, place in places.items():
         # The script puts the tab's name in, so that ticks know which tab to draw.
-        place.select(
-            told(on_tab), asked, [parts.tab, *outputs],
-            js=f"(run, tab, seen) => [run, '{name}', seen]", **light,
-        )  # fmt: skip
+        spot = f"(run, tab, pulse) => [run, '{name}', pulse]"
+        place.select(on_tab, asked, [parts.tab, pulse], js=spot, **light)
     for event in parts.changed:
-        event.then(told(after_change), asked, outputs, **light)
+        event.then(after_change, asked, pulse, **light)
     for event in parts.opened:
-        event.then(told(after_opening), asked[:2], outputs, **light)
+        event.then(after_opening, asked, pulse, **light)
     parts.run_id.change(None, [parts.run_id], None, js=_ADDRESS)
+
+    boxes = [gr.Textbox(visible="hidden", label=section.name) for section in sections]
+    names = json.dumps([section.name for section in sections])
+    pulse.change(None, [pulse, *boxes], boxes, js=SPREAD.replace("NAMES", names))
+    for box, section in zip(boxes, sections, strict=True):
+        box.change(_drawing(section), [parts.run_id], list(section.outputs), **light)
+
+
+def _drawing(section: Section) -> Callable[[str], dict[Any, Any]]:
+    def draw(run_id: str) -> dict[Any, Any]:
+        return section.draw(snapshot.look(run_id))
+
+    draw.__name__ = "draw_" + section.name.replace(" ", "_")
+    return told(draw)
 
 
 def launch_options() -> dict[str, Any]:

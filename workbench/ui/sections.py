@@ -1,22 +1,31 @@
 """How the page keeps up with a run: sections that redraw only when what they show has changed.
 
 A section names its components, says from a snapshot what they depend on (its token), and draws
-them. The page remembers per visitor which tokens it has shown; a tick compares, draws what
-differs in the tab that is open, and skips everything else. No Gradio queue, no model, no lock
-held while drawing.
+them. A tick answers with one short text, the tokens of the tab that is open; the browser gives
+each section its token, and only a section whose token has changed asks to be drawn. Gradio builds
+a component anew for every output of an event, skipped ones too, so a tick with all components as
+outputs took 600 ms of the server where this one takes a few.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
 from workbench.ui.snapshot import Snapshot
 
 ALWAYS = ""  # the tab name of sections that are in sight on every tab
+_EPOCH = "#"
 Drawn = dict[Any, Any]
+
+# Hands the tokens of a pulse to their boxes; boxes that it does not name keep theirs.
+SPREAD = """(pulse, ...held) => {
+  const tokens = JSON.parse(pulse || "{}");
+  return NAMES.map((name, place) => name in tokens ? tokens[name] : held[place]);
+}"""
 
 
 @dataclass(frozen=True)
@@ -27,13 +36,13 @@ class Section:
         name: unique on the page.
         tab: id of the tab it is on, or ALWAYS.
         outputs: its components; ``draw`` returns updates for some or all of them.
-        token: what it depends on, as a short string; equal tokens mean "as shown".
+        token: what it depends on, as text; equal tokens mean "as shown".
         draw: builds the updates; called only when the token differs.
     """
 
     name: str
     tab: str
-    outputs: Sequence[Component | Any]
+    outputs: Sequence[Any]
     token: Callable[[Snapshot], str]
     draw: Callable[[Snapshot], Drawn]
 
@@ -46,8 +55,8 @@ class Parts:
         run_id: hidden box with the id of the open run; survives a restart of the server because
             the browser sends it with every event.
         tab: hidden box with the id of the open tab.
+        pulse: hidden box with the newest tokens.
         tabs: the Tabs component, to move on to the next one.
-        seen: tokens shown so far, per visitor.
         sections: filled by the tabs.
         changed: events after which changed sections are redrawn at once.
         opened: events after which everything is redrawn, forms as well.
@@ -55,24 +64,26 @@ class Parts:
 
     run_id: gr.Textbox
     tab: gr.Textbox
+    pulse: gr.Textbox
     tabs: gr.Tabs
-    seen: gr.State
     sections: list[Section] = field(default_factory=list)
     changed: list[Any] = field(default_factory=list)
     opened: list[Any] = field(default_factory=list)
 
 
-def redraw(
-    sections: Sequence[Section], snapshot: Snapshot, tab: str, seen: dict[str, str]
-) -> tuple[Drawn, dict[str, str]]:
-    """Updates of what changed on ``tab``, and the tokens as they are now."""
-    updates: Drawn = {}
-    now = dict(seen)
+def pulse_of(
+    sections: Sequence[Section], now: Snapshot, tab: str, former: str, *, afresh: bool = False
+) -> str:
+    """The tokens of what is in sight, as JSON.
+
+    Args:
+        former: the pulse before; its epoch is kept, so that unchanged sections stay as they are.
+        afresh: begin a new epoch: every section is drawn again when it comes into sight.
+    """
+    epoch = int(json.loads(former or "{}").get(_EPOCH, 0)) + afresh
+    tokens: dict[str, Any] = {_EPOCH: epoch}
     for section in sections:
-        if section.tab not in (ALWAYS, tab):
-            continue
-        token = section.token(snapshot)
-        if seen.get(section.name) != token:
-            updates.update(section.draw(snapshot))
-            now[section.name] = token
-    return updates, now
+        if section.tab in (ALWAYS, tab):
+            token = f"{epoch}|{section.token(now)}"
+            tokens[section.name] = hashlib.blake2b(token.encode(), digest_size=6).hexdigest()
+    return json.dumps(tokens)

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from workbench import events, jobs
+from workbench.errors import WorkbenchError
 from workbench.inputs import Inputs
 from workbench.jobs import RunState
 from workbench.recipe import TransferRecipe, recipe_hash
@@ -188,6 +189,14 @@ def take(run_id: str, *, fresh: bool = False) -> Snapshot:
             entry.last = _read(entry)
             entry.at = time.monotonic()
         return entry.last
+
+
+def look(run_id: str, *, fresh: bool = False) -> Snapshot:
+    """Like ``take``; a run that is not there (deleted, wrong address) is told in the strip."""
+    try:
+        return take(run_id, fresh=fresh)
+    except WorkbenchError as error:
+        return nothing(error.message)
 
 
 def forget(run_id: str) -> None:

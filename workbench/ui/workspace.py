@@ -20,5 +20,7 @@ def find(run_id: str) -> Run:
 
 
 def find_or_create(run_id: str) -> Run:
-    """The open run, or a new draft when the page has none yet."""
-    return find(run_id) if run_id else create(runs_root(), TransferRecipe(), NEW_NAME)
+    """The open run; a new draft when the page has none yet, or when it was deleted meanwhile."""
+    if run_id and (runs_root() / run_id).is_dir():
+        return find(run_id)
+    return create(runs_root(), TransferRecipe(), NEW_NAME)
