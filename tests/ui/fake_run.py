@@ -9,6 +9,7 @@ import math
 import random
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -174,7 +175,9 @@ def distil(run: Run, steps: int = 120, upto: int | None = None) -> Run:
     return run
 
 
-def compare(run: Run, accuracies: dict[str, float] | None = None) -> Run:
+def compare(
+    run: Run, accuracies: dict[str, float] | None = None, labels: Sequence[str] = tuple(LABELS)
+) -> Run:
     """All arms answered with given accuracies, and ``result.json``."""
     draw = random.Random(11)
     wanted = accuracies or {
@@ -190,7 +193,7 @@ def compare(run: Run, accuracies: dict[str, float] | None = None) -> Run:
             # Source and target mostly fail on the same rows, as real ones do.
             hard = random.Random(index).random()
             correct = (0.85 * hard + 0.15 * draw.random()) < share
-            wrong = list(LABELS)[(list(LABELS).index(row.output or "") + 3) % 12]
+            wrong = labels[(labels.index(row.output or "") + 3) % len(labels)]
             answers.append(Answer(index, row.output or "" if correct else wrong, correct))
         run.answers.put(arm, answers)
         right[arm] = [answer.correct for answer in answers]

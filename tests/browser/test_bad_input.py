@@ -1,0 +1,75 @@
+"""Files of each bad kind: what the page says, word by word, and that nothing is left behind."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.driving import Server, toast
+from tests.ui import fake_run
+
+pytestmark = pytest.mark.browser
+
+
+def bad_adapter(kind: str, folder: Path) -> list[Path]:
+    """Files of one bad kind."""
+    good = fake_run.write_adapter(folder / "adapter", zero=kind == "zero")
+    config, weights = good / "adapter_config.json", good / "adapter_model.safetensors"
+    if kind == "alone":
+        return [config]
+    if kind == "torn":
+        weights.write_bytes(weights.read_bytes()[:-1000])
+    if kind == "not json":
+        config.write_text("{not json")
+    if kind == "no zip":
+        (folder / "adapter.zip").write_bytes(b"PK\x03\x04" + b"0" * 200)
+        return [folder / "adapter.zip"]
+    if kind == "traversal":
+        with zipfile.ZipFile(folder / "adapter.zip", "w") as archive:
+            archive.writestr("../adapter_config.json", "{}")
+        return [folder / "adapter.zip"]
+    return [config, weights]
+
+
+ADAPTERS = {
+    "alone": "adapter_model.safetensors is missing",
+    "torn": "adapter_model.safetensors",
+    "not json": "adapter_config.json",
+    "zero": "B",
+    "no zip": "adapter.zip",
+    "traversal": "adapter.zip",
+}
+SEEDS = (
+    ("seeds.csv", b"question;reply\n", "has no rows"),
+    ("seeds.jsonl", b'{"input": 3}\n', "row 1: the input is a number"),
+    ("seeds.jsonl", b"\x1f\x8b\x08\x00", "is compressed. Unpack it first."),
+    ("seeds.csv", "input\ncafé\n".encode("utf-16"), "is in UTF-16. Save it as UTF-8."),
+    ("seeds.txt", b"\n".join(b"line %d" % n for n in range(40)), "more than 15 rows"),
+)
+
+
+def test_bad_adapters(open_run: Callable[..., Any], server: Server, tmp_path: Path) -> None:
+    before = set(server.runs.glob("*/recipe.json"))
+    page = open_run()
+    for kind, words in ADAPTERS.items():
+        folder = tmp_path / kind
+        folder.mkdir()
+        page.locator("#adapter-files input[type=file]").set_input_files(bad_adapter(kind, folder))
+        toast(page, words)
+        expect(page.locator("#adapter-card")).to_contain_text("No adapter yet")
+        page.get_by_role("button", name="Clear").first.click()
+    assert set(server.runs.glob("*/recipe.json")) == before
+
+
+def test_bad_seeds(open_run: Callable[..., Any], tmp_path: Path) -> None:
+    page = open_run()
+    for name, content, words in SEEDS:
+        (tmp_path / name).write_bytes(content)
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Upload seeds").click()
+        chooser.value.set_files(tmp_path / name)
+        toast(page, words)
+        expect(page.locator("#seeds-count")).to_contain_text("No seeds yet")

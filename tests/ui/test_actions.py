@@ -1,0 +1,286 @@
+"""Handlers called as Gradio calls them, without a browser and without models."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from tests.ui import fake_run
+from workbench import jobs
+from workbench.errors import IntakeError, RunError
+from workbench.intake.kit import write_kit
+from workbench.runs.folder import Run, find_run
+from workbench.samples import KEPT, REJECTED
+from workbench.stages import Stage
+from workbench.ui import (
+    compare_tab,
+    compare_views,
+    distil_tab,
+    failures,
+    review_actions,
+    runs_tab,
+    snapshot,
+    source_actions,
+    source_cards,
+    synthesize_actions,
+    synthesize_views,
+    takehome_tab,
+)  # fmt: skip
+
+FINDER = ("", "", "", "", None, None, False, "-made")
+
+
+def take(run: Run) -> snapshot.Snapshot:
+    return snapshot.take(run.id, fresh=True)
+
+
+# Source ----------------------------------------------------------------------------------------
+
+
+def test_first_seed_makes_a_draft_and_says_what_is_missing(runs: Path) -> None:
+    run_id = source_actions.take_seed_table("", [["how are you", ""], ["", ""]])
+    run = find_run(runs, run_id)
+    assert [seed.input for seed in run.inputs.seeds] == ["how are you"]
+    assert source_cards.missing(take(run)) == ("Add an adapter", False)
+
+
+def test_empty_table_makes_no_draft(runs: Path) -> None:
+    assert source_actions.take_seed_table("", [["", ""]]) == gr.skip()
+    assert not list(runs.iterdir())
+
+
+def test_button_counts_the_missing_seeds(draft: Run) -> None:
+    draft.put_examples("seeds", draft.inputs.seeds[:1])
+    assert source_cards.missing(take(draft)) == ("Add at least 2 more seeds", False)
+    draft.put_examples("seeds", ())
+    assert source_cards.missing(take(draft)) == ("Add at least 3 seeds", False)
+
+
+def test_adapter_and_kit_are_told_apart(runs: Path, draft: Run, tmp_path: Path) -> None:
+    adapter = fake_run.write_adapter(tmp_path / "two-files")
+    paths = [str(path) for path in sorted(adapter.iterdir())]
+    alone = find_run(runs, source_actions.take_files("", paths))
+    assert alone.inputs.adapter is not None and not alone.inputs.seeds
+    kit = write_kit(tmp_path / "kit.zip", draft.inputs, draft.recipe)
+    whole = find_run(runs, source_actions.take_files("", [str(kit)]))
+    assert len(whole.inputs.seeds) == 12 and whole.inputs.discriminator is not None
+    assert whole.name == whole.recipe.task_name == "Banking requests"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("adapter_model.bin", b"\x80\x04", "pickle"),
+        ("broken.zip", b"PK\x03\x04nothing", "cut off or damaged"),
+        ("adapter_config.json", b"{}", "adapter_model.safetensors is missing"),
+    ],
+)
+def test_bad_files_get_their_sentence(
+    runs: Path, tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(IntakeError, match=words):
+        source_actions.take_files("", [str(path)])
+    assert not list(runs.iterdir())  # a refused file leaves no draft behind
+
+
+def test_adapter_that_changes_nothing_is_refused(runs: Path, tmp_path: Path) -> None:
+    folder = fake_run.write_adapter(tmp_path / "zero", zero=True)
+    with pytest.raises(IntakeError):
+        source_actions.take_files("", [str(path) for path in folder.iterdir()])
+
+
+def test_too_many_seeds_are_refused_whole(draft: Run) -> None:
+    with pytest.raises(IntakeError, match="at most 15"):
+        source_actions.add_pasted(draft.id, "one\ntwo\nthree\nfour")
+    assert len(draft.inputs.seeds) == 12
+
+
+def test_form_is_stored_at_once(draft: Run) -> None:
+    source_actions.save_field("target_base")(draft.id, "folder:/models/other")
+    assert draft.recipe.target_base == "folder:/models/other"
+
+
+def test_card_names_what_was_found(draft: Run) -> None:
+    card = source_cards.adapter_card(take(draft))
+    for words in ("q_proj, v_proj", "8, alpha 16", "7,168", "SmolLM2-135M-Instruct"):
+        assert words in card
+    assert "Memory: about" in source_cards.fit_card(take(draft))
+
+
+# Synthesize ------------------------------------------------------------------------------------
+
+
+def test_line_shows_what_it_keeps_and_spares_people(reviewable: Run) -> None:
+    now = take(reviewable)
+    sample = reviewable.samples.kept()[0]
+    reviewable.samples.edit(sample.id, sample.version, status=KEPT)
+    _, sentence, button = synthesize_views.threshold(now, 0.999)
+    kept = reviewable.samples.status_counts()[KEPT]
+    assert f"rejects {kept - 1}" in sentence and button["interactive"]
+    synthesize_actions.apply_threshold(reviewable.id, 0.999)
+    assert reviewable.samples.status_counts()[KEPT] == 1
+    reviewable.samples.undo()
+    assert reviewable.samples.status_counts()[KEPT] == kept
+
+
+def test_start_takes_what_the_form_says(draft: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value typed and not yet left would be lost when the button is pressed at once."""
+    started: list[Any] = []
+    monkeypatch.setattr(jobs, "start", lambda run, until: started.append((run.id, until)))
+    from workbench.ui import fields  # noqa: PLC0415
+
+    values = [fields.shown(draft.recipe, name) for name in synthesize_actions.FORM]
+    values[synthesize_actions.FORM.index("synthesis.samples")] = 77
+    synthesize_actions.start(draft.id, *values)
+    assert draft.recipe.synthesis.samples == 77
+    assert started == [(draft.id, Stage.LABEL)]
+
+
+def test_refused_value_comes_back(reviewable: Run) -> None:
+    shown = synthesize_actions.save_field("synthesis.temperature")(reviewable.id, 3.0)
+    assert shown == reviewable.recipe.synthesis.temperature != 3.0
+
+
+def test_coverage_names_thin_labels(reviewable: Run) -> None:
+    sentence, chart = synthesize_views.coverage(take(reviewable))
+    assert "12 different answers" in sentence and chart["visible"]
+
+
+# Review ----------------------------------------------------------------------------------------
+
+
+def test_page_turns_and_keeps_its_bounds(reviewable: Run) -> None:
+    table, sentence, number, ids, keep, _ = review_actions.page_forward(
+        reviewable.id, *FINDER, 1, ""
+    )
+    assert number == 2 and "51–100 of 480" in sentence and len(table) == len(ids) == 50
+    assert keep["value"] == "Keep all 480"
+    last = review_actions.page_forward(reviewable.id, *FINDER, 99, "")
+    assert last[2] == 10 and len(last[0]) == 30
+
+
+def test_step_goes_over_the_end_of_a_page(reviewable: Run) -> None:
+    ids = review_actions.same_page(reviewable.id, *FINDER, 1, "")[3]
+    shown = review_actions.step_on(reviewable.id, *FINDER, 1, ids[-1], ids)
+    assert shown[2] == 2 and shown[-2] == shown[3][0]
+    back = review_actions.step_back(reviewable.id, *FINDER, 2, shown[-2], shown[3])
+    assert back[-2] == ids[-1]
+
+
+def test_samples_are_fixed_once_trained_on(finished: Run) -> None:
+    ids = review_actions.same_page(finished.id, *FINDER, 1, "")[3]
+    with pytest.raises(RunError, match="fixed since the training began"):
+        review_actions.reject(finished.id, *FINDER, 1, ids[0], ids, 0)
+
+
+def test_undone_regeneration_brings_the_former_text(
+    reviewable: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = {"sample": {"input": "a new text", "teacher_output": "balance"}}
+    monkeypatch.setattr(jobs, "consult", lambda folder, question, arguments: fresh)
+    sample = reviewable.samples.kept()[0]
+    review_actions.regenerate(reviewable.id, sample.id, sample.version)
+    assert reviewable.samples.get(sample.id).input == "a new text"  # type: ignore[union-attr]
+    review_actions.undo(reviewable.id, sample.id)
+    assert reviewable.samples.get(sample.id).input == sample.input  # type: ignore[union-attr]
+
+
+def test_bulk_counts_what_the_filter_shows(reviewable: Run) -> None:
+    finder = ("kept", "card", "", "", None, None, False, "-made")
+    words = review_actions.same_page(reviewable.id, *finder, 1, "")[5]["value"]
+    before = reviewable.samples.status_counts()[REJECTED]
+    review_actions.reject_all(reviewable.id, *finder)
+    assert reviewable.samples.status_counts()[REJECTED] == before + int(words.split()[-1])
+
+
+# Distil and Compare ----------------------------------------------------------------------------
+
+
+def test_training_button_says_what_is_missing(draft: Run, reviewable: Run, finished: Run) -> None:
+    assert distil_tab.start_button(take(draft))["value"] == "Write samples first"
+    assert distil_tab.start_button(take(reviewable))["value"].startswith("Train on")
+    assert not distil_tab.start_button(take(finished))["interactive"]
+
+
+def test_preset_changes_only_the_training(reviewable: Run) -> None:
+    before = reviewable.recipe.synthesis
+    distil_tab._preset(reviewable.id, "paper")
+    assert reviewable.recipe.training.epochs == 20 and reviewable.recipe.lora.rank == 8
+    assert reviewable.recipe.synthesis == before
+
+
+def test_verdict_follows_the_margin(finished: Run) -> None:
+    compared = compare_views.read(take(finished))
+    assert compared is not None
+    tight = compare_views.verdict(take(finished), compared)
+    compare_tab._set_margin(finished.id, 20.0)
+    wide = compare_views.verdict(take(finished), compared)
+    assert tight != wide and wide[1] == "inside" and "240 rows" in wide[0]
+
+
+def test_changed_rows_show_both_answers(finished: Run) -> None:
+    compared = compare_views.read(take(finished))
+    assert compared is not None
+    for row in compare_views.changed_rows(compared, "lost"):
+        assert row[1] == row[2] != row[3]
+    for row in compare_views.changed_rows(compared, "gained"):
+        assert row[1] == row[3] != row[2]
+
+
+# Take home and Runs ----------------------------------------------------------------------------
+
+
+def test_edited_card_is_in_the_zip(finished: Run, tmp_path: Path) -> None:
+    import zipfile  # noqa: PLC0415
+
+    update = takehome_tab._save_card(finished.id, "# My card")
+    with zipfile.ZipFile(update["value"]) as archive:
+        card = next(name for name in archive.namelist() if name.endswith("README.md"))
+        assert archive.read(card).decode() == "# My card\n"
+
+
+def test_recipe_and_kit_repeat_the_run(finished: Run) -> None:
+    recipe = json.loads(Path(takehome_tab._recipe_file(finished.id)["value"]).read_text())
+    assert recipe["task_name"] == "Banking requests"
+    kit = Path(takehome_tab._inputs_file(finished.id)["value"])
+    assert kit.name in takehome_tab.command(take(finished))
+
+
+def test_deleted_run_comes_back(finished: Run) -> None:
+    open_id, trash, _ = runs_tab._delete(finished.id, finished.id, [])
+    assert open_id == "" and not finished.folder.exists()
+    runs_tab._restore(trash)
+    assert finished.folder.exists()
+
+
+def test_comparing_two_runs_shows_what_differs(finished: Run, draft: Run) -> None:
+    draft.change_recipe({"lora.rank": 4})
+    table = runs_tab._compare(finished.id, draft.id)
+    assert "lora.rank" in table and "transferred" in table
+
+
+# Failures --------------------------------------------------------------------------------------
+
+
+def test_expected_and_unexpected_failures(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(gr, "Warning", lambda text, **_: shown.append(text))
+
+    @failures.told
+    def expected() -> None:
+        raise RunError('The name "<b>" is taken.')
+
+    @failures.told
+    def unexpected() -> None:
+        raise KeyError("a secret detail")
+
+    assert expected() == gr.skip() and shown[0] == 'The name "&lt;b&gt;" is taken.'
+    assert unexpected() == gr.skip()
+    error_id = shown[1].split()[-1].rstrip(".")
+    assert "secret" not in shown[1] and error_id in caplog.text

@@ -1,0 +1,80 @@
+"""The wiring as Gradio sees it: what is a tick, what is text, what has a label, what is public."""
+
+import json
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from workbench.ui.page import build_page, launch_options
+
+
+@pytest.fixture(scope="module")
+def page() -> gr.Blocks:
+    return build_page()
+
+
+@pytest.fixture(scope="module")
+def parts(page: gr.Blocks) -> list[dict[str, Any]]:
+    """All components as the browser gets them."""
+    return [part for part in page.get_config_file()["components"] if "id" in part]
+
+
+def of_kind(parts: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [part["props"] for part in parts if part["type"] == kind]
+
+
+def test_there_are_seven_tabs(parts: list[dict[str, Any]]) -> None:
+    names = [tab["label"] for tab in of_kind(parts, "tabitem")]
+    assert names == [
+        "Source", "Synthesize", "Review", "Distil", "Compare", "Take home", "Runs",
+    ]  # fmt: skip
+
+
+def test_tables_show_text_and_nothing_else(parts: list[dict[str, Any]]) -> None:
+    """A cell typed "html" is put into the page as it is, "markdown" loads pictures: a sample
+    could fetch an address of its author's."""
+    tables = of_kind(parts, "dataframe")
+    assert len(tables) >= 7
+    for table in tables:
+        kinds = table["datatype"]
+        assert set([kinds] if isinstance(kinds, str) else kinds) == {"str"}, table["elem_id"]
+    assert not of_kind(parts, "markdown") and not of_kind(parts, "chatbot")
+
+
+def test_every_control_has_a_label(parts: list[dict[str, Any]]) -> None:
+    for kind in ("textbox", "number", "dropdown", "slider", "checkbox", "radio", "file",
+                 "dataframe", "plot", "nativeplot"):  # fmt: skip
+        for props in of_kind(parts, kind):
+            assert props.get("label"), (kind, props.get("elem_id"))
+
+
+def test_tick_stays_out_of_the_queue_and_answers_with_one_text(page: gr.Blocks) -> None:
+    """With the default limit of one at a time, six visitors waited six seconds for a tick; with
+    every component as output each tick took the server 600 ms."""
+    (tick,) = (fn for fn in page.fns.values() if fn.name == "tick")
+    assert not tick.queue and tick.concurrency_limit is None
+    assert len(tick.outputs) == 1
+    shared = [fn for fn in page.fns.values() if fn.fn is tick.fn]
+    assert len(shared) == 1
+
+
+def test_sections_draw_few_components_each(page: gr.Blocks) -> None:
+    drawings = [fn for fn in page.fns.values() if (fn.name or "").startswith("draw_")]
+    drawings = [fn for fn in drawings if fn.name != "draw_map"]  # a button's: it asks a model
+    assert len(drawings) >= 12
+    assert all(not fn.queue and len(fn.outputs) <= 20 for fn in drawings)
+
+
+def test_launch_options_close_what_gradio_leaves_open() -> None:
+    options = launch_options()
+    assert options["run_history"] is False and options["enable_monitoring"] is False
+    assert options["max_file_size"] and options["show_error"] is False
+    assert options["theme"].name != "default" and options["css_paths"]
+
+
+def test_nothing_is_fetched_from_elsewhere(page: gr.Blocks) -> None:
+    text = json.dumps(launch_options()["theme"]._get_theme_css()) + launch_options()["head"]
+    text = text.replace("http://www.w3.org/2000/svg", "")  # a name, not an address
+    assert "http://" not in text and "https://" not in text
+    assert page.analytics_enabled is False

@@ -1,0 +1,99 @@
+"""What pages see of a run: shared, fresh after a change, honest about the state."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.ui import fake_run
+from workbench.events import Metric, Probe, StageStarted, Stopped
+from workbench.runs.folder import Run
+from workbench.samples import KEPT
+from workbench.stages import Stage
+from workbench.ui import snapshot, strip
+from workbench.ui.sections import Section, pulse_of
+from workbench.ui.snapshot import Tail
+
+
+def test_all_pages_share_one_look(draft: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = snapshot.take(draft.id)
+    monkeypatch.setattr(snapshot, "_read", lambda entry: pytest.fail("read twice in a second"))
+    assert snapshot.take(draft.id) is first
+
+
+def test_a_change_is_seen_at_once_when_asked_for(draft: Run) -> None:
+    snapshot.take(draft.id)
+    draft.rename("Another name")
+    assert snapshot.take(draft.id, fresh=True).name == "Another name"
+
+
+def test_resumed_training_replaces_the_steps_that_it_repeats() -> None:
+    """A curve that went on from a checkpoint showed the repeated steps twice."""
+    tail = Tail()
+    events = [StageStarted(Stage.DISTIL)]
+    events += [Metric(Stage.DISTIL, step, 9, 1.0, 0.1, 1.0, 1) for step in (1, 2, 3)]
+    events += [StageStarted(Stage.DISTIL, resumed=True)]
+    events += [Metric(Stage.DISTIL, step, 9, 0.5, 0.1, 1.0, 1) for step in (2, 3, 4)]
+    for cursor, event in enumerate(events):
+        tail.take(cursor, event)
+    assert [metric.step for metric in tail.metrics] == [1, 2, 3, 4]
+    assert [metric.loss for metric in tail.metrics] == [1.0, 0.5, 0.5, 0.5]
+    tail.take(99, StageStarted(Stage.DISTIL))
+    assert tail.metrics == []
+
+
+def test_probes_of_a_former_try_go() -> None:
+    tail = Tail()
+    for step in (40, 80, 40):
+        tail.take(0, Probe(step, "in", "student", "teacher"))
+    assert [probe.step for probe in tail.probes] == [40, 40]
+
+
+def test_tokens_change_only_with_what_they_are_about(reviewable: Run) -> None:
+    before = snapshot.take(reviewable.id, fresh=True)
+    sample = reviewable.samples.kept()[0]
+    reviewable.samples.edit(sample.id, sample.version, status="rejected")
+    after = snapshot.take(reviewable.id, fresh=True)
+    assert before.samples_token != after.samples_token
+    assert before.inputs_token == after.inputs_token
+    assert before.recipe_token == after.recipe_token
+    assert after.counts[KEPT] == before.counts[KEPT] - 1
+
+
+def test_deleted_run_is_told_in_the_strip(draft: Run) -> None:
+    snapshot.take(draft.id)
+    draft.delete()
+    now = snapshot.look(draft.id, fresh=True)
+    assert now.run is None and "no such run" in now.state.message
+    assert "no such run" in strip.text(now)
+
+
+@pytest.mark.parametrize("wrong", ["../../etc", "x" * 500, "..", "a/b", "\0"])
+def test_addresses_are_ids_and_no_paths(runs: Path, wrong: str) -> None:
+    assert snapshot.look(wrong).run is None
+
+
+def test_pulse_names_what_is_in_sight(draft: Run) -> None:
+    def section(name: str, tab: str, token: str) -> Section:
+        return Section(name, tab, [], lambda now: token, lambda now: {})
+
+    sections = [
+        section("strip", "", "1"),
+        section("here", "one", "2"),
+        section("there", "two", "3"),
+    ]
+    now = snapshot.take(draft.id)
+    first = pulse_of(sections, now, "one", "")
+    assert set(json.loads(first)) == {"#", "strip", "here"}
+    assert pulse_of(sections, now, "one", first) == first
+    again = pulse_of(sections, now, "one", first, afresh=True)
+    assert json.loads(again)["here"] != json.loads(first)["here"]
+    assert pulse_of(sections, now, "one", again) == again
+
+
+def test_strip_says_what_a_dead_run_is(runs: Path) -> None:
+    """Other tools went on showing "running" after the trainer had crashed."""
+    run = fake_run.distil(fake_run.synthesize(fake_run.draft(runs)), upto=5)
+    run.journal.append(Stopped(Stage.DISTIL, "failed", "The disk is full.", "run"))
+    made = strip.text(snapshot.take(run.id, fresh=True))
+    assert "Failed at" in made and "The disk is full." in made
