@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from workbench import teach
+from workbench import discriminate, teach
 from workbench.events import Event, Progress
 from workbench.models.pair import Pair
 from workbench.models.resident import Resident
@@ -75,6 +75,15 @@ def label(pair: Pair, recipe: TransferRecipe, samples: Sequence[Sample]) -> list
             reason="" if reply.text else "the teacher's answer is empty",
         )
     return labelled
+
+
+def score_seeds(run: Run, pair: Pair) -> None:
+    """Remember how real the discriminator finds the seeds: what samples are compared with."""
+    if run.inputs.discriminator is None or run.recall("seed_scores") is not None:
+        return
+    recipe, texts = run.recipe, [seed.input for seed in run.inputs.seeds]
+    kind = recipe.source_format.kind
+    run.remember("seed_scores", discriminate.score(pair.source, recipe.task_name, kind, texts))
 
 
 def take_own_inputs(run: Run, pair: Pair) -> Iterator[Event]:

@@ -16,7 +16,14 @@ from workbench.recipe import PromptFormat, SynthesisSettings, TransferRecipe
 from workbench.runs.folder import Run
 from workbench.samples import KEPT, REJECTED, Example, Sample, sample_id
 from workbench.stages import Stage
-from workbench.steps.rounds import LONGEST_TIMES, label, room_for_items, sort_out, take_own_inputs
+from workbench.steps.rounds import (
+    LONGEST_TIMES,
+    label,
+    room_for_items,
+    score_seeds,
+    sort_out,
+    take_own_inputs,
+)
 from workbench.synthesize import numbered_list
 from workbench.synthesize.duplicates import Written, nearest
 
@@ -41,6 +48,7 @@ def synthesize(run: Run, pair: Pair) -> Iterator[Event]:
     # The excess filter keeps the better half, so it needs twice the number first.
     wanted = settings.samples * (2 if kind == "excess" else 1)
     yield from take_own_inputs(run, pair)
+    score_seeds(run, pair)
     written = Written(
         [seed.input for seed in run.inputs.seeds],
         [sample.input for sample in run.samples.all()],

@@ -14,7 +14,7 @@ from workbench.ui.failures import say, told
 from workbench.ui.sections import Parts
 
 TAB = "runs"
-_HEADERS = ["run", "phase", "source", "transferred", "size", "changed"]
+_HEADERS = ["run", "phase", "source → new", "changed"]
 
 
 def build(parts: Parts, tab: gr.Tab) -> None:
@@ -35,7 +35,7 @@ def build(parts: Parts, tab: gr.Tab) -> None:
         max_height=420,
         label="Runs",
         show_label=False,
-        column_widths=["30%", "24%", "10%", "13%", "10%", "13%"],
+        column_widths=["34%", "25%", "19%", "22%"],
         elem_id="runs-table",
         buttons=[],
     )
@@ -95,13 +95,15 @@ def _list(run_id: str) -> tuple[Any, ...]:
 
 
 def _row(line: RunListing, run_id: str) -> list[str]:
+    source, new = (
+        words.percent(line.accuracies.get(arm)).removesuffix(" %")
+        for arm in ("source_adapter", "transferred")
+    )
     return [
         f"▸ {line.name}" if line.id == run_id else line.name,
         line.problem or line.phase,
-        words.percent(line.accuracies.get("source_adapter")),
-        words.percent(line.accuracies.get("transferred")),
-        words.size(line.size_bytes),
-        words.age(line.changed_at),
+        f"{source} → {new} %" if line.accuracies else "–",
+        f"{words.age(line.changed_at)}, {words.size(line.size_bytes)}",
     ]
 
 

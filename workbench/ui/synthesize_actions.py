@@ -30,6 +30,9 @@ ADVANCED = (
 FORM = PLAIN + ADVANCED
 
 
+_ROOMS = ("synthesis", "lora", "training")
+
+
 def save_field(name: str) -> Callable[..., Any]:
     """Handler that puts one control's value into the recipe; a refused one is taken back."""
 
@@ -55,6 +58,12 @@ def _with_form(run_id: str, values: tuple[Any, ...]) -> snapshot.Snapshot:
         if changes:
             run.change_recipe(changes)
     return snapshot.take(run_id, fresh=True)
+
+
+def preset(run_id: str, name: str) -> None:
+    """Take a preset for samples and training alike."""
+    run = workspace.find(run_id)
+    run.change_recipe({"preset": name, **fields.preset_changes(name, _ROOMS)})
 
 
 def preview(run_id: str, *values: Any) -> dict[str, Any]:

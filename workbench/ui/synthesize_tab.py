@@ -16,7 +16,7 @@ def build(parts: Parts) -> None:
     """Place the tab's components and wire them."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            form = _choices()
+            preset, form = _choices()
             with gr.Row(elem_classes="buttons"):
                 start = gr.Button("Write samples", variant="primary", elem_id="synthesize-start")
                 preview = gr.Button("Preview ten", elem_id="synthesize-preview")
@@ -64,7 +64,7 @@ def build(parts: Parts) -> None:
         draw_map = gr.Button("Draw the map", size="sm", elem_id="draw-map")
     chart = gr.Plot(show_label=False, label="Map of inputs", visible=False, elem_id="sample-map")
 
-    _sections(parts, form, start, locked, more, tiles, rows, threshold, thin, coverage)
+    _sections(parts, preset, form, start, locked, more, tiles, rows, threshold, thin, coverage)
     run = parts.run_id
     preview.click(
         told(actions.preview),
@@ -73,6 +73,7 @@ def build(parts: Parts) -> None:
         concurrency_limit=2,
     )
     parts.changed += [
+        preset.input(told(actions.preset), [run, preset], None, show_progress="hidden"),
         start.click(told(actions.start), [run, *form.values()], None, show_progress="hidden"),
         more_button.click(told(actions.more), [run, more_count], None, show_progress="hidden"),
     ]
@@ -81,12 +82,19 @@ def build(parts: Parts) -> None:
     threshold.wire(parts)
 
 
-def _choices() -> dict[str, Any]:
+def _choices() -> tuple[gr.Radio, dict[str, Any]]:
     plain.block(plain.heading("Samples", "Made-up inputs, answered by the source adapter."))
+    preset = gr.Radio(
+        fields.preset_choices(),
+        value="balanced",
+        label="Preset",
+        info="Sets the training as well.",
+        elem_id="synthesis-preset",
+    )
     form = {name: fields.control(name) for name in actions.PLAIN}
     with gr.Accordion("Advanced", open=False), gr.Row():
         form |= {name: fields.control(name) for name in actions.ADVANCED}
-    return form
+    return preset, form
 
 
 def fields_saved(parts: Parts, form: dict[str, Any]) -> None:
@@ -141,6 +149,7 @@ class _Threshold:
 
 def _sections(
     parts: Parts,
+    preset: gr.Radio,
     form: dict[str, Any],
     start: gr.Button,
     locked: gr.HTML,
@@ -156,9 +165,9 @@ def _sections(
         Section(
             "synthesize form",
             TAB,
-            list(form.values()),
-            lambda now: f"{now.run_id}|{views.locked(now)}",
-            lambda now: views.form(now, form),
+            [preset, *form.values()],
+            lambda now: f"{now.run_id}|{views.locked(now)}|{now.recipe.preset}",
+            lambda now: views.form(now, preset, form),
         ),
         Section(
             "synthesize start",

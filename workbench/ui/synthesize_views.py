@@ -28,10 +28,10 @@ def can_grow(now: Snapshot) -> bool:
     return locked(now) and not now.started(Stage.DISTIL) and not now.busy
 
 
-def form(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
+def form(now: Snapshot, preset: Any, boxes: dict[str, Any]) -> Drawn:
     """Values of the recipe in the controls; fixed ones are shown as such."""
     free = not locked(now)
-    return {
+    return {preset: gr.update(value=now.recipe.preset, interactive=free)} | {
         box: gr.update(value=fields.shown(now.recipe, name), interactive=free)
         for name, box in boxes.items()
     }
