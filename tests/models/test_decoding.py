@@ -11,12 +11,18 @@ import transformers
 
 from tests import tiny
 from workbench.errors import ModelError
-from workbench.models import attention
+from workbench.models import attention, forward
 from workbench.models.decoding import Decoded, Sampling, decode
 from workbench.models.forward import has_own_attention
 from workbench.models.resident import Resident, load
 
 FAMILIES = sorted(attention.FAMILIES)
+
+
+@pytest.fixture(autouse=True)
+def share_short_prefixes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts here are short: share whatever they have in common."""
+    monkeypatch.setitem(forward.WORTHWHILE, "cpu", 1)
 
 
 @pytest.fixture(scope="module", params=["tiny_source", "tiny_target"])

@@ -8,7 +8,12 @@ import torch
 from workbench.errors import ModelError
 from workbench.models import batches
 from workbench.models.resident import Resident, load
-from workbench.models.scoring import answer_log_probs, choice_log_probs, next_token_log_probs
+from workbench.models.scoring import (
+    answer_log_probs,
+    choice_log_probs,
+    likeliest_next,
+    next_token_log_probs,
+)
 
 
 @pytest.fixture(scope="module", params=["tiny_source", "tiny_target"])
@@ -36,29 +41,44 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(batches.LOGITS, "cpu", 360 * 24)
 
 
-def test_answers_equal_the_naive_loop(resident: Resident) -> None:
+@pytest.mark.parametrize("shared", [0, 25])
+def test_answers_equal_the_naive_loop(resident: Resident, shared: int) -> None:
+    """Also when all prompts begin alike and that beginning is computed once."""
     draw = random.Random(0)
+    head = random_ids(shared, draw)
     pairs = [
-        (random_ids(draw.randrange(1, 40), draw), random_ids(draw.randrange(1, 9), draw))
+        (head + random_ids(draw.randrange(1, 40), draw), random_ids(draw.randrange(1, 9), draw))
         for _ in range(23)
     ]
-    pairs.append((random_ids(300, draw), random_ids(30, draw)))  # over both bounds on its own
+    pairs.append(
+        (head + random_ids(300, draw), random_ids(30, draw))
+    )  # over both bounds on its own
     found = answer_log_probs(resident, pairs)
     for (prompt, answer), mine in zip(pairs, found, strict=True):
         assert mine.dtype == torch.float32
         assert torch.allclose(mine, naive(resident, prompt, answer), atol=1e-4)
 
 
-def test_next_tokens_equal_the_naive_loop(resident: Resident) -> None:
+@pytest.mark.parametrize("shared", [0, 25])
+def test_next_tokens_equal_the_naive_loop(resident: Resident, shared: int) -> None:
     draw = random.Random(1)
-    prompts = [random_ids(draw.randrange(1, 50), draw) for _ in range(11)]
+    head = random_ids(shared, draw)
+    prompts = [head + random_ids(draw.randrange(1, 50), draw) for _ in range(11)]
     found = next_token_log_probs(resident, prompts, [7, 250, 12])
     wanted = torch.tensor(
         [[naive(resident, prompt, [token]).item() for token in (7, 250, 12)] for prompt in prompts]
     )
     assert torch.allclose(found, wanted, atol=1e-4)
+    for (tokens, log_probs), prompt in zip(
+        likeliest_next(resident, prompts, 3), prompts, strict=True
+    ):
+        logits = resident.model(input_ids=torch.tensor([prompt])).logits[0, -1].float()
+        best = logits.log_softmax(dim=-1).topk(3)
+        assert tokens == best.indices.tolist()
+        assert log_probs == pytest.approx(best.values.tolist(), abs=1e-4)
 
 
+@pytest.mark.parametrize("shared", [0, 25])
 @pytest.mark.parametrize(
     "answers",
     [
@@ -67,10 +87,13 @@ def test_next_tokens_equal_the_naive_loop(resident: Resident) -> None:
         [[n, n + 1, 2] for n in range(20, 40)],
     ],
 )
-def test_choices_equal_the_naive_loop(resident: Resident, answers: list[list[int]]) -> None:
+def test_choices_equal_the_naive_loop(
+    resident: Resident, answers: list[list[int]], shared: int
+) -> None:
     """The tree of answers lets no branch see another, even beyond the sliding window."""
     draw = random.Random(2)
-    prompts = [random_ids(length, draw) for length in (1, 4, 13, 30, 14)]
+    head = random_ids(shared, draw)
+    prompts = [head + random_ids(length, draw) for length in (1, 4, 13, 30, 14)]
     found = choice_log_probs(resident, prompts, answers)
     wanted = torch.stack(
         [torch.stack([naive(resident, p, answer).sum() for answer in answers]) for p in prompts]

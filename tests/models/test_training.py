@@ -4,12 +4,13 @@ import json
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from workbench.errors import StageError
-from workbench.models import batches, training
+from workbench.models import batches, forward, training
 from workbench.models.decoding import decode
 from workbench.models.resident import Resident, load
 from workbench.models.training import TrainingRow, TrainingStep, learning_rate, train
@@ -31,13 +32,14 @@ def fresh(folder: Path, dropout: float = 0.0) -> Resident:
     return loaded
 
 
-def random_rows(count: int, seed: int = 0) -> list[TrainingRow]:
+def random_rows(count: int, seed: int = 0, shared: int = 0) -> list[TrainingRow]:
     draw = random.Random(seed)
+    head = [draw.randrange(5, 300) for _ in range(shared)]
 
     def ids(low: int, high: int) -> list[int]:
         return [draw.randrange(5, 300) for _ in range(draw.randrange(low, high))]
 
-    return [TrainingRow(ids(1, 40), [*ids(0, 6), 2]) for _ in range(count)]
+    return [TrainingRow(head + ids(1, 40), [*ids(0, 6), 2]) for _ in range(count)]
 
 
 def losses(resident: Resident, rows: list[TrainingRow], settings: TrainingSettings) -> list[float]:
@@ -89,10 +91,11 @@ def naive_losses(
 def test_losses_equal_the_naive_loop(
     request: pytest.FixtureRequest, settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the micro-batches are: here up to four rows."""
-    monkeypatch.setitem(batches.TOKENS, "cpu", 100)
-    rows = random_rows(20)
-    for folder in ("tiny_source", "tiny_target"):
+    """Whatever the micro-batches are, and where gradients flow through a shared beginning."""
+    monkeypatch.setitem(batches.TOKENS, "cpu", 150)
+    monkeypatch.setitem(forward.WORTHWHILE, "cpu", 20)
+    for folder, shared in (("tiny_source", 20), ("tiny_target", 20), ("tiny_target", 0)):
+        rows = random_rows(20, shared=shared)
         wanted = naive_losses(fresh(request.getfixturevalue(folder)), rows, settings)
         found = losses(fresh(request.getfixturevalue(folder)), rows, settings)
         assert found == pytest.approx(wanted, rel=1e-4)
@@ -208,11 +211,11 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_loss(
     wanted = losses(fresh(tiny_source), rows, SETTINGS)
     plain, refused = training.logits_at, []
 
-    def tight(resident: Resident, ids: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    def tight(resident: Resident, ids: torch.Tensor, *more: Any) -> torch.Tensor:
         if len(ids) > 3:
             refused.append(len(ids))
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return plain(resident, ids, keep)
+        return plain(resident, ids, *more)
 
     monkeypatch.setattr(training, "logits_at", tight)
     monkeypatch.setitem(batches.TOKENS, "cpu", 8 * 12)

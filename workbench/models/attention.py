@@ -104,13 +104,6 @@ class KeyValues:
         self.positions = self.positions[rows]
         self.own = [(keys[rows], values[rows]) for keys, values in self.own]
 
-    def as_prefix(self) -> list[tuple[Tensor, Tensor]]:
-        """The single row's columns as a prefix for other batches."""
-        return [
-            (keys[0, :, : self.used].contiguous(), values[0, :, : self.used].contiguous())
-            for keys, values in self.own
-        ]
-
     def bias(self, window: int | None, dtype: torch.dtype) -> Tensor:
         """What to add to scores: [rows, 1, queries, prefix + reserved]."""
         if window not in self._bias:
@@ -132,7 +125,7 @@ class KeyValues:
         if window is not None:
             seen &= queries - columns < window
         if self.allowed is not None:
-            seen &= self.allowed
+            seen[:, :, self.prefix_length :] &= self.allowed
         return seen
 
 

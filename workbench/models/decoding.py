@@ -15,13 +15,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import ModelError
-from workbench.models.forward import (
-    GroupedBatch,
-    PlainBatch,
-    has_own_attention,
-    log_totals,
-    read_prefix,
-)
+from workbench.models.forward import Batch, log_totals, shared_prefix, start_batch
 from workbench.models.resident import Resident
 
 KEEP_WHILE = 0.75  # a batch is compacted when no more than this share of its rows is unfinished
@@ -93,20 +87,19 @@ def decode(
         yield from ((i, Decoded([], [], False)) for i in range(len(prompts)))
         return
     resident.model.eval()
-    grouped = has_own_attention(resident)
-    shared = _common_prefix(prompts) if grouped and len(prompts) > 1 else 0
-    prefix = read_prefix(resident, prompts[0][:shared])
+    with torch.inference_mode():
+        shared, prefix = shared_prefix(resident, prompts)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     stop = _Stop(resident, frozenset(stop_ids), stop_text)
     for start in range(0, len(order), rows):
-        batch = GroupedBatch(resident, prefix) if grouped else PlainBatch(resident)
+        batch = start_batch(resident, prefix)
         members = [_Row(index) for index in order[start : start + rows]]
         logits = batch.read([prompts[row.index][shared:] for row in members])
         yield from _continue(batch, members, logits, new_tokens, stop, sampling, seed)
 
 
 def _continue(
-    batch: GroupedBatch | PlainBatch,
+    batch: Batch,
     members: list[_Row],
     logits: Tensor,
     new_tokens: int,
@@ -190,13 +183,3 @@ def _numbers(seed: int, indices: Sequence[int], steps: int) -> Tensor:
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
         streams.append(torch.rand(steps, generator=generator))
     return torch.stack(streams)
-
-
-def _common_prefix(prompts: Sequence[list[int]]) -> int:
-    """Length of what all prompts begin with, at least one token short of the shortest."""
-    first, last = min(prompts), max(prompts)
-    limit = min(map(len, prompts)) - 1
-    for at in range(limit):
-        if first[at] != last[at]:
-            return at
-    return limit

@@ -17,6 +17,9 @@ from workbench.models.resident import Resident
 
 Prefix = list[tuple[Tensor, Tensor]]  # per layer, keys and values [kv_heads, prefix, head]
 
+# Tokens saved for which a forward pass of the prefix alone pays: kernel launches, above all.
+WORTHWHILE = {"cpu": 64, "cuda": 4096}
+
 
 def has_own_attention(resident: Resident) -> bool:
     """Whether our attention is tested for this model's family."""
@@ -47,29 +50,66 @@ def log_totals(logits: Tensor) -> Tensor:
     return torch.cat([part.float().logsumexp(dim=-1) for part in logits.split(max(1, size))])
 
 
-def logits_at(resident: Resident, ids: Tensor, keep: Tensor) -> Tensor:
+def shared_prefix(resident: Resident, rows: Sequence[list[int]]) -> tuple[int, Prefix]:
+    """How much of the rows' common beginning is worth computing once, and its keys and values.
+
+    With gradients if they are enabled. At least one token of every row stays outside.
+    """
+    if len(rows) < 2 or not has_own_attention(resident):
+        return 0, []
+    length = common_prefix(rows)
+    if length * (len(rows) - 1) < WORTHWHILE.get(resident.device.type, WORTHWHILE["cuda"]):
+        return 0, []
+    ids = torch.tensor([rows[0][:length]], device=resident.device)
+    places = torch.arange(length, device=resident.device)[None]
+    state = KeyValues(positions=places[:, :0])
+    state.begin(places)
+    with own_attention(resident.model), mixed_precision(resident):
+        resident.model.base_model(
+            input_ids=ids, position_ids=places, use_cache=False, key_values=state
+        )
+    return length, [(keys[0], values[0]) for keys, values in state.own]
+
+
+def common_prefix(rows: Sequence[list[int]]) -> int:
+    """Length of what all rows begin with, at least one token short of the shortest."""
+    first, last = min(rows), max(rows)
+    limit = min(map(len, rows)) - 1
+    return next((at for at in range(limit) if first[at] != last[at]), max(0, limit))
+
+
+def logits_at(
+    resident: Resident, ids: Tensor, keep: Tensor, prefix: Prefix | None = None
+) -> Tensor:
     """Logits [kept, vocabulary] of the positions marked in keep [rows, length] (bool).
 
-    ids [rows, length] are padded on the right, where nothing is kept: no token sees what comes
-    after it, so no mask is needed (and no row is fully masked, which padding on the left can
-    bring about and which ends in NaN losses). With gradients if they are enabled.
+    ids [rows, length] follow the prefix and are padded on the right, where nothing is kept: no
+    token sees what comes after it, so no mask is needed (and no row is fully masked, which
+    padding on the left can bring about and which ends in NaN losses). With gradients if they
+    are enabled.
     """
     if has_own_attention(resident):
-        places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
-        return tree_logits_at(resident, ids, keep, places, None)
+        start = _length(prefix)
+        places = torch.arange(start, start + ids.shape[1], device=ids.device).expand_as(ids)
+        return tree_logits_at(resident, ids, keep, places, None, prefix)
     with mixed_precision(resident):
         return resident.model(input_ids=ids, use_cache=False, logits_to_keep=keep).logits
 
 
 def tree_logits_at(
-    resident: Resident, ids: Tensor, keep: Tensor, positions: Tensor, allowed: Tensor | None
+    resident: Resident,
+    ids: Tensor,
+    keep: Tensor,
+    positions: Tensor,
+    allowed: Tensor | None,
+    prefix: Prefix | None = None,
 ) -> Tensor:
     """``logits_at`` with positions [rows, length] of one's own, for rows that branch.
 
-    A token sees what stands at or before its position and, with allowed [rows, length, length],
-    is not forbidden. The positions of padding come after all others.
+    A token sees the prefix, what stands at or before its position and, with allowed
+    [rows, length, length], is not forbidden. The positions of padding come after all others.
     """
-    state = KeyValues(positions=positions[:, :0])
+    state = KeyValues(positions=positions[:, :0], prefix=prefix or [])
     state.begin(positions, allowed)
     with mixed_precision(resident):
         return _call(resident, ids, positions, state, keep)
@@ -100,7 +140,7 @@ class GroupedBatch:
     def read(self, rows: Sequence[list[int]]) -> Tensor:
         """Read what each row has after the prefix; returns logits [rows, vocabulary]."""
         ids, lengths = padded(rows, self.resident.device)
-        start = self.prefix[0][0].shape[1] if self.prefix else 0
+        start = _length(self.prefix)
         places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         self.state = KeyValues(positions=places[:, :0], prefix=self.prefix)
         self.state.begin((places + start).masked_fill(places >= lengths[:, None], NOWHERE))
@@ -166,10 +206,13 @@ class PlainBatch:
         return output.logits[:, -1]
 
 
-def read_prefix(resident: Resident, ids: list[int]) -> Prefix:
-    """Keys and values of a prefix, for batches whose rows all begin with it; [] for no ids."""
-    if not ids:
-        return []
-    batch = GroupedBatch(resident, [])
-    batch.read([ids])
-    return batch.state.as_prefix()
+Batch = GroupedBatch | PlainBatch
+
+
+def start_batch(resident: Resident, prefix: Prefix) -> Batch:
+    """A batch on the road that fits the model."""
+    return GroupedBatch(resident, prefix) if has_own_attention(resident) else PlainBatch(resident)
+
+
+def _length(prefix: Prefix | None) -> int:
+    return prefix[0][0].shape[1] if prefix else 0

@@ -5,7 +5,7 @@ positions that are asked for and on no other. All results are fp32 on the CPU, i
 order of the question.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,7 @@ from workbench.models.forward import (
     log_totals,
     logits_at,
     padded,
+    shared_prefix,
     tree_logits_at,
 )
 from workbench.models.resident import Resident
@@ -41,14 +42,15 @@ def answer_log_probs(
     _refuse_empty(ids for pair in pairs for ids in pair)
     model = resident.model.eval()
     results: list[Tensor] = [torch.empty(0)] * len(pairs)
-    lengths = [len(prompt) + len(answer) - 1 for prompt, answer in pairs]
+    shared, prefix = shared_prefix(resident, [prompt for prompt, _ in pairs])
+    lengths = [len(prompt) + len(answer) - 1 - shared for prompt, answer in pairs]
     asked = [len(answer) for _, answer in pairs]
     for batch in micro_batches(lengths, asked, model.config.vocab_size, resident.device):
-        ids, _ = padded([(pairs[i][0] + pairs[i][1])[:-1] for i in batch], resident.device)
+        ids, _ = padded([(pairs[i][0] + pairs[i][1])[shared:-1] for i in batch], resident.device)
         keep = torch.zeros(ids.shape, dtype=torch.bool)
         for row, i in enumerate(batch):
-            keep[row, len(pairs[i][0]) - 1 : lengths[i]] = True
-        logits = logits_at(resident, ids, keep.to(resident.device))
+            keep[row, lengths[i] - asked[i] : lengths[i]] = True
+        logits = logits_at(resident, ids, keep.to(resident.device), prefix)
         targets = torch.tensor([token for i in batch for token in pairs[i][1]])
         found = _log_probs(logits, targets.to(resident.device)).cpu()
         for i, part in zip(batch, found.split([asked[i] for i in batch]), strict=True):
@@ -61,19 +63,40 @@ def next_token_log_probs(
     resident: Resident, prompts: Sequence[list[int]], token_ids: Sequence[int]
 ) -> Tensor:
     """Log-probability of each of these tokens as the next one: [prompts, token_ids]."""
-    _refuse_empty(prompts)
-    model = resident.model.eval()
     result = torch.empty(len(prompts), len(token_ids))
     wanted = torch.tensor(token_ids, device=resident.device)
-    lengths = [len(prompt) for prompt in prompts]
-    vocabulary = model.config.vocab_size
-    for batch in micro_batches(lengths, [1] * len(prompts), vocabulary, resident.device):
-        ids, ends = padded([prompts[i] for i in batch], resident.device)
-        keep = torch.arange(ids.shape[1], device=resident.device) == ends[:, None] - 1
-        logits = logits_at(resident, ids, keep)
-        found = logits[:, wanted].float() - log_totals(logits)[:, None]
-        result[batch] = found.cpu()
+    for batch, logits in _next_logits(resident, prompts):
+        result[batch] = (logits[:, wanted].float() - log_totals(logits)[:, None]).cpu()
     return result
+
+
+@torch.no_grad()
+def likeliest_next(
+    resident: Resident, prompts: Sequence[Sequence[int]], count: int
+) -> list[tuple[list[int], list[float]]]:
+    """The ``count`` likeliest next tokens of each prompt, with log-probabilities, best first."""
+    result: list[tuple[list[int], list[float]]] = [([], [])] * len(prompts)
+    for batch, logits in _next_logits(resident, [list(prompt) for prompt in prompts]):
+        best = logits.topk(count)
+        log_probs = best.values.float() - log_totals(logits)[:, None]
+        for i, tokens, values in zip(batch, best.indices.tolist(), log_probs.tolist(), strict=True):
+            result[i] = (tokens, values)
+    return result
+
+
+def _next_logits(
+    resident: Resident, prompts: Sequence[list[int]]
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Batches of (indices into prompts, logits [rows, vocabulary] of the next token)."""
+    _refuse_empty(prompts)
+    model = resident.model.eval()
+    shared, prefix = shared_prefix(resident, prompts)
+    lengths = [len(prompt) - shared for prompt in prompts]
+    asked = [1] * len(prompts)
+    for batch in micro_batches(lengths, asked, model.config.vocab_size, resident.device):
+        ids, ends = padded([prompts[i][shared:] for i in batch], resident.device)
+        keep = torch.arange(ids.shape[1], device=resident.device) == ends[:, None] - 1
+        yield batch, logits_at(resident, ids, keep, prefix)
 
 
 @torch.no_grad()
@@ -94,14 +117,20 @@ def choice_log_probs(
     model, device = resident.model.eval(), resident.device
     result = torch.empty(len(prompts), len(answers))
     size = len(tree.tokens)
-    lengths = [len(prompt) + size for prompt in prompts]
+    shared, prefix = shared_prefix(resident, prompts)
+    lengths = [len(prompt) + size - shared for prompt in prompts]
     asked = [1 + size] * len(prompts)
     for batch in micro_batches(lengths, asked, model.config.vocab_size, device):
-        ids, _ = padded([prompts[i] + tree.tokens for i in batch], device)
-        starts = torch.tensor([len(prompts[i]) for i in batch])
+        ids, _ = padded([prompts[i][shared:] + tree.tokens for i in batch], device)
+        starts = torch.tensor([len(prompts[i]) - shared for i in batch])
         keep, positions, allowed = tree.layout(starts, ids.shape[1])
         logits = tree_logits_at(
-            resident, ids, keep.to(device), positions.to(device), allowed.to(device)
+            resident,
+            ids,
+            keep.to(device),
+            (positions + shared).to(device),
+            allowed.to(device),
+            prefix,
         )
         nodes = logits.view(len(batch), 1 + size, -1)  # the prompt's last token, then the tree
         totals = log_totals(logits).view(len(batch), 1 + size)

@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from workbench.errors import StageError
 from workbench.models.batches import micro_batches
-from workbench.models.forward import logits_at, padded
+from workbench.models.forward import logits_at, padded, shared_prefix
 from workbench.models.resident import Resident
 from workbench.recipe import TrainingSettings
 
@@ -197,12 +197,15 @@ def _accumulate(
     cuts = micro_batches(lengths, asked, resident.model.config.vocab_size, device, scale)
     for cut in cuts:
         part = [batch[i] for i in cut]
-        ids, _ = padded([(row.prompt_ids + row.answer_ids)[:-1] for row in part], device)
+        shared, prefix = shared_prefix(resident, [row.prompt_ids for row in part])
+        ids, _ = padded([(row.prompt_ids + row.answer_ids)[shared:-1] for row in part], device)
         keep = torch.zeros(ids.shape, dtype=torch.bool)
         for at, row in enumerate(part):
-            keep[at, len(row.prompt_ids) - 1 : len(row.prompt_ids) + len(row.answer_ids) - 1] = True
+            first = len(row.prompt_ids) - 1 - shared
+            keep[at, first : first + len(row.answer_ids)] = True
         targets = torch.tensor([token for row in part for token in row.answer_ids], device=device)
-        loss = answer_loss(logits_at(resident, ids, keep.to(device)), targets) / sum(asked)
+        logits = logits_at(resident, ids, keep.to(device), prefix)
+        loss = answer_loss(logits, targets) / sum(asked)
         loss.backward()
         total += loss.detach()
     return total, max(map(len, cuts))
