@@ -1,11 +1,13 @@
 """The wiring as Gradio sees it: what is a tick, what is text, what has a label, what is public."""
 
+import dataclasses
 import json
 from typing import Any
 
 import gradio as gr
 import pytest
 
+from workbench.recipe import TransferRecipe
 from workbench.ui.page import build_page, launch_options
 
 
@@ -47,6 +49,26 @@ def test_every_control_has_a_label(parts: list[dict[str, Any]]) -> None:
                  "dataframe", "plot", "nativeplot"):  # fmt: skip
         for props in of_kind(parts, kind):
             assert props.get("label"), (kind, props.get("elem_id"))
+
+
+def test_every_recipe_field_is_offered(parts: list[dict[str, Any]]) -> None:
+    """What the command line can set can be set here, the rest behind "Advanced"."""
+    offered = {part["props"].get("elem_id") for part in parts}
+    hidden = {"schema", "preset", "target_format.system", "lora.rank_pattern", "lora.alpha_pattern"}
+    for name in fields_of(TransferRecipe()) - hidden:
+        element = name.replace(".", "-").replace("_", "-")
+        element = {"evaluation-margin-points": "margin"}.get(element, element)
+        assert element in offered, name
+
+
+def fields_of(value: Any, prefix: str = "") -> set[str]:
+    """Dotted names of all plain fields of a recipe."""
+    names: set[str] = set()
+    for entry in dataclasses.fields(value):
+        inner = getattr(value, entry.name)
+        dotted = f"{prefix}{entry.name}"
+        names |= fields_of(inner, f"{dotted}.") if dataclasses.is_dataclass(inner) else {dotted}
+    return names
 
 
 def test_tick_stays_out_of_the_queue_and_answers_with_one_text(page: gr.Blocks) -> None:

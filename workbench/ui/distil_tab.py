@@ -1,5 +1,6 @@
 """Distil: how the new adapter is trained, what that needs, and how it learns, live."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -40,52 +41,9 @@ def build(parts: Parts) -> None:
     """Place the tab's components and wire them."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            plain.block(plain.heading("Training", "A new LoRA on the target, from the samples."))
-            preset = gr.Radio(
-                fields.preset_choices(), value="balanced", label="Preset", elem_id="preset"
-            )
-            form = {name: fields.control(name) for name in _PLAIN}
-            with gr.Accordion("Advanced", open=False), gr.Row():
-                form |= {name: fields.control(name) for name in _ADVANCED}
-            need = plain.block(elem_id="distil-fit")
-            start = gr.Button("Start the training", variant="primary", elem_id="distil-start")
-            locked = plain.block()
+            choices = _choices()
         with gr.Column(scale=7, min_width=320):
-            tiles = plain.block(elem_id="distil-tiles")
-            curve = gr.LinePlot(
-                pd.DataFrame({"step": [], "loss": []}),
-                x="step",
-                y="loss",
-                x_title="optimiser step",
-                y_title="loss, nats per answer token",
-                height=250,
-                label="Loss",
-                elem_id="loss-curve",
-                buttons=[],
-            )
-            rates = gr.LinePlot(
-                pd.DataFrame({"step": [], "rate": []}),
-                x="step",
-                y="rate",
-                x_title="optimiser step",
-                y_title="learning rate",
-                height=130,
-                label="Learning rate",
-                elem_id="rate-curve",
-                buttons=[],
-            )
-            probes = gr.Dataframe(
-                headers=["step", "held-out input", "student", "teacher"],
-                datatype="str",
-                column_count=4,
-                interactive=False,
-                wrap=True,
-                max_height=280,
-                label="Held-out inputs, answered while it learns",
-                column_widths=["60px", "46%", "24%", "24%"],
-                elem_id="probes",
-                buttons=[],
-            )
+            live = _live()
     with gr.Accordion("Log", open=False):
         log = gr.Textbox(
             show_label=False,
@@ -98,41 +56,120 @@ def build(parts: Parts) -> None:
             elem_id="run-log",
             buttons=["copy"],
         )
+    parts.sections += _sections(choices, live, log)
+    fields_saved(parts, choices.form)
+    run, form = parts.run_id, choices.form
+    parts.changed += [
+        choices.preset.input(
+            told(_preset),
+            [run, choices.preset],
+            [choices.preset, *form.values()],
+            show_progress="hidden",
+        ),
+        choices.start.click(told(_start), [run, *form.values()], None, show_progress="hidden"),
+    ]
 
-    parts.sections += [
+
+@dataclass(frozen=True)
+class _Choices:
+    preset: gr.Radio
+    form: dict[str, Any]
+    need: gr.HTML
+    start: gr.Button
+    locked: gr.HTML
+
+
+@dataclass(frozen=True)
+class _Live:
+    tiles: gr.HTML
+    curve: gr.LinePlot
+    rates: gr.LinePlot
+    probes: gr.Dataframe
+
+
+def _choices() -> _Choices:
+    plain.block(plain.heading("Training", "A new LoRA on the target, from the samples."))
+    preset = gr.Radio(fields.preset_choices(), value="balanced", label="Preset", elem_id="preset")
+    form = {name: fields.control(name) for name in _PLAIN}
+    with gr.Accordion("Advanced", open=False), gr.Row():
+        form |= {name: fields.control(name) for name in _ADVANCED}
+    need = plain.block(elem_id="distil-fit")
+    start = gr.Button("Start the training", variant="primary", elem_id="distil-start")
+    return _Choices(preset, form, need, start, plain.block())
+
+
+def _live() -> _Live:
+    tiles = plain.block(elem_id="distil-tiles")
+    curve = _line("loss", "Loss", "loss, nats per answer token", 250)
+    rates = _line("rate", "Learning rate", "learning rate", 130)
+    probes = gr.Dataframe(
+        headers=["step", "held-out input", "student", "teacher"],
+        datatype="str",
+        column_count=4,
+        interactive=False,
+        wrap=True,
+        max_height=280,
+        label="Held-out inputs, answered while it learns",
+        column_widths=["60px", "46%", "24%", "24%"],
+        elem_id="probes",
+        buttons=[],
+    )
+    return _Live(tiles, curve, rates, probes)
+
+
+def _line(column: str, label: str, axis: str, height: int) -> gr.LinePlot:
+    return gr.LinePlot(
+        pd.DataFrame({"step": [], column: []}),
+        x="step",
+        y=column,
+        x_title="optimiser step",
+        y_title=axis,
+        height=height,
+        label=label,
+        elem_id=f"{column}-curve",
+        buttons=[],
+    )
+
+
+def _sections(choices: _Choices, live: _Live, log: gr.Textbox) -> list[Section]:
+    return [
         Section(
             "distil form",
             TAB,
-            [preset, *form.values(), locked],
+            [choices.preset, *choices.form.values(), choices.locked],
             lambda now: f"{now.run_id}|{now.started(Stage.DISTIL)}|{now.recipe.preset}",
-            lambda now: _draw_form(now, preset, form, locked),
+            lambda now: _draw_form(now, choices.preset, choices.form, choices.locked),
         ),
         Section(
             "distil start",
             TAB,
-            [need, start],
+            [choices.need, choices.start],
             lambda now: (
                 f"{now.run_id}|{now.busy}|{now.kept}|{sorted(now.begun)}|"
                 f"{sorted(now.done)}|{now.recipe_token}"
             ),
-            lambda now: {need: _need(now), start: start_button(now)},
+            lambda now: {choices.need: _need(now), choices.start: start_button(now)},
         ),
         Section(
             "distil curve",
             TAB,
-            [tiles, curve, rates],
+            [live.tiles, live.curve, live.rates],
             lambda now: (
                 f"{now.run_id}|{len(now.tail.metrics)}|{_last_step(now)}|"
                 f"{now.state.remaining_seconds}"
             ),
-            lambda now: {tiles: _tiles(now), curve: curve_of(now), rates: _rates(now)},
+            lambda now: {
+                live.tiles: _tiles(now),
+                live.curve: curve_of(now),
+                live.rates: _rates(now),
+            },
         ),
         Section(
             "distil probes",
             TAB,
-            [probes],
+            [live.probes],
             lambda now: f"{now.run_id}|{len(now.tail.probes)}|{_last_step(now)}",
-            lambda now: {probes: _probes(now)},
+            lambda now: {live.probes: _probes(now)},
         ),
         Section(
             "log",
@@ -141,14 +178,6 @@ def build(parts: Parts) -> None:
             lambda now: f"{now.run_id}|{len(now.tail.log)}|{now.tail.log[-1:]}",
             lambda now: {log: "\n".join(now.tail.log)},
         ),
-    ]
-    run = parts.run_id
-    fields_saved(parts, form)
-    parts.changed += [
-        preset.input(
-            told(_preset), [run, preset], [preset, *form.values()], show_progress="hidden"
-        ),
-        start.click(told(_start), [run, *form.values()], None, show_progress="hidden"),
     ]
 
 

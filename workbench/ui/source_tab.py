@@ -197,7 +197,10 @@ def _format_part(form: dict[str, Any]) -> tuple[gr.Button, gr.Textbox]:
         for side, word in (("source_format", "Source"), ("target_format", "Target")):
             with gr.Row():
                 form[f"{side}.kind"] = gr.Dropdown(
-                    choices=_KINDS, label=f"{word} prompt", min_width=150, elem_id=f"{side}-kind"
+                    choices=_KINDS,
+                    label=f"{word} prompt",
+                    min_width=150,
+                    elem_id=f"{side.replace('_', '-')}-kind",
                 )
                 form[f"{side}.template"] = gr.Textbox(
                     label=f"{word} template",
@@ -205,10 +208,12 @@ def _format_part(form: dict[str, Any]) -> tuple[gr.Button, gr.Textbox]:
                     lines=2,
                     scale=3,
                     elem_classes="mono",
-                    elem_id=f"{side}-template",
+                    elem_id=f"{side.replace('_', '-')}-template",
                 )
         form["source_format.system"] = gr.Textbox(
-            label="Source system turn (chat only)", info="Empty leaves the base's own."
+            label="Source system turn (chat only)",
+            info="Empty leaves the base's own.",
+            elem_id="source-format-system",
         )
         with gr.Row(elem_classes="buttons"):
             propose = gr.Button("Propose from the seeds", size="sm", elem_id="propose-format")

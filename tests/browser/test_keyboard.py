@@ -1,0 +1,88 @@
+"""The whole way without a mouse: every control is reached by Tab and worked by its keys."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.browser.driving import phase, run_in_address
+from tests.browser.test_journey import SEEDS
+
+pytestmark = pytest.mark.browser
+
+MOST_TABS = 120
+_VISIBLE = """() => {
+  const style = getComputedStyle(document.activeElement);
+  return [style.outlineStyle, style.boxShadow, style.borderStyle].some((it) => it !== "none");
+}"""
+
+
+def reach(page: Any, target: Locator, backwards: bool = False) -> None:
+    """Press Tab until the target has the focus, which must be visible."""
+    expect(target).to_be_visible()
+    for _ in range(MOST_TABS):
+        if target.evaluate("(node) => node === document.activeElement"):
+            assert page.evaluate(_VISIBLE), "the focus cannot be seen"
+            return
+        page.keyboard.press("Shift+Tab" if backwards else "Tab")
+    raise AssertionError(f"{target} cannot be reached by Tab")
+
+
+def press(page: Any, name: str, key: str = "Enter", role: str = "button") -> None:
+    """Reach a button by its name and press it."""
+    reach(page, page.get_by_role(role, name=name).locator("visible=true").first)
+    page.keyboard.press(key)
+
+
+def write(page: Any, element: str, text: str) -> None:
+    """Reach a text field and replace what is in it."""
+    reach(page, page.locator(f"#{element} textarea, #{element} input").first)
+    page.keyboard.press("Control+a")
+    page.keyboard.type(text)
+
+
+def to_tab(page: Any, tab: str) -> None:
+    """Choose a tab."""
+    reach(page, page.get_by_role("tab", name=tab, exact=True).first, backwards=True)
+    page.keyboard.press("Enter")
+
+
+def test_keyboard_alone(
+    open_run: Callable[..., Any],
+    tiny_source: Path,
+    tiny_target: Path,
+    tiny_adapter: Path,
+) -> None:
+    page = open_run()
+    with page.expect_file_chooser() as chooser:
+        press(page, "A kit or adapter as zip")
+    chooser.value.set_files(
+        [tiny_adapter / "adapter_config.json", tiny_adapter / "adapter_model.safetensors"]
+    )
+    expect(page.locator("#adapter-card")).to_contain_text("every layer is complete")
+    for element, folder in (("source-base", tiny_source), ("target-base", tiny_target)):
+        write(page, element, f"folder:{folder}")
+        page.keyboard.press("Enter")
+    press(page, "Paste lines")
+    write(page, "seeds-pasted", SEEDS)
+    press(page, "Add these lines")
+    expect(page.locator("#seeds-count")).to_contain_text("6 seeds")
+    run_in_address(page)
+    press(page, "Continue to Synthesize")
+    expect(page.locator("#synthesize-start")).to_be_visible()
+    write(page, "synthesis-samples", "20")
+    reach(page, page.locator("#synthesis-filter input").first)
+    page.keyboard.press("Control+a")
+    page.keyboard.type("All")
+    page.keyboard.press("Enter")
+    press(page, "Write 20 samples")
+    expect(page.locator("#synthesize-start")).to_contain_text("are ready", timeout=180_000)
+    to_tab(page, "Distil")
+    write(page, "training-epochs", "1")
+    press(page, "Train on")
+    phase(page, "Finished", 240)
+    to_tab(page, "Take home")
+    with page.expect_download():
+        press(page, "Download the adapter")

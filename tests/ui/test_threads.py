@@ -1,0 +1,102 @@
+"""The 23 things that users of such tools asked for or complained about, and what answers each.
+
+The list comes from issue threads of training tools with a page (LLaMA-Factory, text-generation
+webui, kohya, AutoTrain, Unsloth, Kiln, AI Sheets, Trackio, …). An entry names the tests that would
+fail if the answer went away.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+
+THREADS: dict[str, tuple[str, ...]] = {
+    "01 a reload loses the view of the training": (
+        "browser/test_survival.py::test_run_outlives_browser_and_server_and_is_stopped_and_continued",
+    ),
+    "02 settings, log and loss are kept over a refresh": (
+        "browser/test_survival.py::test_draft_outlives_reload_and_restart",
+    ),
+    "03 an interrupted run is resumed from the page": (
+        "browser/test_survival.py::test_killed_worker_is_told_and_resumed_by_click",
+    ),
+    "04 writing goes on when the browser goes": (
+        "browser/test_survival.py::test_run_outlives_browser_and_server_and_is_stopped_and_continued",
+    ),
+    "05 a long session is found again": ("ui/test_snapshot.py::test_all_pages_share_one_look",),
+    "06 it says running after the trainer has crashed": (
+        "browser/test_survival.py::test_killed_worker_is_told_and_resumed_by_click",
+        "ui/test_snapshot.py::test_strip_says_what_a_dead_run_is",
+    ),
+    "07 the page shows other settings than the run's own": (
+        "ui/test_actions.py::test_start_takes_what_the_form_says",
+        "ui/test_actions.py::test_refused_value_comes_back",
+    ),
+    "08 stop without a choice": (
+        "browser/test_survival.py::test_stopping_a_training_asks_what_becomes_of_it",
+    ),
+    "09 several trainings wait for their turn": ("jobs/test_supervisor.py::*",),
+    "10 keep and reject by score": (
+        "ui/test_actions.py::test_line_shows_what_it_keeps_and_spares_people",
+    ),
+    "11 the loss curve and the error are in the page": (
+        "browser/test_journey.py::test_files_become_an_adapter",
+        "ui/test_snapshot.py::test_strip_says_what_a_dead_run_is",
+    ),
+    "12 cannot tell whether it finished, or where the model is": (
+        "browser/test_journey.py::test_files_become_an_adapter",
+    ),
+    "13 memory is estimated before the start": (
+        "ui/test_actions.py::test_card_names_what_was_found",
+        "test_fit.py::test_what_cannot_fit_is_said",
+    ),
+    "14 charts flicker at every refresh": (
+        "ui/test_snapshot.py::test_tokens_change_only_with_what_they_are_about",
+        "ui/test_page.py::test_sections_draw_few_components_each",
+    ),
+    "15 own data is shown": ("browser/test_survival.py::test_draft_outlives_reload_and_restart",),
+    "16 one bad row is regenerated, or written by hand": (
+        "ui/test_actions.py::test_undone_regeneration_brings_the_former_text",
+        "browser/test_review.py::test_written_by_hand",
+        "browser/test_review.py::test_two_tabs_on_one_sample_get_a_sentence",
+    ),
+    "17 one decision for all similar rows": (
+        "browser/test_review.py::test_bulk_says_how_many_and_can_be_undone",
+    ),
+    "18 rows are uploaded, and long texts edited beside the table": (
+        "browser/test_review.py::test_rows_go_out_and_come_in",
+        "browser/test_review.py::test_an_edit_is_stored_and_undone_after_a_reload",
+    ),
+    "19 the form is lost after a failure": (
+        "ui/test_actions.py::test_form_is_stored_at_once",
+        "ui/test_actions.py::test_refused_value_comes_back",
+    ),
+    "20 advanced options behind a button": ("ui/test_page.py::test_every_recipe_field_is_offered",),
+    "21 a model folder outside the program's own is refused": (
+        "browser/test_journey.py::test_files_become_an_adapter",
+    ),
+    "22 an export without effect, a card that the Hub refuses": (
+        "export/test_bundle.py::*",
+        "export/test_card.py::*",
+    ),
+    "23 blank labels after an upgrade of Gradio": (
+        "ui/test_page.py::test_every_control_has_a_label",
+        "test_requirements.py::*",
+    ),
+}
+
+
+@pytest.mark.parametrize("thread", THREADS)
+def test_thread_is_answered(thread: str) -> None:
+    for answer in THREADS[thread]:
+        file, _, name = answer.partition("::")
+        tree = ast.parse((TESTS / file).read_text())
+        names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        found = any(n.startswith("test_") for n in names) if name == "*" else name in names
+        assert found, answer
+
+
+def test_all_threads_are_listed() -> None:
+    assert [int(thread[:2]) for thread in THREADS] == list(range(1, 24))
