@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXAMPLE := assets/example-kit.zip
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: run demo test bench bench-page format check example-kit screenshots clean
+.PHONY: run demo test test-journey bench bench-page format check example-kit screenshots clean
 
 run: $(VENV)/.installed  ## open the workbench in the browser
 	$(BIN)/python app.py
@@ -18,6 +18,9 @@ test: $(VENV)/.installed-dev  ## lint, types and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/pytest
+
+test-journey: $(VENV)/.installed-dev  ## the example in the browser with the real models
+	$(BIN)/pytest -m journey -s
 
 bench: $(VENV)/.installed-bench  ## tokens per second beside plain transformers and TRL
 	$(BIN)/python scripts/bench_speed.py

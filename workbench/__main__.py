@@ -197,7 +197,7 @@ def _transfer(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGINT, pause)
     signal.signal(signal.SIGTERM, pause)
     with Lease(run.folder, job=secrets.token_hex(8), until=options.until):
-        events = advance(run, options.until, lambda: "pause" if asked else "")
+        events = advance(run, options.until, lambda: "pause" if asked else run.stop_mode())
         show(events, quiet=options.json)
     if asked:
         return STOPPED

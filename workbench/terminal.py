@@ -26,7 +26,7 @@ def show(events: Iterable[Event], quiet: bool = False) -> None:
             continue
         if isinstance(event, Progress):
             title = WORDS[Stage(event.stage)]
-            if bar is None or bar.desc != f"{title}: ":
+            if bar is None or bar.desc != title:
                 bar = _next_bar(bar, title, event)
             bar.total = event.total or None
             bar.set_postfix_str(event.note)

@@ -7,6 +7,7 @@ the end every kind of answer gets the same share of what is kept.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -18,17 +19,21 @@ from workbench.stages import Stage
 from workbench.steps.labels import answered_seeds
 from workbench.steps.rounds import LONGEST_TIMES, label, room_for_items, sort_out, take_own_inputs
 from workbench.synthesize import by_label
-from workbench.synthesize.answers import consistent, coverage, kind_of, recur, sample_kind
+from workbench.synthesize.answers import coverage, is_whole, kind_of, recur, sample_kind
 from workbench.synthesize.by_label import Pair
 from workbench.synthesize.duplicates import Written, nearest
-from workbench.synthesize.selection import select
+from workbench.synthesize.selection import UNSURE, select
 from workbench.teach import TEACHER
 
-MINING_ROUNDS = (1, 3, 6)  # before these rounds the teacher is asked what else it knows
-MINED_INPUTS = 48  # inputs that are looked at for it, seeds included
-MOST_CANDIDATES = 240  # mined answers that are examined, most frequent first
+KNOWN = "known answers"  # where the run remembers them
+FREE_ROUNDS = 2  # rounds before anything is asked for
+MINING_ROUNDS = (2, 6)  # before these rounds the teacher is asked what else it knows
+MINED_INPUTS = 15  # inputs that are looked at for it, seeds first
+MOST_CANDIDATES = 200  # answers that are examined, those of samples first
+SEEN_TWICE = 2  # samples from which an answer is a candidate
 FEWEST_PER_KIND = 8  # samples of each kind of answer that are worth asking for
 SURPLUS = 1.15  # written beyond what is asked for, so that selection has a choice
+MOST_SURPLUS = 2  # times what is asked for: then no thin answer is waited for any more
 SURE = 0.7  # teacher's confidence from which a sample may be shown to the generator
 
 
@@ -44,13 +49,14 @@ def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
         )
         if number in MINING_ROUNDS:
             yield Progress(Stage.SYNTHESIZE, 0, 0, "answers", note="asking what the teacher knows")
-            mine(run, pair, seeds, samples, number)
+            learn_answers(run, pair, seeds, samples, mines=True)
         targets = choose_targets(run, seeds, samples, number)
         if not targets:
             break
         made, finished = write_round(run, pair, seeds, samples, targets, number)
         run.samples.commit_round(number, made, finished)
         yield finished
+    learn_answers(run, pair, seeds, _labelled(run), mines=False)
     keep_level(run, seeds, settings.samples)
     kept = len(run.samples.kept())
     yield Progress(Stage.SYNTHESIZE, min(kept, settings.samples), settings.samples, "samples")
@@ -66,54 +72,72 @@ def _labelled(run: Run) -> list[Sample]:
     return [sample for sample in run.samples.all() if sample.teacher_output]
 
 
-def mine(
-    run: Run, pair: ModelPair, seeds: Sequence[Pair], samples: Sequence[Sample], number: int
+def learn_answers(
+    run: Run, pair: ModelPair, seeds: Sequence[Pair], samples: Sequence[Sample], mines: bool
 ) -> None:
-    """Ask the teacher which answers it knows besides those seen; remembered with the run."""
+    """Find out which answers belong to the task; remembered with the run as "known answers".
+
+    Outside its task a teacher makes answers up, with confidence. So those that it gave to samples
+    and those that are mined from it both have to pass ``plausible``.
+
+    Args:
+        mines: follow the teacher's answers to unlikely ones too, not only those of the samples.
+    """
     form, tokens = pair.source_form, run.recipe.evaluation.answer_tokens
     pairs = [*seeds, *(Pair(s.input, s.teacher_output or "") for s in samples)]
-    if not recur([kind_of(p.answer, p.input) for p in pairs]):
-        return  # free or copied answers: there is no set to find
-    probes = by_label.choose_probes(pairs, MINED_INPUTS)
-    seed = run.recipe.seed * 1_000_003 + number
+    kinds = [kind_of(p.answer, p.input) for p in pairs]
+    if not recur(kinds) or not all(map(is_whole, kinds)):
+        return  # free or partly copied answers: there is no set to find
+    certain = list(dict.fromkeys(p.answer for p in seeds))
+    given = Counter(s.teacher_output or "" for s in samples)
+    candidates = [answer for answer, count in given.most_common() if count >= SEEN_TWICE]
     with pair.source.using(TEACHER):
-        mined = by_label.mine_answers(pair.source, form, [p.input for p in probes], tokens, seed)
-        seen = {p.answer for p in pairs}
-        fresh = [answer for answer in mined if answer not in seen][:MOST_CANDIDATES]
-        known = by_label.plausible(
-            pair.source, form, fresh, [p.answer for p in seeds], by_label.choose_probes(pairs)
+        if mines:
+            known = {*certain, *run.recall(KNOWN, [])}
+            probes = [p for p in by_label.choose_probes(pairs, len(pairs)) if p.answer in known]
+            inputs = [p.input for p in probes[:MINED_INPUTS]]
+            candidates += by_label.mine_answers(pair.source, form, inputs, tokens)
+        fresh = [answer for answer in dict.fromkeys(candidates) if answer not in certain]
+        found = by_label.plausible(
+            pair.source, form, fresh[:MOST_CANDIDATES], certain, by_label.choose_probes(list(seeds))
         )
-    run.remember("mined answers", list(dict.fromkeys([*run.recall("mined answers", []), *known])))
+    run.remember(KNOWN, [*certain, *found])
 
 
 def choose_targets(
     run: Run, seeds: Sequence[Pair], samples: Sequence[Sample], number: int
 ) -> list[str | None]:
-    """What the round writes for; nothing when all is there or nothing is thin."""
+    """What the round writes for, None for free texts; nothing when all is there."""
     settings = run.recipe.synthesis
-    if number == 0:
-        return [None] * settings.prompts_per_round
-    kinds = known_kinds(seeds, samples)
+    free: list[str | None] = [None] * settings.prompts_per_round
+    if number < FREE_ROUNDS:
+        return free
+    kinds = known_kinds(run, seeds, samples)
     if not recur([sample_kind(sample) for sample in samples]):
-        enough = len(samples) >= SURPLUS * settings.samples
-        return [] if enough else [None] * settings.prompts_per_round
-    every = list(dict.fromkeys([*kinds, *run.recall("mined answers", [])]))
+        return [] if len(samples) >= SURPLUS * settings.samples else free
+    fitting = sum(sample_kind(s) in kinds and (s.confidence or 0) >= UNSURE for s in samples)
+    if fitting >= MOST_SURPLUS * settings.samples:
+        return []
     per_kind = max(FEWEST_PER_KIND, math.ceil(SURPLUS * settings.samples / max(1, len(kinds))))
-    return list(
-        by_label.plan(
-            coverage(samples),
-            every,
-            per_kind,
-            settings.prompts_per_round,
-            run.recipe.seed * 1_000_003 + number,
-        )
-    )
+    wanted = run.recipe.seed * 1_000_003 + number
+    targets = by_label.plan(coverage(samples), kinds, per_kind, len(free), wanted)
+    # Some free texts in every round: they bring what nobody thought of asking for.
+    return [*targets[: len(free) - len(free) // 8], *free[: len(free) // 8]] if targets else []
 
 
-def known_kinds(seeds: Sequence[Pair], samples: Sequence[Sample]) -> list[str]:
-    """Kinds of answers of the seeds, and those that the teacher gave with confidence."""
-    sure = [sample_kind(s) for s in samples if (s.confidence or 0) >= SURE or consistent(s)]
-    return list(dict.fromkeys([*(kind_of(p.answer, p.input) for p in seeds), *sure]))
+def known_kinds(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample]) -> list[str]:
+    """Kinds of answers that belong to the task, as far as is known.
+
+    Of a closed set: what ``learn_answers`` found. Of partly copied answers: those of the seeds, and
+    those that the teacher gave at least twice and with confidence.
+    """
+    of_seeds = [kind_of(p.answer, p.input) for p in seeds]
+    known = run.recall(KNOWN, [])
+    if known:
+        return known
+    states = coverage(samples)
+    sure = [k for k, v in states.items() if v.samples >= SEEN_TWICE and v.confidence >= SURE]
+    return list(dict.fromkeys([*of_seeds, *sure]))
 
 
 def write_round(
@@ -127,7 +151,8 @@ def write_round(
     """Write for the targets, drop what was written before, ask the teacher."""
     settings = run.recipe.synthesis
     generator = pair.target if settings.generator == "target" else pair.source
-    accepted = [s for s in samples if (s.confidence or 0) >= SURE]
+    kinds = set(known_kinds(run, seeds, samples))
+    accepted = [s for s in samples if (s.confidence or 0) >= SURE and sample_kind(s) in kinds]
     examples = [Example(p.input) for p in seeds]
     room = settings.new_tokens or room_for_items(generator, examples, 2)
     with generator.using(None):
@@ -170,7 +195,7 @@ def keep_level(run: Run, seeds: Sequence[Pair], count: int) -> None:
     pool = [sample for sample in _labelled(run) if sample.decided_by == "filter"]
     by_person = sum(sample.decided_by == "person" for sample in run.samples.kept())
     closed = recur([sample_kind(sample) for sample in pool])
-    kinds = known_kinds(seeds, pool) if closed else None
+    kinds = known_kinds(run, seeds, pool) if closed else None
     reasons = select(pool, max(0, count - by_person), kinds)
     run.samples.update_many(
         [

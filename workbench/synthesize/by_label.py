@@ -9,15 +9,17 @@ Everything here is a function of its arguments and a seed, so a round can be rep
 nothing about single samples (see ``selection``) and asks no discriminator.
 """
 
+import math
 import random
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 
 from workbench.models.decoding import Sampling, decode
 from workbench.models.formats import BoundFormat, bind
 from workbench.models.resident import Resident
-from workbench.models.scoring import choice_log_probs
+from workbench.models.scoring import choice_log_probs, likeliest_next
 from workbench.recipe import PromptFormat
 from workbench.samples import Sample
 from workbench.synthesize.answers import Coverage, is_whole, kind_of, words
@@ -28,10 +30,12 @@ SEED_SHARE = 0.4  # of the demonstrations, once there are samples to show as wel
 GROUP = 16  # prompts that share their demonstrations, which are then read once
 OWN_EXAMPLE = 0.5  # how often a prompt shows an example of the very answer it asks for
 TEMPERATURES = (0.8, 1.0)
-MINING_DRAWS = 24  # answers drawn per input
-MINING_TEMPERATURE = 2.0  # square root of the probabilities: rare answers come up too
+LEAST_PROBABLE = 3e-5  # beginnings of answers below this are not followed
+BEAM = 40  # beginnings of answers that are followed at a time, per input
+BRANCHES = 32  # next tokens that are looked at, per beginning
 PROBES = 16  # inputs under which a candidate's probability is read
 SLACK_NATS = 1.5  # a candidate may be so much less likely than the unlikeliest seed answer
+GIVE_UP_AFTER = 40  # samples that were asked of a kind, nearly all in vain
 PROBE_ATTEMPTS = 8  # samples that are asked of a candidate that never came back
 
 
@@ -52,33 +56,56 @@ class Written:
 
 
 def mine_answers(
-    teacher: Resident, form: BoundFormat, inputs: Sequence[str], new_tokens: int, seed: int
+    teacher: Resident, form: BoundFormat, inputs: Sequence[str], new_tokens: int
 ) -> list[str]:
-    """Answers that the teacher gives to these inputs when it is drawn from boldly.
+    """Answers that the teacher gives to these inputs with any probability worth the name.
 
-    A classifier keeps some probability on all its answers whatever the input, so this names
-    answers that no seed has. Many are noise; ``plausible`` sorts them.
+    A classifier keeps some probability on all its answers whatever the input. The tree of answer
+    beginnings is followed while one is likelier than ``LEAST_PROBABLE``, the ``BEAM`` likeliest of
+    each input at a time. This names answers that no seed has. Many are noise; ``plausible``
+    sorts them. Measured on 30 intents and 15 seeds: 28 of the 30 among 465 candidates, where
+    drawing 360 answers found 16.
 
     Args:
         teacher: with its adapter in use.
+        new_tokens: of an answer at most.
 
     Returns:
-        Distinct complete answers, most frequent first.
+        Distinct complete answers, those of most inputs first, then the likeliest.
     """
-    prompts = [form.prompt_ids(text) for text in inputs for _ in range(MINING_DRAWS)]
-    found: dict[str, int] = {}
-    for _, drawn in decode(
-        teacher,
-        prompts,
-        new_tokens=new_tokens,
-        stop_ids=form.stop_ids,
-        sampling=Sampling(MINING_TEMPERATURE, top_k=32, top_p=1.0),
-        seed=seed,
-    ):
-        answer = form.read(drawn.ids)
-        if drawn.finished and answer:
-            found[answer] = found.get(answer, 0) + 1
-    return sorted(found, key=lambda answer: (-found[answer], answer))
+    prompts = [form.prompt_ids(text) for text in inputs]
+    open_beginnings: list[_Beginning] = [_Beginning(at, (), 0.0) for at in range(len(prompts))]
+    likelihood: dict[str, list[float]] = {}
+    for _ in range(new_tokens + 1):
+        if not open_beginnings:
+            break
+        rows = [(*prompts[b.prompt], *b.ids) for b in open_beginnings]
+        longer: list[_Beginning] = []
+        for beginning, (tokens, log_probs) in zip(
+            open_beginnings, likeliest_next(teacher, rows, BRANCHES), strict=True
+        ):
+            for token, log_prob in zip(tokens, log_probs, strict=True):
+                total = beginning.log_prob + log_prob
+                if total < math.log(LEAST_PROBABLE):
+                    break  # the rest is less likely still
+                if token not in form.stop_ids:
+                    longer.append(_Beginning(beginning.prompt, (*beginning.ids, token), total))
+                elif answer := form.read(beginning.ids):
+                    likelihood.setdefault(answer, []).append(total)
+        longer.sort(key=lambda b: (b.prompt, -b.log_prob))
+        open_beginnings = [
+            b for _, group in groupby(longer, lambda b: b.prompt) for b in islice(group, BEAM)
+        ]
+    return sorted(likelihood, key=lambda a: (-len(likelihood[a]), -max(likelihood[a]), a))
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """The first tokens of an answer to one prompt, and their log-probability in nats."""
+
+    prompt: int
+    ids: tuple[int, ...]
+    log_prob: float
 
 
 def plausible(
@@ -151,9 +178,11 @@ def plan(
         state = known.get(kind, Coverage(0, 0, 0, 0.0))
         if state.samples == 0 and state.asked >= PROBE_ATTEMPTS:
             continue  # mined, asked for, and the teacher never says it
+        if state.asked >= GIVE_UP_AFTER and state.consistent < 0.05 * state.asked:
+            continue  # the teacher hardly ever says it
         success = (state.consistent + 1) / (state.asked + 2)
         missing = max(0.0, 1 - state.samples / per_kind)
-        needs[kind] = missing / max(0.1, success)
+        needs[kind] = missing / max(0.4, success)
     thin = [kind for kind in needs if needs[kind] > 0]
     if not thin:
         return []
