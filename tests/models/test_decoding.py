@@ -63,6 +63,7 @@ def greedy(resident: Resident, prompts: list[list[int]], tokens: int, **more) ->
     return [results[i] for i in range(len(prompts))]
 
 
+@pytest.mark.parametrize("scores", [attention.SCORES, 0], ids=["grouped", "fused"])
 @pytest.mark.parametrize(
     ("shared", "lengths"),
     [
@@ -72,7 +73,15 @@ def greedy(resident: Resident, prompts: list[list[int]], tokens: int, **more) ->
         (0, [20]),
     ],
 )
-def test_greedy_equals_generate(resident: Resident, shared: int, lengths: list[int]) -> None:
+def test_greedy_equals_generate(
+    resident: Resident,
+    shared: int,
+    lengths: list[int],
+    scores: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both ways of reading the prompts: all scores at once, and the kernel for long ones."""
+    monkeypatch.setattr(attention, "SCORES", scores)
     prompts = random_prompts(shared, lengths)
     for prompt, mine in zip(prompts, greedy(resident, prompts, 20, rows=3), strict=True):
         wanted = generated(resident, prompt, 20, [7, 9, 11])

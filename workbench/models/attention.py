@@ -24,6 +24,7 @@ from transformers import AttentionInterface, PreTrainedModel
 NAME = "workbench"
 NOWHERE = 2**30  # the position of a padding column: later than every query
 COLUMNS = 64  # columns are reserved in multiples of this
+SCORES = 2**25  # attention scores of one layer that may be held at once on a CPU
 
 # config.model_type of the families that the tests compare with transformers' own attention.
 FAMILIES = frozenset(
@@ -104,6 +105,11 @@ class KeyValues:
         self.positions = self.positions[rows]
         self.own = [(keys[rows], values[rows]) for keys, values in self.own]
 
+    def is_causal(self, window: int | None) -> bool:
+        """Whether this pass is a plain lower triangle (padding on the right changes nothing)."""
+        first = self.used == 0 and not self.prefix and self.allowed is None
+        return first and (window is None or self.positions.shape[1] <= window)
+
     def bias(self, window: int | None, dtype: torch.dtype) -> Tensor:
         """What to add to scores: [rows, 1, queries, prefix + reserved]."""
         if window not in self._bias:
@@ -166,6 +172,10 @@ def attend(
     kv_heads = key.shape[1]
     keys, values = key_values.write(module.layer_idx, key, value)  # type: ignore[arg-type]
     scale = head**-0.5 if scaling is None else scaling
+    columns = key_values.prefix_length + keys.shape[2]
+    large = rows * heads * length * columns > SCORES
+    if length > 1 and softcap is None and (large or query.is_cuda):
+        return _fused(module, query, keys, values, key_values, scale, sliding_window), None
     grouped = (query * scale).reshape(rows, kv_heads, -1, head)  # heads of a group side by side
     scores = grouped @ keys.transpose(-1, -2)
     shared = key_values.prefix[module.layer_idx] if key_values.prefix else None  # type: ignore[index]
@@ -182,6 +192,36 @@ def attend(
         ahead, own = weights.split([key_values.prefix_length, values.shape[2]], dim=-1)
         mixed = own @ values + _times_shared(ahead, shared[1])
     return mixed.view(rows, heads, length, head).transpose(1, 2).contiguous(), None
+
+
+def _fused(
+    module: nn.Module,
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    key_values: KeyValues,
+    scale: float,
+    window: int | None,
+) -> Tensor:
+    """The same in one kernel that never holds all scores, for reading many tokens at once."""
+    if key_values.is_causal(window):
+        bias = None
+    else:
+        bias = key_values.bias(window, query.dtype)
+        if key_values.prefix:
+            shared = key_values.prefix[module.layer_idx]  # type: ignore[index]
+            keys = torch.cat([shared[0].expand(len(keys), -1, -1, -1), keys], dim=2)
+            values = torch.cat([shared[1].expand(len(values), -1, -1, -1), values], dim=2)
+    repeats = query.shape[1] // keys.shape[1]
+    mixed = nn.functional.scaled_dot_product_attention(
+        query,
+        keys.repeat_interleave(repeats, dim=1),
+        values.repeat_interleave(repeats, dim=1),
+        attn_mask=bias,
+        is_causal=bias is None,
+        scale=scale,
+    )
+    return mixed.transpose(1, 2).contiguous()
 
 
 def _times_shared(left: Tensor, right: Tensor) -> Tensor:

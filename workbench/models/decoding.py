@@ -108,7 +108,9 @@ def _continue(
     seed: int,
 ) -> Iterator[tuple[int, Decoded]]:
     """Decode one batch to its end; logits [rows, vocabulary] are those after the prompts."""
-    numbers = _numbers(seed, [row.index for row in members], new_tokens) if sampling else None
+    numbers = None
+    if sampling is not None:
+        numbers = _numbers(seed, [row.index for row in members], new_tokens).to(logits.device)
     for step in range(new_tokens):
         tokens, log_probs = _choose(logits, sampling, None if numbers is None else numbers[:, step])
         drawn = zip(members, tokens.tolist(), log_probs.tolist(), strict=True)
@@ -169,7 +171,7 @@ def _choose(
         # A token stays when those before it do not reach p yet; the first always stays.
         kept = ((total - probabilities) < sampling.top_p).sum(dim=-1, keepdim=True)
         mass = total.gather(1, kept - 1)
-        threshold = drawn.to(logits.device)[:, None] * mass
+        threshold = drawn[:, None] * mass
         pick = (total <= threshold).sum(dim=-1, keepdim=True).minimum(kept - 1)
     log_probs = top.gather(1, pick)[:, 0].float() - log_totals(logits)
     return ids.gather(1, pick)[:, 0], log_probs

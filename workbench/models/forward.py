@@ -5,8 +5,8 @@ transformers' attention and cache for every other model. Nothing here chooses to
 is kept between batches.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -81,7 +81,7 @@ def common_prefix(rows: Sequence[list[int]]) -> int:
 def logits_at(
     resident: Resident, ids: Tensor, keep: Tensor, prefix: Prefix | None = None
 ) -> Tensor:
-    """Logits [kept, vocabulary] of the positions marked in keep [rows, length] (bool).
+    """Logits [kept, vocabulary] at the places keep [kept] of ``ids.flatten()``.
 
     ids [rows, length] follow the prefix and are padded on the right, where nothing is kept: no
     token sees what comes after it, so no mask is needed (and no row is fully masked, which
@@ -92,8 +92,8 @@ def logits_at(
         start = _length(prefix)
         places = torch.arange(start, start + ids.shape[1], device=ids.device).expand_as(ids)
         return tree_logits_at(resident, ids, keep, places, None, prefix)
-    with mixed_precision(resident):
-        return resident.model(input_ids=ids, use_cache=False, logits_to_keep=keep).logits
+    with mixed_precision(resident), head_at(resident, keep):
+        return resident.model(input_ids=ids, use_cache=False).logits
 
 
 def tree_logits_at(
@@ -111,23 +111,36 @@ def tree_logits_at(
     """
     state = KeyValues(positions=positions[:, :0], prefix=prefix or [])
     state.begin(positions, allowed)
-    with mixed_precision(resident):
-        return _call(resident, ids, positions, state, keep)
+    return _call(resident, ids, positions, state, keep)
 
 
 def _call(
-    resident: Resident, ids: Tensor, positions: Tensor, state: KeyValues, keep: int | Tensor
+    resident: Resident, ids: Tensor, positions: Tensor, state: KeyValues, keep: Tensor
 ) -> Tensor:
-    with own_attention(resident.model):
-        logits = resident.model(
-            input_ids=ids,
-            position_ids=positions,
-            use_cache=False,
-            logits_to_keep=keep,
-            key_values=state,
-        ).logits
+    model = resident.model
+    with own_attention(model), mixed_precision(resident), head_at(resident, keep):
+        output = model(input_ids=ids, position_ids=positions, use_cache=False, key_values=state)
     state.end()
-    return logits
+    return output.logits
+
+
+@contextmanager
+def head_at(resident: Resident, keep: Tensor) -> Iterator[None]:
+    """Let the LM head see the hidden states [kept, width] at these places and no others.
+
+    ``logits_to_keep`` would make the host wait for a GPU when rows keep different counts.
+    """
+    head = resident.model.get_output_embeddings()
+    assert head is not None
+
+    def select(_: object, arguments: tuple[Tensor]) -> tuple[Tensor]:
+        return (arguments[0].flatten(0, 1).index_select(0, keep),)
+
+    handle = head.register_forward_pre_hook(select)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 class GroupedBatch:
@@ -145,19 +158,19 @@ class GroupedBatch:
         self.state = KeyValues(positions=places[:, :0], prefix=self.prefix)
         self.state.begin((places + start).masked_fill(places >= lengths[:, None], NOWHERE))
         self.next = lengths[:, None] + start
-        with mixed_precision(self.resident):
-            last = lengths[:, None] - 1
-            return _call(self.resident, ids, places + start, self.state, last)[:, -1]
+        last = torch.arange(len(rows), device=ids.device) * ids.shape[1] + lengths - 1
+        return _call(self.resident, ids, places + start, self.state, last)
 
     @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:
         """Append one token [rows] to every row; returns the next logits [rows, vocabulary]."""
         self.state.begin(self.next)
-        with mixed_precision(self.resident):
-            logits = _call(self.resident, tokens[:, None], self.next, self.state, 1)
+        every = torch.arange(len(tokens), device=tokens.device)
+        logits = _call(self.resident, tokens[:, None], self.next, self.state, every)
         self.next = self.next + 1
-        return logits[:, -1]
+        return logits
 
+    @torch.inference_mode()
     def keep(self, rows: Tensor) -> None:
         """Drop all rows but these (indices)."""
         self.state.keep(rows)
@@ -194,16 +207,16 @@ class PlainBatch:
         self.cache.reorder_cache(rows)  # type: ignore[arg-type]  # unlike the select, in all caches
 
     def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
-        with mixed_precision(self.resident):
+        last = torch.arange(1, len(ids) + 1, device=ids.device) * ids.shape[1] - 1
+        with mixed_precision(self.resident), head_at(self.resident, last):
             output = self.resident.model(
                 input_ids=ids,
                 attention_mask=self.mask,
                 position_ids=positions,
                 past_key_values=self.cache,
                 use_cache=True,
-                logits_to_keep=1,
             )
-        return output.logits[:, -1]
+        return output.logits
 
 
 Batch = GroupedBatch | PlainBatch

@@ -47,10 +47,12 @@ def answer_log_probs(
     asked = [len(answer) for _, answer in pairs]
     for batch in micro_batches(lengths, asked, model.config.vocab_size, resident.device):
         ids, _ = padded([(pairs[i][0] + pairs[i][1])[shared:-1] for i in batch], resident.device)
-        keep = torch.zeros(ids.shape, dtype=torch.bool)
-        for row, i in enumerate(batch):
-            keep[row, lengths[i] - asked[i] : lengths[i]] = True
-        logits = logits_at(resident, ids, keep.to(resident.device), prefix)
+        keep = [
+            row * ids.shape[1] + at
+            for row, i in enumerate(batch)
+            for at in range(lengths[i] - asked[i], lengths[i])
+        ]
+        logits = logits_at(resident, ids, torch.tensor(keep).to(resident.device), prefix)
         targets = torch.tensor([token for i in batch for token in pairs[i][1]])
         found = _log_probs(logits, targets.to(resident.device)).cpu()
         for i, part in zip(batch, found.split([asked[i] for i in batch]), strict=True):
@@ -95,7 +97,7 @@ def _next_logits(
     asked = [1] * len(prompts)
     for batch in micro_batches(lengths, asked, model.config.vocab_size, resident.device):
         ids, ends = padded([prompts[i][shared:] for i in batch], resident.device)
-        keep = torch.arange(ids.shape[1], device=resident.device) == ends[:, None] - 1
+        keep = torch.arange(len(batch), device=resident.device) * ids.shape[1] + ends - 1
         yield batch, logits_at(resident, ids, keep, prefix)
 
 
@@ -184,17 +186,17 @@ class _Tree:
         """Where things stand when the tree follows prompts that end at starts [rows].
 
         Returns:
-            Positions with an answer below them [rows, length], every token's position
-            [rows, length], and who may see whom [rows, length, length].
+            The prompts' last tokens and their trees [rows * (1 + nodes)] in the flattened rows,
+            every token's position [rows, length], who may see whom [rows, length, length].
         """
         rows, size = len(starts), len(self.tokens)
         places = torch.arange(length).repeat(rows, 1)
-        keep = (places >= starts[:, None] - 1) & (places < starts[:, None] + size)
+        keep = torch.arange(rows)[:, None] * length + starts[:, None] + torch.arange(-1, size)
         allowed = torch.ones(rows, length, length, dtype=torch.bool)
         for row, start in enumerate(starts.tolist()):
             places[row, start : start + size] = start + self.depths
             allowed[row, start : start + size, start : start + size] = self.ancestors
-        return keep, places, allowed
+        return keep.flatten(), places, allowed
 
 
 def _log_probs(logits: Tensor, targets: Tensor) -> Tensor:

@@ -199,13 +199,14 @@ def _accumulate(
         part = [batch[i] for i in cut]
         shared, prefix = shared_prefix(resident, [row.prompt_ids for row in part])
         ids, _ = padded([(row.prompt_ids + row.answer_ids)[shared:-1] for row in part], device)
-        keep = torch.zeros(ids.shape, dtype=torch.bool)
-        for at, row in enumerate(part):
-            first = len(row.prompt_ids) - 1 - shared
-            keep[at, first : first + len(row.answer_ids)] = True
-        targets = torch.tensor([token for row in part for token in row.answer_ids], device=device)
-        logits = logits_at(resident, ids, keep.to(device), prefix)
-        loss = answer_loss(logits, targets) / sum(asked)
+        keep = [
+            at * ids.shape[1] + len(row.prompt_ids) - shared - 1 + token
+            for at, row in enumerate(part)
+            for token in range(len(row.answer_ids))
+        ]
+        targets = torch.tensor([token for row in part for token in row.answer_ids])
+        logits = logits_at(resident, ids, torch.tensor(keep).to(device), prefix)
+        loss = answer_loss(logits, targets.to(device)) / sum(asked)
         loss.backward()
         total += loss.detach()
     return total, max(map(len, cuts))
