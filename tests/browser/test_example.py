@@ -22,10 +22,10 @@ from workbench.runs.folder import open_run as open_run_folder
 # Minutes of real work: the suite's own limit of ten does not hold here.
 pytestmark = [pytest.mark.browser, pytest.mark.journey, pytest.mark.timeout(3000)]
 
-SAMPLES = 300
+SAMPLES = 200
 # Zero-shot is 0.0 and the seeds as examples give about 0.25: broken synthesis, labels, formats or
 # training all end far below this. It is no statement of how good a transfer is.
-LEAST_TRANSFERRED = 0.5
+LEAST_TRANSFERRED = 0.4
 # What a stranger does with the download: plain PEFT, plain base, a fresh process.
 PLAIN_PEFT = """
 import json, sys, torch
@@ -52,13 +52,14 @@ def test_example_to_verdict(open_run: Callable[..., Any], server: Server, tmp_pa
 
     page.get_by_role("button", name="Continue to Synthesize").click()
     field(page, "synthesis-samples").fill(str(SAMPLES))
-    page.get_by_role("button", name=f"Write {SAMPLES} samples").click()
+    field(page, "synthesis-samples").press("Tab")
+    page.get_by_role("button", name=f"Write {SAMPLES} samples").click(timeout=60_000)
     phase(page, "Stopped", 1500)
     expect(page.locator("#synthesize-start")).to_contain_text("samples are ready")
     page.reload()  # nothing depends on the page staying open
 
     go_to(page, "Distil")
-    page.get_by_role("button", name="Train on").click()
+    page.get_by_role("button", name="Train on").click(timeout=60_000)
     phase(page, "Finished", 1500)
 
     go_to(page, "Compare")

@@ -29,7 +29,7 @@ EXAMPLE = ASSETS / "example-kit.zip"
 def load_example(run_id: str) -> str:
     """Fill a run with the example kit; a run that has inputs already is left alone."""
     if not EXAMPLE.is_file():
-        raise IntakeError("The example kit is not in this copy. Make it with: make example")
+        raise IntakeError("The example kit is not in this copy. Make it with: make example-kit")
     run = workspace.find_or_create(run_id)
     if run.inputs.adapter is not None:
         run = workspace.find_or_create("")
