@@ -51,6 +51,8 @@ def test_example_to_verdict(open_run: Callable[..., Any], server: Server, tmp_pa
     expect(page.locator("#seeds-count")).to_contain_text("15 seeds", timeout=60_000)
 
     page.get_by_role("button", name="Continue to Synthesize").click()
+    expect(page.get_by_role("button", name="Write 300 samples")).to_be_enabled(timeout=60_000)
+    page.wait_for_timeout(3000)  # a tick after the kit was taken draws the fields once more
     field(page, "synthesis-samples").fill(str(SAMPLES))
     field(page, "synthesis-samples").press("Tab")
     page.get_by_role("button", name=f"Write {SAMPLES} samples").click(timeout=60_000)
