@@ -1,4 +1,4 @@
-/* The page's only script: names for upload buttons, keys of the Review tab, and leaving a text
+/* The page's only script: names for uploads and curves, keys of the Review tab, and leaving a text
    field with Escape. Keys press buttons that are there to be clicked anyway. */
 (() => {
   // Gradio names every upload button alike; ours say what is wanted. The words in sight stay part
@@ -11,7 +11,17 @@
       button.dataset.named = "yes";
     }
   };
-  new MutationObserver(name_uploads).observe(document.documentElement, { childList: true, subtree: true });
+  // A live curve is one picture with a name; its marks are drawing, not text to read out.
+  const name_curves = () => {
+    for (const svg of document.querySelectorAll(".vega-embed svg:not([role=img])")) {
+      const label = svg.closest(".block")?.querySelector("[data-testid=block-info], label, h4, span");
+      svg.setAttribute("role", "img");
+      svg.setAttribute("aria-label", label?.innerText.trim() || "Curve");
+      for (const part of svg.children) part.setAttribute("aria-hidden", "true");
+    }
+  };
+  const name_all = () => { name_uploads(); name_curves(); };
+  new MutationObserver(name_all).observe(document.documentElement, { childList: true, subtree: true });
   const buttons = { j: "review-next", k: "review-previous", a: "review-accept", r: "review-reject", u: "review-undo" };
   const typing = "input, textarea, select, [contenteditable=true], [role=combobox], [role=listbox]";
   document.addEventListener("keydown", (event) => {

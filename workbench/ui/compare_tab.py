@@ -23,7 +23,9 @@ def build(parts: Parts) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=6, min_width=320):
             plain.block(plain.heading("All arms"))
-            chart = gr.Plot(show_label=False, label="Accuracy of all arms", elem_id="arms-chart")
+            chart = gr.Plot(
+                show_label=False, label="Accuracy of all arms", elem_id="arms-chart", visible=False
+            )
             table = plain.block(elem_id="arms-table")
         with gr.Column(scale=5, min_width=300):
             margin = gr.Number(
@@ -35,7 +37,9 @@ def build(parts: Parts) -> None:
                 elem_id="margin",
             )
             plain.block(plain.heading("Per label", "Where the target lost most comes first."))
-            labels = gr.Plot(show_label=False, label="Accuracy per label", elem_id="label-chart")
+            labels = gr.Plot(
+                show_label=False, label="Accuracy per label", elem_id="label-chart", visible=False
+            )
             no_labels = plain.block()
     plain.block(plain.heading("What changed", "Rows that one of the two has right."))
     which = gr.Radio(

@@ -58,7 +58,9 @@ def build(parts: Parts) -> None:
         with gr.Column(min_width=320):
             plain.block(plain.heading("Label coverage", "What the teacher answered, how often."))
             thin = plain.block(elem_id="thin-labels")
-            coverage = gr.Plot(show_label=False, label="Label coverage", elem_id="coverage")
+            coverage = gr.Plot(
+                show_label=False, label="Label coverage", elem_id="coverage", visible=False
+            )
     plain.block(plain.heading("Map", "Near is alike: clumps repeat each other, holes are missing."))
     with gr.Row(elem_classes="buttons"):
         draw_map = gr.Button("Draw the map", size="sm", elem_id="draw-map")
@@ -121,7 +123,9 @@ class _Threshold:
                 "Scores", "Real inputs as an outline; move the line to see what it keeps."
             )
         )
-        self.chart = gr.Plot(show_label=False, label="Scores", elem_id="score-histogram")
+        self.chart = gr.Plot(
+            show_label=False, label="Scores", elem_id="score-histogram", visible=False
+        )
         self.slider = gr.Slider(
             0, 1, 0.5, step=0.01, label="Keep from", elem_id="threshold", interactive=True
         )
