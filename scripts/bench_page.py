@@ -121,12 +121,11 @@ def _page(
     with httpx.Client(timeout=60) as client:
         while not stop.is_set():
             begun = time.perf_counter()
-            answer = endpoints.call(client, "tick", [run, tab, pulse], session)["data"][0]
+            answer = endpoints.call(client, "tick", [run, tab, pulse], session)["data"][1]
             # What has changed is drawn by requests of its own, as the browser makes them.
-            if isinstance(answer, str):
-                for name in endpoints.due(answer, pulse):
-                    endpoints.call(client, name, [run], session)
-                pulse = answer
+            for name in endpoints.due(answer, pulse):
+                endpoints.call(client, name, [run], session)
+            pulse = answer
             taken = time.perf_counter() - begun
             ticks.append(taken)
             stop.wait(max(0.0, TICK_SECONDS - taken))

@@ -10,6 +10,7 @@ from workbench.evaluate import verdict as judge
 from workbench.stages import Stage
 from workbench.ui import charts, compare_views, plain, workspace
 from workbench.ui.failures import told
+from workbench.ui.figures import plotted
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 
@@ -115,9 +116,7 @@ def _draw(now: Snapshot, outputs: list[Any], ask: gr.Button) -> Drawn:
             value=charts.arms_chart(compared.arms, agreement=not compared.labelled), visible=True
         ),
         table: compare_views.arms_table(compared),
-        labels: gr.update(value=charts.per_label_chart(rows), visible=True)
-        if rows
-        else gr.update(visible=False),
+        labels: plotted(charts.per_label_chart(rows)) if rows else gr.update(visible=False),
         no_labels: "" if rows else plain.sentence(compare_views.no_labels(compared)),
         changed: compare_views.changed_rows(compared, "lost"),
     }

@@ -21,7 +21,8 @@ from workbench.ui import (
     takehome_tab,
 )
 from workbench.ui.failures import told
-from workbench.ui.sections import SPREAD, Parts, Section, pulse_of
+from workbench.ui.sections import SPREAD, Drawings, Parts, Section, pulse_of
+from workbench.ui.snapshot import Snapshot
 from workbench.ui.theme import ASSETS, build_theme
 
 TICK_SECONDS = 2.0
@@ -53,10 +54,10 @@ def build_page() -> gr.Blocks:
         pulse = gr.Textbox(visible="hidden", label="Pulse", elem_id="pulse")
         tabs = gr.Tabs(selected="source", elem_id="journey", render=False)
         parts = Parts(run_id, tab_id, pulse, tabs)
-        strip.build(parts)
+        status = strip.build(parts)
         tabs.render()
         places = _build_tabs(parts)
-        _wire(page, parts, places)
+        _wire(page, parts, places, status)
     page.queue(max_size=200, default_concurrency_limit=4)
     return page
 
@@ -82,7 +83,7 @@ def _build_tabs(parts: Parts) -> dict[str, gr.Tab]:
     return places
 
 
-def _wire(page: gr.Blocks, parts: Parts, places: dict[str, gr.Tab]) -> None:
+def _wire(page: gr.Blocks, parts: Parts, places: dict[str, gr.Tab], status: gr.HTML) -> None:
     sections, pulse = parts.sections, parts.pulse
     light: dict[str, Any] = {
         "show_progress": "hidden",
@@ -91,35 +92,38 @@ def _wire(page: gr.Blocks, parts: Parts, places: dict[str, gr.Tab]) -> None:
         "api_visibility": "private",
     }
 
+    def news(now: Snapshot, tab: str, former: str, afresh: bool = False) -> tuple[str, str]:
+        return strip.text(now), pulse_of(sections, now, tab, former, afresh=afresh)
+
     # Each event has a function of its own: events that share one share a queue and its limit.
-    def tick(run_id: str, tab: str, former: str) -> Any:
-        now = pulse_of(sections, snapshot.look(run_id), tab, former)
-        return gr.skip() if now == former else now
+    # They answer with equal texts rather than with skip(), for which Gradio builds a component.
+    def tick(run_id: str, tab: str, former: str) -> tuple[str, str]:
+        return news(snapshot.look(run_id), tab, former)
 
-    def after_change(run_id: str, tab: str, former: str) -> str:
-        return pulse_of(sections, snapshot.look(run_id, fresh=True), tab, former)
+    def after_change(run_id: str, tab: str, former: str) -> tuple[str, str]:
+        return news(snapshot.look(run_id, fresh=True), tab, former)
 
-    def after_opening(run_id: str, tab: str, former: str) -> str:
-        return pulse_of(sections, snapshot.look(run_id, fresh=True), tab, former, afresh=True)
+    def after_opening(run_id: str, tab: str, former: str) -> tuple[str, str]:
+        return news(snapshot.look(run_id, fresh=True), tab, former, afresh=True)
 
-    def on_tab(run_id: str, tab: str, former: str) -> tuple[str, str]:
-        return tab, pulse_of(sections, snapshot.look(run_id, fresh=True), tab, former)
+    def on_tab(run_id: str, tab: str, former: str) -> tuple[str, str, str]:
+        return *news(snapshot.look(run_id, fresh=True), tab, former), tab
 
-    def after_load(request: gr.Request) -> tuple[str, str]:
+    def after_load(request: gr.Request) -> tuple[str, str, str]:
         wanted = str(request.query_params.get("run", ""))
-        return wanted, pulse_of(sections, snapshot.look(wanted, fresh=True), "source", "")
+        return *news(snapshot.look(wanted, fresh=True), "source", ""), wanted
 
-    asked = [parts.run_id, parts.tab, pulse]
-    gr.Timer(TICK_SECONDS).tick(tick, asked, pulse, **light)
-    page.load(after_load, None, [parts.run_id, pulse], **light)
+    asked, shown = [parts.run_id, parts.tab, pulse], [status, pulse]
+    gr.Timer(TICK_SECONDS).tick(tick, asked, shown, **light)
+    page.load(after_load, None, [*shown, parts.run_id], **light)
     for name, place in places.items():
         # The script puts the tab's name in, so that ticks know which tab to draw.
         spot = f"(run, tab, pulse) => [run, '{name}', pulse]"
-        place.select(on_tab, asked, [parts.tab, pulse], js=spot, **light)
+        place.select(on_tab, asked, [*shown, parts.tab], js=spot, **light)
     for event in parts.changed:
-        event.then(after_change, asked, pulse, **light)
+        event.then(after_change, asked, shown, **light)
     for event in parts.opened:
-        event.then(after_opening, asked, pulse, **light)
+        event.then(after_opening, asked, shown, **light)
     parts.run_id.change(None, [parts.run_id], None, js=_ADDRESS)
 
     boxes = [gr.Textbox(visible="hidden", label=section.name) for section in sections]
@@ -130,8 +134,10 @@ def _wire(page: gr.Blocks, parts: Parts, places: dict[str, gr.Tab]) -> None:
 
 
 def _drawing(section: Section) -> Callable[[str], dict[Any, Any]]:
+    drawings = Drawings(section)
+
     def draw(run_id: str) -> dict[Any, Any]:
-        return section.draw(snapshot.look(run_id))
+        return drawings.of(snapshot.look(run_id))
 
     draw.__name__ = "draw_" + section.name.replace(" ", "_")
     return told(draw)

@@ -9,6 +9,8 @@ outputs took 600 ms of the server where this one takes a few.
 
 import hashlib
 import json
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +21,7 @@ from workbench.ui.snapshot import Snapshot
 
 ALWAYS = ""  # the tab name of sections that are in sight on every tab
 _EPOCH = "#"
+_REMEMBERED = 8  # tokens per section
 Drawn = dict[Any, Any]
 
 # Hands the tokens of a pulse to their boxes; boxes that it does not name keep theirs.
@@ -45,6 +48,27 @@ class Section:
     outputs: Sequence[Any]
     token: Callable[[Snapshot], str]
     draw: Callable[[Snapshot], Drawn]
+
+
+class Drawings:
+    """Draws one section for all pages that show the same: once per token, then from memory."""
+
+    def __init__(self, section: Section) -> None:
+        self._section = section
+        self._lock = threading.Lock()
+        self._drawn: OrderedDict[str, Drawn] = OrderedDict()
+
+    def of(self, now: Snapshot) -> Drawn:
+        """The section's updates for one look at a run."""
+        token = self._section.token(now)
+        with self._lock:
+            if token not in self._drawn:
+                self._drawn[token] = self._section.draw(now)
+            while len(self._drawn) > _REMEMBERED:
+                self._drawn.popitem(last=False)
+            drawn = self._drawn[token]
+        # Gradio takes updates apart while it sends them; each page gets its own.
+        return {box: dict(it) if isinstance(it, dict) else it for box, it in drawn.items()}
 
 
 @dataclass

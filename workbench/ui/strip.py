@@ -1,7 +1,6 @@
 """The status strip: always in sight, says what the run does, and stops or continues it."""
 
 import gradio as gr
-from gradio.components import Component
 
 from workbench import jobs
 from workbench.stages import ORDER, Stage
@@ -20,8 +19,8 @@ _RAIL = {
 _RESUMABLE = ("stopped", "interrupted", "failed")
 
 
-def build(parts: Parts) -> None:
-    """Place the strip and wire its buttons."""
+def build(parts: Parts) -> gr.HTML:
+    """Place the strip and wire its buttons; the caller keeps the returned text up to date."""
     with gr.Column(elem_id="status"):
         with gr.Row(elem_id="status-row"):
             strip = plain.block(elem_id="strip")
@@ -39,14 +38,13 @@ def build(parts: Parts) -> None:
                 )
                 stay = gr.Button("Go on", variant="primary", size="sm", elem_id="stop-go-on")
 
-    outputs: list[Component] = [strip, go_on, stop]
     parts.sections.append(
         Section(
-            "strip",
+            "strip buttons",
             ALWAYS,
-            outputs,
-            lambda now: f"{now.run_id}|{now.name}|{now.state}|{sorted(now.done)}",
-            lambda now: _draw(now, strip, go_on, stop),
+            [go_on, stop],
+            lambda now: f"{now.busy}|{now.state.state in _RESUMABLE}",
+            lambda now: _draw(now, go_on, stop),
         )
     )
     stop.click(
@@ -59,12 +57,12 @@ def build(parts: Parts) -> None:
         parts.changed.append(
             button.click(handler, [parts.run_id], [choices], show_progress="hidden")
         )
-    parts.changed.append(go_on.click(_continue, [parts.run_id], [strip], show_progress="hidden"))
+    parts.changed.append(go_on.click(_continue, [parts.run_id], None, show_progress="hidden"))
+    return strip
 
 
-def _draw(now: Snapshot, strip: gr.HTML, go_on: gr.Button, stop: gr.Button) -> Drawn:
+def _draw(now: Snapshot, go_on: gr.Button, stop: gr.Button) -> Drawn:
     return {
-        strip: text(now),
         go_on: gr.update(visible=now.state.state in _RESUMABLE),
         stop: gr.update(visible=now.busy),
     }
@@ -165,11 +163,10 @@ def _discard(run_id: str) -> dict:
 
 
 @told
-def _continue(run_id: str) -> dict:
+def _continue(run_id: str) -> None:
     now = snapshot.take(run_id, fresh=True)
     assert now.run is not None
     jobs.start(now.run, until(now))
-    return gr.skip()
 
 
 def until(now: Snapshot) -> Stage:

@@ -12,6 +12,7 @@ from workbench.samples import KEPT, REJECTED
 from workbench.stages import Stage
 from workbench.ui import charts, fields, plain, snapshot, synthesize_views, workspace
 from workbench.ui.failures import say, told, warn
+from workbench.ui.figures import plotted
 
 PLAIN = ("synthesis.samples", "synthesis.method", "synthesis.generator", "synthesis.filter")
 ADVANCED = (
@@ -119,4 +120,4 @@ def draw_map(run_id: str) -> Any:
         if group is not None:
             group.append((float(point["x"]), float(point["y"]), str(point["text"])))
     chart = charts.map_chart(groups["seed"], groups[KEPT], groups[REJECTED])
-    return gr.update(value=chart, visible=True)
+    return plotted(chart)

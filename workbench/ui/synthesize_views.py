@@ -9,6 +9,7 @@ from workbench.runs.sample_queries import SampleFilter
 from workbench.samples import KEPT, PENDING, REJECTED, Sample
 from workbench.stages import Stage
 from workbench.ui import charts, fields, plain, source_cards, words
+from workbench.ui.figures import plotted
 from workbench.ui.sections import Drawn
 from workbench.ui.snapshot import Snapshot
 
@@ -125,7 +126,7 @@ def scores(now: Snapshot) -> tuple[Any, Any, str, Any]:
         visible=True, minimum=low, maximum=max(high, low + 0.01), value=line, step=0.01
     )
     chart, kept, apply = threshold(now, line)
-    return gr.update(value=chart, visible=True), slider, kept, apply
+    return chart, slider, kept, apply
 
 
 def default_line(now: Snapshot) -> float:
@@ -161,7 +162,7 @@ def threshold(now: Snapshot, line: float) -> tuple[Any, str, Any]:
         f"Applying it rejects {loses:,} and brings back {wins:,}; what you decided yourself stays."
     )
     free = not now.started(Stage.DISTIL) and (loses or wins)
-    return chart, sentence, gr.update(visible=True, interactive=bool(free))
+    return plotted(chart), sentence, gr.update(visible=True, interactive=bool(free))
 
 
 def coverage(now: Snapshot) -> tuple[str, Any]:
@@ -178,4 +179,4 @@ def coverage(now: Snapshot) -> tuple[str, Any]:
         sentence = "Nearly every answer is different: free text, so there is no coverage to show."
         return plain.sentence(sentence), gr.update(visible=False)
     chart = charts.coverage_chart([(row.label, row.count, row.thin) for row in rows])
-    return plain.sentence(sentence), gr.update(value=chart, visible=True)
+    return plain.sentence(sentence), plotted(chart)
