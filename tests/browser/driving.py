@@ -17,6 +17,7 @@ CHROMIUM = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run",
 )  # fmt: skip
+expect.set_options(timeout=15_000)  # two cores may be busy with a worker at the same time
 TABS = ("Source", "Synthesize", "Review", "Distil", "Compare", "Take home", "Runs")
 
 

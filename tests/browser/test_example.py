@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.driving import Server, field, go_to, phase, run_in_address
+from tests.browser.driving import Server, drawn, field, go_to, phase, run_in_address
 from workbench.models import references
 from workbench.runs.folder import open_run as open_run_folder
 
@@ -59,6 +59,7 @@ def test_example_to_verdict(open_run: Callable[..., Any], server: Server, tmp_pa
     phase(page, "Stopped", 1500)
     expect(page.locator("#synthesize-start")).to_contain_text("samples are ready")
     page.reload()  # nothing depends on the page staying open
+    drawn(page)
 
     go_to(page, "Distil")
     page.get_by_role("button", name="Train on").click(timeout=60_000)
