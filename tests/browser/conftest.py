@@ -13,7 +13,7 @@ playwright_api = pytest.importorskip("playwright.sync_api")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A journey is tried again when a busy machine was too slow for it; a real fault fails again."""
+    """A journey is tried again when a busy machine was too slow; a real fault fails again."""
     for item in items:
         if item.get_closest_marker("browser") and not item.get_closest_marker("journey"):
             item.add_marker(pytest.mark.flaky(reruns=2))
