@@ -11,6 +11,7 @@ from workbench import jobs
 from workbench.errors import IntakeError, WorkbenchError
 from workbench.intake.adapter import inspect_adapter, read_adapter
 from workbench.intake.archive import holds
+from workbench.intake.hub import fetch_adapter
 from workbench.intake.kit import Kit, read_kit
 from workbench.intake.rows import Rows, parse_rows, read_rows, table_rows
 from workbench.limits import LIMITS
@@ -72,9 +73,11 @@ def _put_kit(run: Run, kit: Kit) -> None:
 
 def take_hub(run_id: str, reference: str) -> str:
     """An adapter of the Hub, fetched into the intake checks like an upload."""
-    raise IntakeError(
-        "Fetching adapters from the Hub is not there yet. Download the two files and upload them."
-    )
+    with tempfile.TemporaryDirectory() as scratch:
+        adapter = read_adapter(fetch_adapter(reference, Path(scratch)), Path(scratch))
+        run = workspace.find_or_create(run_id)
+        run.put_adapter(adapter)
+    return run.id
 
 
 def inspect(run_id: str) -> tuple[str, Any]:
