@@ -23,7 +23,7 @@ test-journey: $(VENV)/.installed-dev  ## the example in the browser with the rea
 	$(BIN)/pytest -m journey -s
 
 bench: $(VENV)/.installed-bench  ## tokens per second beside plain transformers and TRL
-	$(BIN)/python scripts/bench_speed.py
+	$(BIN)/python -m scripts.bench_speed
 
 bench-page: $(VENV)/.installed-dev  ## ticks and page turns under load
 	$(BIN)/python scripts/bench_page.py

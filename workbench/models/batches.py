@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 
 # Padded tokens of one batch. On a CPU larger batches only leave the caches; a GPU wants more.
-TOKENS = {"cpu": 2048, "cuda": 16384}
+TOKENS = {"cpu": 1024, "cuda": 16384}
 LOGITS = {"cpu": 2**26, "cuda": 2**29}  # logits of one batch; they are fp32 for a moment
 
 
