@@ -1,15 +1,12 @@
-"""One server and one Chromium for all journeys that do not end either of them."""
+"""One server for all journeys that do not end it; the Chromium is that of all rooms."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.driving import CHROMIUM, Server, open_page
-
-playwright_api = pytest.importorskip("playwright.sync_api")
+from tests.browser.driving import Server, open_page
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -17,22 +14,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("browser") and not item.get_closest_marker("journey"):
             item.add_marker(pytest.mark.flaky(reruns=2))
-
-
-def _chromium() -> str | None:
-    return shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Debian's Chromium, headless."""
-    path = _chromium()
-    if path is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM))
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="session")

@@ -205,6 +205,47 @@ def test_stopping_and_going_on_by_hand_changes_nothing_else(resident: Resident) 
     assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
 
 
+@pytest.mark.parametrize("fails_at", [0, 5])
+def test_out_of_memory_means_smaller_batches_and_the_same_text(
+    resident: Resident, fails_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU that takes three rows, whether it fails at the prompts or some tokens later."""
+    prompts = random_prompts(3, [2, 6, 20, 9, 4, 4, 8])
+    sampling = Sampling(temperature=1.2, top_k=40, top_p=0.95)
+    options = {"new_tokens": 12, "stop_ids": list(range(5, 60)), "sampling": sampling}
+    wanted = dict(decode(resident, prompts, rows=7, **options))
+    assert any(row.finished for row in wanted.values())
+    plain = forward.GroupedBatch.step, forward.GroupedBatch.read
+
+    def step(batch: forward.GroupedBatch, tokens: torch.Tensor) -> torch.Tensor:
+        if len(tokens) > 3 and batch.state.used - batch.width >= fails_at:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return plain[0](batch, tokens)
+
+    def read(batch: forward.GroupedBatch, rows: list[list[int]]) -> torch.Tensor:
+        if len(rows) > 3 and fails_at == 0:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        batch.width = max(map(len, rows))
+        return plain[1](batch, rows)
+
+    monkeypatch.setattr(forward.GroupedBatch, "step", step)
+    monkeypatch.setattr(forward.GroupedBatch, "read", read)
+    found = list(decode(resident, prompts, rows=7, **options))
+    assert len(found) == len(prompts)
+    assert {i: row.ids for i, row in found} == {i: row.ids for i, row in wanted.items()}
+
+
+def test_no_memory_for_one_row_is_a_sentence(
+    resident: Resident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(forward.GroupedBatch, "read", never)
+    with pytest.raises(ModelError, match="not enough memory"):
+        list(decode(resident, [[5], [6]], new_tokens=4, stop_ids=[], sampling=None))
+
+
 def test_nothing_to_do(resident: Resident) -> None:
     assert list(decode(resident, [], new_tokens=4, stop_ids=[], sampling=None)) == []
     nothing = dict(decode(resident, [[5], [6]], new_tokens=0, stop_ids=[], sampling=None))

@@ -1,12 +1,13 @@
 """Scores equal a naive loop: one row at a time, all logits, log_softmax in fp32."""
 
 import random
+from typing import Any
 
 import pytest
 import torch
 
 from workbench.errors import ModelError
-from workbench.models import batches
+from workbench.models import batches, scoring
 from workbench.models.resident import Resident, load
 from workbench.models.scoring import (
     answer_log_probs,
@@ -109,6 +110,33 @@ def test_choices_of_a_family_without_our_attention(
     ours = choice_log_probs(resident, prompts, answers)
     monkeypatch.setattr("workbench.models.forward.FAMILIES", frozenset())
     assert torch.allclose(choice_log_probs(resident, prompts, answers), ours, atol=1e-4)
+
+
+def test_a_batch_that_does_not_fit_is_cut(
+    resident: Resident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = random.Random(4)
+    pairs = [(random_ids(6, draw), random_ids(2, draw)) for _ in range(9)]
+    wanted = answer_log_probs(resident, pairs)
+    plain, refused = scoring.logits_at, []
+
+    def tight(resident: Resident, ids: torch.Tensor, *more: Any) -> torch.Tensor:
+        if len(ids) > 2:
+            refused.append(len(ids))
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return plain(resident, ids, *more)
+
+    monkeypatch.setattr(scoring, "logits_at", tight)
+    for mine, before in zip(answer_log_probs(resident, pairs), wanted, strict=True):
+        assert torch.allclose(mine, before, atol=1e-5)
+    assert refused
+
+    def never(*_: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(scoring, "logits_at", never)
+    with pytest.raises(ModelError, match="not enough memory"):
+        next_token_log_probs(resident, [[5]], [6])
 
 
 def test_scores_are_ready_for_a_loss(resident: Resident) -> None:

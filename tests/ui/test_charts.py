@@ -1,5 +1,4 @@
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -207,21 +206,13 @@ def test_backgrounds_are_transparent_and_a_finger_can_scroll_past(figure: go.Fig
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Any]:
+def page(browser: Any) -> Iterator[Any]:
     """A page of the narrowest width we promise, with the plotly.js that belongs to our plotly."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium on this machine")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = browser.new_page(viewport={"width": 375, "height": 800})
-        page.set_content("<!doctype html><body style='margin:0 14px'><div id='chart'></div>")
-        page.add_script_tag(path=Path(plotly.__file__).parent / "package_data" / "plotly.min.js")
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 375, "height": 800})
+    page.set_content("<!doctype html><body style='margin:0 14px'><div id='chart'></div>")
+    page.add_script_tag(path=Path(plotly.__file__).parent / "package_data" / "plotly.min.js")
+    yield page
+    page.close()
 
 
 DRAW = """figure => Plotly.react("chart", figure.data, {...figure.layout, autosize: true},

@@ -11,7 +11,7 @@ from workbench.runs.folder import Run
 from workbench.samples import KEPT
 from workbench.stages import Stage
 from workbench.ui import snapshot, strip
-from workbench.ui.sections import Section, pulse_of
+from workbench.ui.sections import Drawings, Section, pulse_of
 from workbench.ui.snapshot import Tail
 
 
@@ -89,6 +89,18 @@ def test_pulse_names_what_is_in_sight(draft: Run) -> None:
     again = pulse_of(sections, now, "one", first, afresh=True)
     assert json.loads(again)["here"] != json.loads(first)["here"]
     assert pulse_of(sections, now, "one", again) == again
+
+
+def test_a_form_drawn_before_an_edit_is_not_shown_after_it(draft: Run) -> None:
+    """A reloaded page showed the task name that the form had when it was first drawn."""
+    box = object()
+    form = Section(
+        "form", "", [box], lambda now: "as ever", lambda now: {box: now.recipe.task_name}
+    )
+    drawings = Drawings(form)
+    before = drawings.of(snapshot.take(draft.id, fresh=True))[box]
+    draft.change_recipe({"task_name": "Another name"})
+    assert drawings.of(snapshot.take(draft.id, fresh=True))[box] == "Another name" != before
 
 
 def test_strip_says_what_a_dead_run_is(runs: Path) -> None:

@@ -1,12 +1,17 @@
 """Cutting rows of different length into batches that fit.
 
 A batch is bounded twice: by padded tokens in the model, and by logits (rows times vocabulary),
-which for a vocabulary of 262,144 outgrow everything else.
+which for a vocabulary of 262,144 outgrow everything else. What still does not fit is cut in two.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
+
+from workbench.errors import ModelError
+
+Result = TypeVar("Result")
 
 # Padded tokens of one batch. On a CPU larger batches only leave the caches; a GPU wants more.
 TOKENS = {"cpu": 1024, "cuda": 16384}
@@ -41,3 +46,47 @@ def micro_batches(
             batches.append([row])
             total = asked[row]
     return batches
+
+
+def each(
+    batches: Sequence[list[int]], work: Callable[[list[int]], Result]
+) -> Iterator[tuple[list[int], Result]]:
+    """(batch, work(batch)) for every batch; one that runs out of memory is halved.
+
+    Raises:
+        ModelError: a single row does not fit.
+    """
+    waiting = list(reversed(batches))
+    while waiting:
+        batch = waiting.pop()
+        try:
+            result = work(batch)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            yield batch, result
+            continue
+        # Outside the except block: the traceback would keep the tensors alive.
+        release_memory()
+        if len(batch) == 1:
+            raise ModelError(NO_MEMORY)
+        middle = len(batch) // 2
+        waiting += [batch[middle:], batch[:middle]]
+
+
+NO_MEMORY = (
+    "There is not enough memory to run the model on a single row. Choose a smaller base model, "
+    "or shorter rows."
+)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an allocation failed, on a GPU or on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def release_memory() -> None:
+    """Give cached GPU memory back, so that other sizes fit."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

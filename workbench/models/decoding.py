@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import ModelError
+from workbench.models.batches import NO_MEMORY, is_out_of_memory, release_memory
 from workbench.models.forward import Batch, log_totals, shared_prefix, start_batch
 from workbench.models.resident import Resident
 
@@ -75,11 +76,11 @@ def decode(
         new_tokens: at most so many tokens per prompt.
         stop_ids: tokens that end a row.
         sampling: None takes the likeliest token.
-        rows: prompts decoded together.
+        rows: prompts decoded together; fewer when memory runs out.
         stop_text: a row may end once it has written this.
 
     Raises:
-        ModelError: a prompt has no tokens.
+        ModelError: a prompt has no tokens, or memory runs out with a single row.
     """
     if any(not prompt for prompt in prompts):
         raise ModelError("A prompt came out empty. Write some text around {input}.")
@@ -91,11 +92,25 @@ def decode(
         shared, prefix = shared_prefix(resident, prompts)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     stop = _Stop(resident, frozenset(stop_ids), stop_text)
-    for start in range(0, len(order), rows):
-        batch = start_batch(resident, prefix)
-        members = [_Row(index) for index in order[start : start + rows]]
-        logits = batch.read([prompts[row.index][shared:] for row in members])
-        yield from _continue(batch, members, logits, new_tokens, stop, sampling, seed)
+    while order:
+        members = [_Row(index) for index in order[:rows]]
+        ended: set[int] = set()
+        try:
+            batch = start_batch(resident, prefix)
+            logits = batch.read([prompts[row.index][shared:] for row in members])
+            for row in _continue(batch, members, logits, new_tokens, stop, sampling, seed):
+                ended.add(row.index)
+                yield row.index, Decoded(row.ids, row.log_probs, row.finished)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if rows == 1:
+                raise ModelError(NO_MEMORY) from error
+            # Rows that have not ended start over in smaller batches, with the same numbers.
+            rows = max(1, min(rows, len(members)) // 2)
+            batch = logits = None
+            release_memory()
+        order = [row.index for row in members if row.index not in ended] + order[len(members) :]
 
 
 def _continue(
@@ -106,8 +121,8 @@ def _continue(
     stop: "_Stop",
     sampling: Sampling | None,
     seed: int,
-) -> Iterator[tuple[int, Decoded]]:
-    """Decode one batch to its end; logits [rows, vocabulary] are those after the prompts."""
+) -> Iterator[_Row]:
+    """Decode one batch; yields rows as they end. logits [rows, vocabulary] follow the prompts."""
     numbers = None
     if sampling is not None:
         numbers = _numbers(seed, [row.index for row in members], new_tokens).to(logits.device)
@@ -120,7 +135,7 @@ def _continue(
                 continue
             stop.take(row, token, log_prob)
             if row.finished or step + 1 == new_tokens:
-                yield row.index, Decoded(row.ids, row.log_probs, row.finished)
+                yield row
             else:
                 live.append(at)
         if not live:

@@ -5,14 +5,14 @@ positions that are asked for and on no other. All results are fp32 on the CPU, i
 order of the question.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from workbench.errors import ModelError
-from workbench.models.batches import micro_batches
+from workbench.models.batches import Result, each, micro_batches
 from workbench.models.forward import (
     has_own_attention,
     log_totals,
@@ -37,7 +37,7 @@ def answer_log_probs(
         One [answer tokens] tensor per pair.
 
     Raises:
-        ModelError: a prompt or an answer has no tokens.
+        ModelError: a prompt or an answer has no tokens, or a single row does not fit in memory.
     """
     _refuse_empty(ids for pair in pairs for ids in pair)
     model = resident.model.eval()
@@ -45,7 +45,8 @@ def answer_log_probs(
     shared, prefix = shared_prefix(resident, [prompt for prompt, _ in pairs])
     lengths = [len(prompt) + len(answer) - 1 - shared for prompt, answer in pairs]
     asked = [len(answer) for _, answer in pairs]
-    for batch in micro_batches(lengths, asked, model.config.vocab_size, resident.device):
+
+    def work(batch: list[int]) -> tuple[Tensor, ...]:
         ids, _ = padded([(pairs[i][0] + pairs[i][1])[shared:-1] for i in batch], resident.device)
         keep = [
             row * ids.shape[1] + at
@@ -55,7 +56,11 @@ def answer_log_probs(
         logits = logits_at(resident, ids, torch.tensor(keep).to(resident.device), prefix)
         targets = torch.tensor([token for i in batch for token in pairs[i][1]])
         found = _log_probs(logits, targets.to(resident.device)).cpu()
-        for i, part in zip(batch, found.split([asked[i] for i in batch]), strict=True):
+        return found.split([asked[i] for i in batch])
+
+    cuts = micro_batches(lengths, asked, model.config.vocab_size, resident.device)
+    for batch, parts in each(cuts, work):
+        for i, part in zip(batch, parts, strict=True):
             results[i] = part
     return results
 
@@ -67,8 +72,12 @@ def next_token_log_probs(
     """Log-probability of each of these tokens as the next one: [prompts, token_ids]."""
     result = torch.empty(len(prompts), len(token_ids))
     wanted = torch.tensor(token_ids, device=resident.device)
-    for batch, logits in _next_logits(resident, prompts):
-        result[batch] = (logits[:, wanted].float() - log_totals(logits)[:, None]).cpu()
+
+    def pick(logits: Tensor) -> Tensor:
+        return (logits[:, wanted].float() - log_totals(logits)[:, None]).cpu()
+
+    for batch, found in _next_tokens(resident, prompts, pick):
+        result[batch] = found
     return result
 
 
@@ -78,27 +87,35 @@ def likeliest_next(
 ) -> list[tuple[list[int], list[float]]]:
     """The ``count`` likeliest next tokens of each prompt, with log-probabilities, best first."""
     result: list[tuple[list[int], list[float]]] = [([], [])] * len(prompts)
-    for batch, logits in _next_logits(resident, [list(prompt) for prompt in prompts]):
+
+    def pick(logits: Tensor) -> tuple[list[list[int]], list[list[float]]]:
         best = logits.topk(count)
         log_probs = best.values.float() - log_totals(logits)[:, None]
-        for i, tokens, values in zip(batch, best.indices.tolist(), log_probs.tolist(), strict=True):
-            result[i] = (tokens, values)
+        return best.indices.tolist(), log_probs.tolist()
+
+    for batch, found in _next_tokens(resident, [list(prompt) for prompt in prompts], pick):
+        for i, tokens, log_probs in zip(batch, *found, strict=True):
+            result[i] = (tokens, log_probs)
     return result
 
 
-def _next_logits(
-    resident: Resident, prompts: Sequence[list[int]]
-) -> Iterator[tuple[list[int], Tensor]]:
-    """Batches of (indices into prompts, logits [rows, vocabulary] of the next token)."""
+def _next_tokens(
+    resident: Resident, prompts: Sequence[list[int]], pick: Callable[[Tensor], Result]
+) -> Iterator[tuple[list[int], Result]]:
+    """Batches of (indices into prompts, pick(logits [rows, vocabulary] of the next token))."""
     _refuse_empty(prompts)
     model = resident.model.eval()
     shared, prefix = shared_prefix(resident, prompts)
     lengths = [len(prompt) - shared for prompt in prompts]
-    asked = [1] * len(prompts)
-    for batch in micro_batches(lengths, asked, model.config.vocab_size, resident.device):
+
+    def work(batch: list[int]) -> Result:
         ids, ends = padded([prompts[i][shared:] for i in batch], resident.device)
         keep = torch.arange(len(batch), device=resident.device) * ids.shape[1] + ends - 1
-        yield batch, logits_at(resident, ids, keep, prefix)
+        return pick(logits_at(resident, ids, keep, prefix))
+
+    asked = [1] * len(prompts)
+    cuts = micro_batches(lengths, asked, model.config.vocab_size, resident.device)
+    return each(cuts, work)
 
 
 @torch.no_grad()
@@ -122,22 +139,20 @@ def choice_log_probs(
     shared, prefix = shared_prefix(resident, prompts)
     lengths = [len(prompt) + size - shared for prompt in prompts]
     asked = [1 + size] * len(prompts)
-    for batch in micro_batches(lengths, asked, model.config.vocab_size, device):
+
+    def work(batch: list[int]) -> Tensor:
         ids, _ = padded([prompts[i][shared:] + tree.tokens for i in batch], device)
         starts = torch.tensor([len(prompts[i]) - shared for i in batch])
-        keep, positions, allowed = tree.layout(starts, ids.shape[1])
-        logits = tree_logits_at(
-            resident,
-            ids,
-            keep.to(device),
-            (positions + shared).to(device),
-            allowed.to(device),
-            prefix,
-        )
+        layout = tree.layout(starts, ids.shape[1])
+        keep, positions, allowed = (part.to(device) for part in layout)
+        logits = tree_logits_at(resident, ids, keep, positions + shared, allowed, prefix)
         nodes = logits.view(len(batch), 1 + size, -1)  # the prompt's last token, then the tree
         totals = log_totals(logits).view(len(batch), 1 + size)
         edges = nodes[:, tree.parents, tree.children].float() - totals[:, tree.parents]
-        result[batch] = edges.cpu() @ tree.paths.T
+        return edges.cpu() @ tree.paths.T
+
+    for batch, sums in each(micro_batches(lengths, asked, model.config.vocab_size, device), work):
+        result[batch] = sums
     return result
 
 

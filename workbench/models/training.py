@@ -19,7 +19,7 @@ from torch.nn import Parameter
 from torch.nn.functional import cross_entropy
 
 from workbench.errors import StageError
-from workbench.models.batches import micro_batches
+from workbench.models.batches import is_out_of_memory, micro_batches, release_memory
 from workbench.models.forward import logits_at, padded, shared_prefix
 from workbench.models.resident import Resident
 from workbench.recipe import TrainingSettings
@@ -174,7 +174,7 @@ def _gradients(
         try:
             return _accumulate(resident, batch, meta["batch_scale"])
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         # Outside the except block: the traceback would keep the tensors alive.
         meta["batch_scale"] /= 2
@@ -183,8 +183,7 @@ def _gradients(
                 "There is not enough memory to train on a single row. Choose a smaller target "
                 "base, a lower rank, or shorter rows."
             )
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release_memory()
 
 
 def _accumulate(
@@ -235,10 +234,6 @@ def _order(seed: int, epoch: int, rows: int) -> list[int]:
 def _number(seed: int, purpose: str, index: int) -> int:
     digest = hashlib.sha256(f"{seed}/{purpose}/{index}".encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _snapshot(

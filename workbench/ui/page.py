@@ -59,6 +59,8 @@ def build_page() -> gr.Blocks:
         places = _build_tabs(parts)
         _wire(page, parts, places, status)
     page.queue(max_size=200, default_concurrency_limit=4)
+    for event in page.fns.values():
+        event.api_visibility = "private"  # handlers of a page, no programming interface
     return page
 
 
@@ -89,7 +91,6 @@ def _wire(page: gr.Blocks, parts: Parts, places: dict[str, gr.Tab], status: gr.H
         "show_progress": "hidden",
         "queue": False,
         "concurrency_limit": None,
-        "api_visibility": "private",
     }
 
     def news(now: Snapshot, tab: str, former: str, afresh: bool = False) -> tuple[str, str]:

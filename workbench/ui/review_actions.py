@@ -1,6 +1,5 @@
 """What the controls of the Review tab do: one query or one action on the run's samples each."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -310,8 +309,7 @@ def make_file(run_id: str, *values: Any) -> Any:
     run = workspace.find(run_id)
     wanted = filter_of(*chosen)
     samples = run.samples.page(wanted, sort, 0, max(1, run.samples.count(wanted)))
-    folder = Path(tempfile.mkdtemp(prefix="workbench-export-"))
-    path = folder / f"samples.{form.lower()}"
+    path = workspace.export_file(f"samples.{form.lower()}")
     _WRITERS[form](path, samples)
     return gr.update(value=str(path), visible=True)
 

@@ -51,22 +51,24 @@ class Section:
 
 
 class Drawings:
-    """Draws one section for all pages that show the same: once per token, then from memory."""
+    """Draws one section for all pages that show the same: once, then from memory."""
 
     def __init__(self, section: Section) -> None:
         self._section = section
         self._lock = threading.Lock()
-        self._drawn: OrderedDict[str, Drawn] = OrderedDict()
+        self._drawn: OrderedDict[tuple[str, str, str], Drawn] = OrderedDict()
 
     def of(self, now: Snapshot) -> Drawn:
         """The section's updates for one look at a run."""
-        token = self._section.token(now)
+        # A form's token leaves out what its fields hold, or typing would redraw them; what is
+        # remembered must not, or a reload would show what they held before.
+        key = (self._section.token(now), now.recipe_token, now.inputs_token)
         with self._lock:
-            if token not in self._drawn:
-                self._drawn[token] = self._section.draw(now)
+            if key not in self._drawn:
+                self._drawn[key] = self._section.draw(now)
             while len(self._drawn) > _REMEMBERED:
                 self._drawn.popitem(last=False)
-            drawn = self._drawn[token]
+            drawn = self._drawn[key]
         # Gradio takes updates apart while it sends them; each page gets its own.
         return {box: dict(it) if isinstance(it, dict) else it for box, it in drawn.items()}
 

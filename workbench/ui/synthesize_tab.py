@@ -23,7 +23,12 @@ def build(parts: Parts) -> None:
             locked = plain.block()
             with gr.Group(visible=False, elem_classes="plain-group") as more:
                 more_count = gr.Number(
-                    100, label="More of the same", precision=0, minimum=1, elem_id="more-count"
+                    100,
+                    label="More of the same",
+                    info="Thin labels come first where inputs are written for each label.",
+                    precision=0,
+                    minimum=1,
+                    elem_id="more-count",
                 )
                 more_button = gr.Button("Write more", size="sm", elem_id="more-button")
             previewed = gr.Dataframe(

@@ -1,8 +1,6 @@
 """Take home: the adapter with its card, the data set, the recipe, and how to do it again."""
 
 import re
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -158,21 +156,17 @@ def command(now: Snapshot) -> str:
     return f"python -m workbench transfer --kit inputs-kit.zip --recipe recipe.json{more}"
 
 
-def _scratch(name: str) -> Path:
-    return Path(tempfile.mkdtemp(prefix="workbench-export-")) / name
-
-
 def _data_set(run_id: str, form: str) -> Any:
     kept = workspace.find(run_id).samples.kept()
     if not kept:
         raise RunError("There are no kept samples yet.")
-    path = _scratch(f"samples.{form.lower()}")
+    path = workspace.export_file(f"samples.{form.lower()}")
     WRITERS[form](path, kept)
     return gr.update(value=str(path), visible=True)
 
 
 def _recipe_file(run_id: str) -> Any:
-    path = _scratch("recipe.json")
+    path = workspace.export_file("recipe.json")
     recipe = public_recipe(workspace.find(run_id).recipe)
     path.write_text(recipes.to_json(recipe), encoding="utf-8")
     return gr.update(value=str(path), visible=True)
@@ -180,7 +174,7 @@ def _recipe_file(run_id: str) -> Any:
 
 def _inputs_file(run_id: str) -> Any:
     run: Run = workspace.find(run_id)
-    path = write_kit(_scratch("inputs-kit.zip"), run.inputs, run.recipe)
+    path = write_kit(workspace.export_file("inputs-kit.zip"), run.inputs, run.recipe)
     return gr.update(value=str(path), visible=True)
 
 

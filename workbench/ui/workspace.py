@@ -1,12 +1,17 @@
 """Which run a page is on: from the id in its address to the run, or a new draft."""
 
 import os
+import shutil
+import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run, create, find_run
 
 NEW_NAME = "Untitled transfer"
+_EXPORTS_KEPT_SECONDS = 3600
 
 
 def runs_root() -> Path:
@@ -24,3 +29,17 @@ def find_or_create(run_id: str) -> Run:
     if run_id and (runs_root() / run_id).is_dir():
         return find(run_id)
     return create(runs_root(), TransferRecipe(), NEW_NAME)
+
+
+def export_file(name: str) -> Path:
+    """Where a file that is about to be downloaded is made: a private folder of its own.
+
+    Gradio copies it when it is handed out, so former ones are cleared away after an hour.
+    """
+    place = Path(tempfile.gettempdir()) / f"workbench-exports-{os.getuid()}"
+    place.mkdir(mode=0o700, exist_ok=True)
+    for former in place.iterdir():
+        with suppress(OSError):  # another server may be clearing as well
+            if time.time() - former.stat().st_mtime > _EXPORTS_KEPT_SECONDS:
+                shutil.rmtree(former)
+    return Path(tempfile.mkdtemp(dir=place)) / name
