@@ -35,6 +35,7 @@ class Tags(HTMLParser):
         plain.heading(HOSTILE, HOSTILE),
         plain.small_heading(HOSTILE),
         plain.sentence(HOSTILE, HOSTILE),
+        plain.link_sentence(HOSTILE, HOSTILE),
         plain.facts([(HOSTILE, HOSTILE)], HOSTILE),
         plain.checks([(plain.GOOD, HOSTILE)]),
         plain.tiles([(HOSTILE, HOSTILE, HOSTILE)]),

@@ -45,6 +45,15 @@ def sentence(text: str, kind: str = "quiet") -> str:
     return f'<p class="sentence {escape(kind)}">{prefix}{escape(text)}</p>'
 
 
+def link_sentence(text: str, address: str) -> str:
+    """A sentence that ends with a link to a page of ours on the Hub."""
+    target = escape(address, quote=True)
+    return (
+        f'<p class="sentence note">{escape(text)} '
+        f'<a href="{target}" target="_blank" rel="noopener noreferrer">{target}</a></p>'
+    )
+
+
 def facts(rows: Sequence[tuple[str, str]], title: str = "") -> str:
     """A card of names and values."""
     body = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)

@@ -14,7 +14,7 @@ from workbench.intake.kit import write_kit
 from workbench.models import references
 from workbench.runs.folder import Run
 from workbench.stages import Stage
-from workbench.ui import plain, words, workspace
+from workbench.ui import plain, push_part, words, workspace
 from workbench.ui.failures import say, told
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
@@ -37,6 +37,7 @@ def build(parts: Parts) -> None:
             )
             with gr.Row(elem_classes="buttons"):
                 boxes["save"] = gr.Button("Save the card", size="sm", elem_id="card-save")
+            boxes |= push_part.build(parts.run_id)
     plain.block(plain.heading("Use it, repeat it"))
     with gr.Row(equal_height=False):
         boxes["snippet"] = gr.Textbox(
@@ -111,7 +112,7 @@ def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
         boxes["recipe_file"]: gr.update(visible=False),
         boxes["inputs_file"]: gr.update(visible=False),
         boxes["command"]: command(now) if there else "",
-    }
+    } | push_part.draw(now, boxes, ready=bundle is not None)
     if bundle is None:
         text = "The adapter is packed when the training and the comparison are done."
         return drawn | {

@@ -1,0 +1,121 @@
+"""Push to the Hub, the part of Take home: who, where, private or not, and what became of it.
+
+The token is read from its field, or from the login of a Space, handed on and forgotten.
+"""
+
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from workbench.errors import RunError, WorkbenchError
+from workbench.export.bundle import find_bundle
+from workbench.export.hub import push
+from workbench.models import references
+from workbench.ui import plain, words, workspace
+from workbench.ui.failures import told
+from workbench.ui.sections import Drawn
+from workbench.ui.snapshot import Snapshot
+
+
+def login_is_offered() -> bool:
+    """On a Space that has login switched on."""
+    on_space = os.environ.get("SPACE_ID") and os.environ.get("OAUTH_CLIENT_ID")
+    wanted = ("authlib", "itsdangerous")  # of gradio[oauth], which Spaces install
+    return bool(on_space) and all(importlib.util.find_spec(name) for name in wanted)
+
+
+def build(run_id: gr.Textbox) -> dict[str, Any]:
+    """Place and wire the part; returns the components that follow the run."""
+    plain.block(plain.heading("Push to the Hub", "Adapter, card and recipe, as one commit."))
+    repository = gr.Textbox(
+        label="Repository", placeholder="name, or owner/name", max_length=200, elem_id="push-name"
+    )
+    base = gr.Textbox(label="Base model on the Hub", max_length=200, elem_id="push-base")
+    token = gr.Textbox(
+        label="Token with write permission",
+        info="Used for this push and not kept.",
+        type="password",
+        max_length=300,
+        html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False),
+        visible=not login_is_offered(),
+        elem_id="push-token",
+    )
+    if login_is_offered():
+        gr.LoginButton(elem_id="push-login")
+    with gr.Row():
+        private = gr.Checkbox(True, label="Private", min_width=120, elem_id="push-private")
+        samples = gr.Checkbox(
+            False, label="With the synthetic data set", min_width=200, elem_id="push-samples"
+        )
+    with gr.Row(elem_classes="buttons"):
+        button = gr.Button("Push to the Hub", size="sm", interactive=False, elem_id="push")
+    state = plain.block(elem_id="push-state")
+    asked = [run_id, repository, base, private, samples, token]
+    button.click(
+        told(_begin), [run_id, repository], [state, button], show_progress="hidden"
+    ).then(
+        _handler(), asked, [state, token, button], show_progress="hidden", concurrency_limit=4
+    )  # fmt: skip
+    return {"push": button, "push_base": base, "push_state": state}
+
+
+def draw(now: Snapshot, boxes: dict[str, Any], ready: bool) -> Drawn:
+    """The part as the run stands."""
+    base = references.hub_id(now.recipe.target_base) if now.run else ""
+    hint = "" if base or not now.run else "The target is a local folder: which model is it?"
+    return {
+        boxes["push"]: gr.update(interactive=ready),
+        boxes["push_base"]: gr.update(value=base or "", info=hint, interactive=bool(hint)),
+        boxes["push_state"]: "",
+    }
+
+
+def _begin(run_id: str, repository: str) -> tuple[str, Any]:
+    bundle = find_bundle(workspace.find(run_id).exports)
+    if bundle is None:
+        raise RunError("The adapter is not packed yet.")
+    size = words.size(sum(path.stat().st_size for path in bundle.folder.iterdir()))
+    where = (repository or "").strip() or "the Hub"
+    sentence = f"Uploading up to {size} to {where} … It goes on if you leave this page."
+    return plain.sentence(sentence), gr.update(interactive=False)
+
+
+def _handler() -> Callable[..., Any]:
+    """With the login's token where there is a login, else with the field's."""
+    return told(push_with_login if login_is_offered() else push_with_token)
+
+
+def push_with_token(
+    run_id: str, repository: str, base: str, private: bool, samples: bool, token: str
+) -> tuple[str, Any, Any]:
+    """Push; the field is emptied when it worked, so that no token stays in the page."""
+    enabled = gr.update(interactive=True)
+    bundle = find_bundle(workspace.find(run_id).exports)
+    try:
+        if bundle is None:
+            raise RunError("The adapter is not packed yet.")
+        address = push(
+            bundle.folder, repository, token, private, samples=samples, base_model=base or ""
+        )
+    except WorkbenchError as error:
+        return plain.sentence(error.message, "problem"), gr.skip(), enabled
+    return plain.link_sentence("Pushed to", address), "", enabled
+
+
+def push_with_login(
+    run_id: str,
+    repository: str,
+    base: str,
+    private: bool,
+    samples: bool,
+    _field: str,
+    login: gr.OAuthToken | None,
+) -> tuple[str, Any, Any]:
+    """The same with the token of the visitor who is logged in to the Space."""
+    if login is None:
+        sentence = plain.sentence("Sign in with Hugging Face first.", "problem")
+        return sentence, gr.skip(), gr.update(interactive=True)
+    return push_with_token(run_id, repository, base, private, samples, login.token)
