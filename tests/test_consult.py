@@ -1,16 +1,23 @@
 """Short questions to the models of a run, on tiny random models."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests import tiny
 from tests.test_pipeline import MakeRun, finish, make_run  # noqa: F401  a fixture
+from workbench import consult
 from workbench.consult import answer_question
 from workbench.errors import WorkbenchError
+from workbench.events import RoundFinished
+from workbench.export.bundle import write_bundle
+from workbench.models.resident import load
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run, create
-from workbench.samples import Example
+from workbench.samples import KEPT, REJECTED, Example, Sample, sample_id
 
 
 def ask(run: Run, question: str, **arguments: object) -> dict:
@@ -42,6 +49,66 @@ def test_finished_run_answers_with_both_sides(make_run: MakeRun) -> None:  # noq
     fresh = ask(run, "regenerate", id=sample.id)["sample"]
     assert fresh["input"] not in {other.input for other in run.samples.all()}
     assert {"kept", "seed"} <= {point["group"] for point in ask(run, "map")["points"]}
+
+
+def test_more_for_an_answer_keeps_what_is_answered_so(
+    make_run: MakeRun,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = make_run(synthesis__new_tokens=24)
+    before = run.samples.all()
+    written = [
+        Sample(sample_id(text), text, "target", 0, "three", KEPT, teacher_output=given)
+        for text, given in (("put 1", "three"), ("put 2", "four"), ("put 3", "three"))
+    ]
+    written[0] = replace(written[0], confidence=0.9)
+    written[2] = replace(written[2], confidence=0.2)
+    asked: list[object] = []
+
+    def write_round(run: Run, pair: object, *given: object) -> tuple[list[Sample], RoundFinished]:
+        asked.extend(given[2:])
+        return written, RoundFinished(0, 5, 3, 0, 1, 1, 0)
+
+    real = consult.label_synthesis.write_round
+    monkeypatch.setattr(consult.label_synthesis, "write_round", write_round)
+    answer = ask(run, "write_for", label="three", count=5)
+    assert asked == [["three"] * 5, 0]
+    assert [sample["status"] for sample in answer["samples"]] == [KEPT, REJECTED, REJECTED]
+    assert "otherwise than asked" in answer["samples"][1]["reason"]
+    assert (answer["round"]["kept"], answer["round"]["rejected"]) == (1, 2)
+    assert run.samples.all() == before  # the page stores it
+    monkeypatch.setattr(consult.label_synthesis, "write_round", real)
+    assert ask(run, "write_for", label="three", count=4)["round"]["made"] == 4
+
+
+def test_merged_model_answers_like_base_and_adapter(make_run: MakeRun) -> None:  # noqa: F811
+    run = make_run(synthesis__new_tokens=64)
+    with pytest.raises(WorkbenchError, match="not packed yet"):
+        ask(run, "merge")
+    base = load(Path(run.recipe.target_base.removeprefix("folder:")), device="cpu")
+    base.attach_new("student", run.recipe.lora, 0)
+    for key, parameter in base.trainable("student").items():
+        if "lora_B" in key:
+            torch.nn.init.normal_(parameter, std=0.5)
+    base.save_adapter("student", run.folder / "saved", "")
+    saved = run.folder / "saved"
+    write_bundle(run.exports, adapter_folder=saved, recipe=run.recipe, result={}, samples=[])
+    size = ask(run, "merge")["bytes"]
+    merged = run.exports / "merged"
+    assert size == sum(path.stat().st_size for path in merged.iterdir())
+    ids = torch.tensor([[40, 41, 42, 50, 60, 70, 80, 90]])
+    model = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.bfloat16)
+    with torch.no_grad(), base.using("student"):
+        expected = base.model(input_ids=ids).logits.float()
+    with torch.no_grad(), base.using(None):
+        plain = base.model(input_ids=ids).logits.float()
+    with torch.no_grad():
+        away = (model(input_ids=ids).logits.float() - expected).abs().mean()
+    assert away < 0.1 * (plain - expected).abs().mean()
+    for path in merged.iterdir():
+        assert str(run.folder.parent.parent) not in path.read_text(errors="replace"), path
+    assert "# coins, merged" in (merged / "README.md").read_text()
+    assert AutoTokenizer.from_pretrained(merged)("put 3 coins")["input_ids"]
 
 
 def test_formats_are_ranked_by_the_likelihood_of_the_outputs(make_run: MakeRun) -> None:  # noqa: F811

@@ -1,13 +1,15 @@
 """Short questions to a run's models, each answered in a process of its own.
 
 For what a person waits for at the page: a preview, one sample again, both models on one input,
-which prompt format fits, whether the adapter fits its base. Nothing here writes to the run except
-``regenerate``, whose result the caller stores as an edit.
+which prompt format fits, whether the adapter fits its base, more samples for one answer, base and
+adapter as one model. Samples are handed back for the caller to store; only ``merge`` writes to the
+run's folder, below exports/.
 """
 
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +18,32 @@ import torch
 from workbench import distill, teach
 from workbench.errors import WorkbenchError
 from workbench.evaluate.arms import answer_rows
+from workbench.export.bundle import CARD, WEIGHTS, find_bundle
+from workbench.export.card import merged_card
+from workbench.models import references
 from workbench.models.embedding import embed
 from workbench.models.formats import bind
 from workbench.models.pair import Pair
+from workbench.models.resident import load
 from workbench.models.scoring import answer_log_probs
 from workbench.pipeline import require_inputs
 from workbench.recipe import PromptFormat
+from workbench.runs import atomic
 from workbench.runs.folder import Run, open_run
-from workbench.samples import KEPT, Sample, sample_id
+from workbench.samples import KEPT, REJECTED, Sample, sample_id
+from workbench.steps import label_synthesis
 from workbench.steps.comparison import load_student
 from workbench.steps.distillation import newest_state
+from workbench.steps.labels import answered_seeds
 from workbench.steps.synthesis import judge, used_filter, write_round
+from workbench.synthesize import by_label
+from workbench.synthesize.answers import consistent
 from workbench.synthesize.duplicates import Written, nearest
+from workbench.synthesize.selection import DOUBTFUL, UNSURE
 
 PREVIEW_ROUND = 1_000_000  # random numbers that no round of the run uses
 MAP_SAMPLES = 2000  # the newest ones; more make no clearer picture
+MERGED = "merged"  # the folder below exports/
 # Prompt formats to try when the person does not know how the adapter was trained.
 CANDIDATE_FORMATS = (
     PromptFormat(kind="chat", template="{input}"),
@@ -92,8 +105,69 @@ def _fresh(run: Run, pair: Pair, count: int, number: int) -> list[Sample]:
                     nearest_seed=nearest(text, seeds),
                 )
             )
-    kind = used_filter(run.recipe.synthesis, run.inputs.discriminator is not None)
+    kind = used_filter(run.recipe.synthesis, _discriminates(run))
     return judge(pair, run.recipe, samples, kind)
+
+
+def write_for(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
+    """One round of ``count`` texts for the answer ``label``: {"samples": […], "round": {…}}.
+
+    Kept are those that the teacher answers as asked for and with confidence.
+    """
+    require_inputs(run)
+    pair = Pair(run.recipe, run.inputs)
+    label, number = str(arguments["label"]), max(run.samples.rounds(), default=-1) + 1
+    seeds = [by_label.Pair(e.input, e.output or "") for e in answered_seeds(run, pair)]
+    known = [sample for sample in run.samples.all() if sample.teacher_output]
+    made, finished = label_synthesis.write_round(
+        run, pair, seeds, known, [label] * int(arguments["count"]), number
+    )
+    made = judge(pair, run.recipe, made, used_filter(run.recipe.synthesis, _discriminates(run)))
+    made = [_as_asked(sample) for sample in made]
+    kept = sum(sample.status == KEPT for sample in made)
+    finished = replace(finished, kept=kept, rejected=len(made) - kept)
+    return {"samples": [asdict(s) for s in made], "round": asdict(finished)}
+
+
+def _as_asked(sample: Sample) -> Sample:
+    if sample.status == KEPT and not consistent(sample):
+        return replace(sample, status=REJECTED, reason="the teacher answers otherwise than asked")
+    if sample.status == KEPT and (sample.confidence or 0.0) < UNSURE:
+        return replace(sample, status=REJECTED, reason=DOUBTFUL)
+    return sample
+
+
+def _discriminates(run: Run) -> bool:
+    return run.inputs.discriminator is not None
+
+
+def merge(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Target base and packed adapter as one model in exports/merged: {"bytes": size}."""
+    bundle = find_bundle(run.exports)
+    if bundle is None:
+        raise WorkbenchError("The adapter is not packed yet. Finish the run first.")
+    reference = run.recipe.target_base
+    folder = references.ready(reference)
+    if folder is None:
+        raise WorkbenchError(f"The weights of {reference} are not on this machine any more.")
+    needed = sum(path.stat().st_size for path in folder.glob("*.safetensors")) + 100_000_000
+    free = shutil.disk_usage(run.exports).free
+    if free < needed:
+        raise WorkbenchError(
+            f"The merged model needs {needed / 1e9:.1f} GB of disk and {free / 1e9:.1f} GB are "
+            "free. Make room first."
+        )
+    partial = atomic.partial_name(run.exports / MERGED)
+    try:
+        target = load(folder, device="cpu")
+        target.attach(distill.STUDENT, run.recipe.lora, bundle.folder / WEIGHTS)
+        target.save_merged(distill.STUDENT, partial, references.hub_id(reference) or "")
+        atomic.write_text(partial / CARD, merged_card(run.recipe))
+        shutil.rmtree(run.exports / MERGED, ignore_errors=True)
+        partial.replace(run.exports / MERGED)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return {"bytes": sum(path.stat().st_size for path in (run.exports / MERGED).iterdir())}
 
 
 def answer(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -188,4 +262,6 @@ QUESTIONS: dict[str, Callable[[Run, dict[str, Any]], dict[str, Any]]] = {
     "propose_format": propose_format,
     "inspect": inspect,
     "map": draw_map,
+    "write_for": write_for,
+    "merge": merge,
 }

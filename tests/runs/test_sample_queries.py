@@ -179,3 +179,17 @@ def test_what_a_tick_reads_at_100_000_samples(large: Run) -> None:
     assert _seconds(large.samples.label_counts) < STORAGE_SECONDS
     assert _seconds(large.samples.reason_counts) < STORAGE_SECONDS
     assert _seconds(large.samples.histogram) < 3 * STORAGE_SECONDS
+
+
+def test_consistency_counts_answers_as_asked(tmp_path: Path) -> None:
+    begun = '{"intent": "pay", "to":'
+    rows = [("card", "card lost"), ("card", "card"), (begun, begun + ' "Ann"}'), (None, "card")]
+    run = with_samples(
+        tmp_path,
+        *(
+            a_sample(f"text {n}", written_for=asked, teacher_output=given)
+            for n, (asked, given) in enumerate(rows)
+        ),
+        a_sample("no answer yet", written_for="card"),
+    )
+    assert run.samples.consistency() == {"card": (2, 1), begun: (1, 1)}

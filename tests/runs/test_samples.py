@@ -50,6 +50,33 @@ def test_counters_are_right_after_everything(tmp_path: Path) -> None:
     assert {k: v for k, v in run.samples.status_counts().items() if v} == counted
 
 
+def test_a_line_is_one_action(tmp_path: Path) -> None:
+    """Undo after moving the line took back half of it."""
+    scores = {"low kept": 0.2, "high kept": 0.9, "high rejected": 0.8, "low rejected": 0.1}
+    run = with_samples(
+        tmp_path,
+        *(
+            a_sample(text, status=KEPT if "kept" in text else REJECTED, confidence=score)
+            for text, score in scores.items()
+        ),
+        a_sample("a person's", status=KEPT, confidence=0.0, decided_by="person"),
+    )
+    before = {sample.input: sample.status for sample in run.samples.all()}
+    assert run.samples.draw_line("confidence", 0.5) == (1, 1)
+    after = {sample.input: sample.status for sample in run.samples.all()}
+    assert after == {
+        "low kept": REJECTED, "high kept": KEPT, "high rejected": KEPT,
+        "low rejected": REJECTED, "a person's": KEPT,
+    }  # fmt: skip
+    assert run.samples.undo() == "line at 0.50"
+    assert {sample.input: sample.status for sample in run.samples.all()} == before
+    assert run.samples.undo() is None
+    run.samples.redo()
+    assert {sample.input: sample.status for sample in run.samples.all()} == after
+    assert run.samples.draw_line("confidence", 0.5) == (0, 0)
+    assert run.samples.history() == ("line at 0.50", None)
+
+
 class TestPipelineAgainstPerson:
     def test_an_update_brings_scores_label_and_decision(self, tmp_path: Path) -> None:
         run = with_samples(tmp_path, a_sample("a", status=PENDING))

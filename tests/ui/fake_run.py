@@ -112,8 +112,22 @@ def draft(root: Path, name: str = "Banking requests", *, discriminator: bool = T
     return run
 
 
-def synthesize(run: Run, rounds: int = 12, per_round: int = 40, *, finish: bool = True) -> Run:
-    """Rounds of scored and answered samples; a few labels stay thin."""
+def synthesize(
+    run: Run,
+    rounds: int = 12,
+    per_round: int = 40,
+    *,
+    finish: bool = True,
+    for_labels: bool = False,
+) -> Run:
+    """Rounds of scored and answered samples; a few labels stay thin.
+
+    Args:
+        for_labels: as the preset "best" does it: written for answers, no score but the teacher's
+            confidence.
+    """
+    if for_labels:
+        run.change_recipe({"preset": "best", "synthesis.method": "label"})
     draw = random.Random(3)
     run.journal.append(StageStarted(Stage.SYNTHESIZE))
     weights = [12, 11, 9, 9, 8, 8, 7, 6, 6, 4, 2, 1]
@@ -124,6 +138,7 @@ def synthesize(run: Run, rounds: int = 12, per_round: int = 40, *, finish: bool 
             text = make_inputs(label, number * per_round + index + 1, draw)
             score = min(0.999, max(0.001, draw.betavariate(2.6, 1.6)))
             kept = score > 0.5
+            asked = label if draw.random() < 0.8 else draw.choice(list(LABELS))
             samples.append(
                 Sample(
                     id=sample_id(text),
@@ -132,10 +147,11 @@ def synthesize(run: Run, rounds: int = 12, per_round: int = 40, *, finish: bool 
                     round=number,
                     status=KEPT if kept else REJECTED,
                     reason="" if kept else "P(real) is not above 0.5",
-                    teacher_output=label if kept else None,
-                    discriminator_score=score,
-                    excess=draw.gauss(1.2, 0.8),
-                    confidence=draw.betavariate(6, 1.3) if kept else None,
+                    written_for=asked if for_labels else None,
+                    teacher_output=label if kept or for_labels else None,
+                    discriminator_score=None if for_labels else score,
+                    excess=None if for_labels else draw.gauss(1.2, 0.8),
+                    confidence=draw.betavariate(6, 1.3) if kept or for_labels else None,
                     nearest_seed=draw.randrange(12),
                 )
             )

@@ -1,6 +1,7 @@
 """Handlers called as Gradio calls them, without a browser and without models."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from tests.ui import fake_run
 from workbench import jobs
 from workbench.errors import IntakeError, RunError
+from workbench.events import RoundFinished
 from workbench.intake.kit import write_kit
 from workbench.runs.folder import Run, find_run
-from workbench.samples import KEPT, REJECTED
+from workbench.samples import KEPT, REJECTED, Sample, sample_id
 from workbench.stages import Stage
 from workbench.ui import (
     compare_tab,
@@ -27,6 +29,7 @@ from workbench.ui import (
     synthesize_actions,
     synthesize_views,
     takehome_tab,
+    workspace,
 )  # fmt: skip
 
 FINDER = ("", "", "", "", None, None, False, "-made")
@@ -125,6 +128,61 @@ def test_line_shows_what_it_keeps_and_spares_people(reviewable: Run) -> None:
     assert reviewable.samples.status_counts()[KEPT] == 1
     reviewable.samples.undo()
     assert reviewable.samples.status_counts()[KEPT] == kept
+
+
+def test_scores_without_discriminator_are_the_teachers(draft: Run) -> None:
+    """The section stayed empty for the preset "best": it looked for a score that nobody gives."""
+    run = fake_run.synthesize(draft, for_labels=True)
+    now = take(run)
+    chart, slider, sentence, _ = synthesize_views.scores(now)
+    assert chart["visible"] and (slider["minimum"], slider["maximum"]) == (0.0, 1.0)
+    assert "How sure the teacher is" in sentence and "of 480 scored" in sentence
+    asked, table = synthesize_views.consistency(now)
+    assert "Of 480 samples written for an answer" in asked and len(table["value"]) == 12
+    shares = [float(row[3].removesuffix(" %")) for row in table["value"]]
+    assert shares == sorted(shares) and shares[0] < 100
+    assert all(synthesize_views.row(sample)[2] for sample in run.samples.page())
+
+
+def test_no_consistency_without_answers_asked_for(reviewable: Run) -> None:
+    sentence, table = synthesize_views.consistency(take(reviewable))
+    assert sentence == "" and not table["visible"]
+
+
+def test_more_for_a_thin_answer(reviewable: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = take(reviewable)
+    choices = synthesize_views.thin_choices(now)
+    assert choices["value"] == "routing" and synthesize_views.can_write_for(now)
+    asked: list[Any] = []
+    fresh = [
+        Sample(sample_id(text), text, "target", 12, "routing", status, teacher_output="routing")
+        for text, status in (("routing of my bank", KEPT), ("which way", REJECTED))
+    ]
+    answer = {
+        "samples": [asdict(sample) for sample in fresh],
+        "round": asdict(RoundFinished(12, 3, 1, 1, 1, 0, 0)),
+    }
+    monkeypatch.setattr(jobs, "consult", lambda *given: asked.append(given) or answer)
+    before = reviewable.samples.label_counts()["routing"]
+    synthesize_actions.write_for(reviewable.id, "routing", 3)
+    assert asked[0][1:] == ("write_for", {"label": "routing", "count": 3})
+    assert reviewable.samples.label_counts()["routing"] == before + 1
+    assert reviewable.samples.get(fresh[0].id) == fresh[0]
+    with pytest.raises(RunError, match="Another page"):
+        synthesize_actions.write_for(reviewable.id, "routing", 3)
+    for label, count, words in (("", 3, "Choose an answer"), ("routing", 0, "from 1 to 200")):
+        with pytest.raises(RunError, match=words):
+            synthesize_actions.write_for(reviewable.id, label, count)
+
+
+def test_nothing_more_is_written_once_trained_on(
+    finished: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not synthesize_views.can_write_for(take(finished))
+    answer = {"samples": [], "round": asdict(RoundFinished(12, 0, 0, 0, 0, 0, 0))}
+    monkeypatch.setattr(jobs, "consult", lambda *given: answer)
+    with pytest.raises(RunError, match="went on meanwhile"):
+        synthesize_actions.write_for(finished.id, "routing", 3)
 
 
 def test_start_takes_what_the_form_says(draft: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,6 +306,45 @@ def test_recipe_and_kit_repeat_the_run(finished: Run) -> None:
     assert recipe["task_name"] == "Banking requests"
     kit = Path(takehome_tab._inputs_file(finished.id)["value"])
     assert kit.name in takehome_tab.command(take(finished))
+
+
+def test_downloads_work_wherever_runs_are_kept(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With runs on a disk of their own, Gradio refused the zip and Take home stayed empty."""
+    archive = next(finished.exports.glob("*.zip"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    inside = tmp_path / "temporary"
+    inside.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(inside))
+    workspace._outlet.cache_clear()
+    for _ in range(2):
+        given = Path(takehome_tab._draw(take(finished), Boxes())["zip"]["value"])
+        assert given.is_relative_to(inside) and given.name == archive.name
+        assert given.read_bytes() == archive.read_bytes()
+    workspace._outlet.cache_clear()
+
+
+class Boxes(dict[str, str]):
+    """Stands for the tab's components: each is its own name."""
+
+    def __missing__(self, name: str) -> str:
+        return name
+
+
+def test_merged_model_is_offered(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    merged = finished.exports / "merged"
+    merged.mkdir()
+    (merged / "model.safetensors").write_bytes(b"weights")
+    monkeypatch.setattr(jobs, "consult", lambda folder, question: {"bytes": 7})
+    sentence, files = takehome_tab._merge(finished.id)
+    assert finished.id in sentence and [Path(p).name for p in files["value"]] == [
+        "model.safetensors"
+    ]
+    monkeypatch.setattr(jobs, "consult", lambda folder, question: {"bytes": 14_000_000_000})
+    assert not takehome_tab._merge(finished.id)[1]["visible"]
 
 
 def test_deleted_run_comes_back(finished: Run) -> None:

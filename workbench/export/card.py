@@ -57,6 +57,19 @@ def model_card(recipe: TransferRecipe, result: Mapping[str, Any], hashes: Mappin
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
+def merged_card(recipe: TransferRecipe) -> str:
+    """README.md beside the merged model: what it is made of, and the bases' notices."""
+    head = _front_matter(recipe).replace("library_name: peft", "library_name: transformers")
+    head = head.replace("base_model_relation: adapter", "base_model_relation: finetune")
+    text = (
+        f"{_plain(base_name(recipe.target_base))} with the adapter of this run merged into its "
+        "16-bit weights: loads with plain transformers. The adapter's own card says how it was "
+        "made and what was measured."
+    )
+    sections = [head, f"# {_plain(recipe.task_name)}, merged", text, _notices(recipe)]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
 def base_name(reference: str) -> str:
     """A base as it may be named outside: its Hub id, or the last part of a folder's path."""
     return (

@@ -3,7 +3,7 @@
 ``load`` reads a local folder in bf16, or in 4-bit NF4, and ``Resident.using(name)`` decides which
 adapter takes part in the forward pass: exactly one, or none. Adapters come from our own settings
 and a safetensors file whose names, shapes and values are all checked; a PEFT config of a user is
-never read. Refuses folders that bring their own code, and never merges an adapter into the base.
+never read. Refuses folders that bring their own code; an adapter is merged only to be saved.
 
 ``Resident.model`` is the same transformers model all the time; PEFT injects its layers into it.
 """
@@ -224,6 +224,24 @@ class Resident:
         config = file_config(settings, self._targets(settings), base_model_name)
         text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
         (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+
+    def save_merged(self, name: str, folder: Path, base_model_name: str) -> None:
+        """Write base, adapter and tokenizer as one plain model; of no use afterwards.
+
+        Args:
+            folder: is created.
+            base_model_name: Hub id for the configs, or ""; never a local path.
+        """
+        self._known(name)
+        if self.quantized:
+            raise ModelError("An adapter is merged into 16-bit weights, not into 4-bit ones.")
+        assert self._peft is not None
+        merged: Any = self._peft.merge_and_unload(adapter_names=[name])
+        merged.config._name_or_path = base_model_name
+        self.tokenizer.name_or_path = base_model_name
+        self.tokenizer.init_kwargs.pop("name_or_path", None)
+        merged.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
 
     def _inject(self, name: str, settings: LoraSettings, *, frozen: bool) -> None:
         if name in self._settings:

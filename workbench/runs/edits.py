@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from workbench.errors import ConflictError, RunError
 from workbench.runs.database import Database
@@ -83,30 +84,68 @@ def edit(
 
 def bulk(database: Database, chosen: SampleFilter, status: str) -> int:
     """Give every sample of a filter a person's decision; returns for how many it now holds."""
-    goal = _decided(Sample("", "", ""), status)
-    owed = int(status == PENDING)
     condition, values = where(chosen)
     with _action(database) as connection:
         matched = connection.execute(f"SELECT count(*) FROM samples{condition}", values)
         total: int = matched.fetchone()[0]
-        differs = "(status <> ? OR decided_by <> ?)"
-        narrowed = f"{condition} AND {differs}" if condition else f" WHERE {differs}"
-        narrowing = [*values, status, goal.decided_by]
-        if not connection.execute(f"SELECT 1 FROM samples{narrowed}", narrowing).fetchone():
-            return total
-        number = _begin(connection, f"{status} {total}")
-        pairs = ", ".join(f"'{name}', {name}" for name in _DECISION)
-        after = dict(zip(_DECISION, (status, goal.reason, goal.decided_by, owed), strict=True))
-        connection.execute(
-            f"INSERT INTO changes SELECT ?, seq, json_object({pairs}), ? FROM samples{narrowed}",
-            [number, json.dumps(after), *narrowing],
-        )
-        connection.execute(
-            "UPDATE samples SET status = ?, reason = ?, decided_by = ?, owed = owed OR ?, "
-            "version = version + 1 WHERE seq IN (SELECT seq FROM changes WHERE edit = ?)",
-            (status, goal.reason, goal.decided_by, owed, number),
-        )
+        if _differ(connection, chosen, status):
+            number = _begin(connection, f"{status} {total}")
+            _decide_all(connection, number, chosen, status)
         return total
+
+
+def draw_line(database: Database, score: str, line: float) -> tuple[int, int]:
+    """Reject what scores below a line and keep the rest, as one action of a person's.
+
+    Returns:
+        (how many were rejected, how many came back); what a person decided before stays.
+    """
+    decisions = (
+        (SampleFilter(KEPT, score=score, max_score=line - 1e-9, decided_by="filter"), REJECTED),
+        (SampleFilter(REJECTED, score=score, min_score=line, decided_by="filter"), KEPT),
+    )
+    with _action(database) as connection:
+        lost, won = (_differ(connection, chosen, status) for chosen, status in decisions)
+        if lost or won:
+            number = _begin(connection, f"line at {line:.2f}")
+            for chosen, status in decisions:
+                _decide_all(connection, number, chosen, status)
+        return lost, won
+
+
+def _changing(chosen: SampleFilter, status: str) -> tuple[str, list[Any]]:
+    """Condition for the samples of a filter that a decision would change."""
+    condition, values = where(chosen)
+    decided_by = _decided(Sample("", "", ""), status).decided_by
+    differs = "(status <> ? OR decided_by <> ?)"
+    joined = f"{condition} AND {differs}" if condition else f" WHERE {differs}"
+    return joined, [*values, status, decided_by]
+
+
+def _differ(connection: sqlite3.Connection, chosen: SampleFilter, status: str) -> int:
+    condition, values = _changing(chosen, status)
+    return connection.execute(f"SELECT count(*) FROM samples{condition}", values).fetchone()[0]
+
+
+def _decide_all(
+    connection: sqlite3.Connection, number: int, chosen: SampleFilter, status: str
+) -> None:
+    goal = _decided(Sample("", "", ""), status)
+    owed = int(status == PENDING)
+    condition, values = _changing(chosen, status)
+    pairs = ", ".join(f"'{name}', {name}" for name in _DECISION)
+    after = dict(zip(_DECISION, (status, goal.reason, goal.decided_by, owed), strict=True))
+    connection.execute(
+        f"INSERT INTO changes SELECT ?, seq, json_object({pairs}), ? FROM samples{condition}",
+        [number, json.dumps(after), *values],
+    )
+    # Of an action with several decisions, only the samples of this one.
+    connection.execute(
+        "UPDATE samples SET status = ?, reason = ?, decided_by = ?, owed = owed OR ?, "
+        "version = version + 1 "
+        "WHERE seq IN (SELECT seq FROM changes WHERE edit = ? AND after = ?)",
+        (status, goal.reason, goal.decided_by, owed, number, json.dumps(after)),
+    )
 
 
 def add(database: Database, examples: Sequence[Example], origin: str) -> list[Sample]:

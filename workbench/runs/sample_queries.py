@@ -141,6 +141,22 @@ def label_counts(database: Database, status: str) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
+def consistency(database: Database) -> dict[str, tuple[int, int]]:
+    """(asked, given) by the answer that samples were written for, the least consistent first.
+
+    What was asked for may be the beginning of an answer: a JSON object up to a field whose value
+    is copied from the input.
+    """
+    rows = database.read(
+        "SELECT written_for, count(*) AS asked, sum(teacher_output = written_for OR "
+        "(written_for LIKE '{%' AND substr(written_for, -1) IN (':', '{') "
+        "AND substr(teacher_output, 1, length(written_for)) = written_for)) AS given "
+        "FROM samples WHERE written_for IS NOT NULL AND teacher_output IS NOT NULL "
+        "GROUP BY written_for ORDER BY 1.0 * given / asked, asked DESC, written_for"
+    )
+    return {row["written_for"]: (row["asked"], row["given"]) for row in rows}
+
+
 def reason_counts(database: Database) -> dict[str, int]:
     """Why samples were rejected, most frequent first."""
     rows = database.read(

@@ -95,6 +95,10 @@ class Samples:
         """Number of samples by the teacher's answer, most first."""
         return sample_queries.label_counts(self._database, status)
 
+    def consistency(self) -> dict[str, tuple[int, int]]:
+        """By answer that samples were written for: (how many, how many the teacher gave it to)."""
+        return sample_queries.consistency(self._database)
+
     def reason_counts(self) -> dict[str, int]:
         """Number of rejected samples by reason, most first."""
         return sample_queries.reason_counts(self._database)
@@ -141,6 +145,10 @@ class Samples:
     def bulk(self, chosen: SampleFilter, status: str) -> int:
         """Keep or reject all of a filter as a person; returns for how many it holds now."""
         return edits.bulk(self._database, chosen, status)
+
+    def draw_line(self, score: str, line: float) -> tuple[int, int]:
+        """Reject below a score and keep from it on, as one action: (rejected, come back)."""
+        return edits.draw_line(self._database, score, line)
 
     def add(self, examples: Sequence[Example], origin: str = "hand") -> list[Sample]:
         """Add a person's rows ("hand") or unlabelled inputs ("user"); returns the new ones."""

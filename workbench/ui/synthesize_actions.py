@@ -7,8 +7,8 @@ import gradio as gr
 
 from workbench import jobs
 from workbench.errors import RunError, WorkbenchError
-from workbench.runs.sample_queries import SampleFilter
-from workbench.samples import KEPT, REJECTED
+from workbench.events import RoundFinished
+from workbench.samples import KEPT, REJECTED, Sample
 from workbench.stages import Stage
 from workbench.ui import charts, fields, plain, snapshot, synthesize_views, workspace
 from workbench.ui.failures import say, told, warn
@@ -29,6 +29,7 @@ ADVANCED = (
     "seed",
 )
 FORM = PLAIN + ADVANCED
+MOST_FOR_ONE = 200  # texts in one go; more would keep the page waiting for minutes
 
 
 _ROOMS = ("synthesis", "lora", "training")
@@ -92,6 +93,24 @@ def more(run_id: str, count: float) -> None:
     jobs.start(run, Stage.LABEL)
 
 
+def write_for(run_id: str, label: str | None, count: float) -> None:
+    """More samples for one answer; what the teacher answers otherwise is rejected."""
+    if not label:
+        raise RunError("Choose an answer first.")
+    if not 1 <= (count or 0) <= MOST_FOR_ONE:
+        raise RunError(f"How many texts? Give a number from 1 to {MOST_FOR_ONE}.")
+    run = workspace.find(run_id)
+    made = jobs.consult(run.folder, "write_for", {"label": label, "count": int(count)})
+    now = snapshot.take(run_id, fresh=True)
+    if not synthesize_views.can_grow(now):
+        raise RunError("The run went on meanwhile, so these samples were not added. Try again.")
+    samples = [Sample(**sample) for sample in made["samples"]]
+    finished = RoundFinished(**made["round"])
+    if not run.samples.commit_round(finished.round, samples, finished):
+        raise RunError("Another page added samples meanwhile, so these were not. Try again.")
+    say(f"{finished.made} written, {finished.kept} answered as asked and kept.")
+
+
 def look_at_threshold(run_id: str, line: float) -> tuple[Any, str, Any]:
     """What a line at ``line`` would keep; nothing changes."""
     return synthesize_views.threshold(snapshot.take(run_id), line)
@@ -102,10 +121,7 @@ def apply_threshold(run_id: str, line: float) -> str:
     now = snapshot.take(run_id, fresh=True)
     assert now.run is not None
     score = synthesize_views.used_score(now)
-    samples = now.run.samples
-    below = SampleFilter(status=KEPT, score=score, max_score=line - 1e-9, decided_by="filter")
-    above = SampleFilter(status=REJECTED, score=score, min_score=line, decided_by="filter")
-    rejected, kept = samples.bulk(below, REJECTED), samples.bulk(above, KEPT)
+    rejected, kept = now.run.samples.draw_line(score, line)
     say(f"{rejected:,} rejected, {kept:,} kept again. Undo under Review.")
     return plain.sentence(f"Applied: {rejected:,} rejected, {kept:,} kept again.")
 

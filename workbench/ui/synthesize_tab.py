@@ -61,17 +61,14 @@ def build(parts: Parts) -> None:
         with gr.Column(min_width=320):
             threshold = _Threshold()
         with gr.Column(min_width=320):
-            plain.block(plain.heading("Label coverage", "What the teacher answered, how often."))
-            thin = plain.block(elem_id="thin-labels")
-            coverage = gr.Plot(
-                show_label=False, label="Label coverage", elem_id="coverage", visible=False
-            )
+            coverage = _Coverage()
     plain.block(plain.heading("Map", "Near is alike: clumps repeat each other, holes are missing."))
     with gr.Row(elem_classes="buttons"):
         draw_map = gr.Button("Draw the map", size="sm", elem_id="draw-map")
     chart = gr.Plot(show_label=False, label="Map of inputs", visible=False, elem_id="sample-map")
 
-    _sections(parts, preset, form, start, locked, more, tiles, rows, threshold, thin, coverage)
+    _sections(parts, preset, form, start, locked, more, tiles, rows)
+    parts.sections += [*threshold.sections(), *coverage.sections()]
     run = parts.run_id
     preview.click(
         told(actions.preview),
@@ -87,6 +84,7 @@ def build(parts: Parts) -> None:
     draw_map.click(told(actions.draw_map), [run], [chart])
     fields_saved(parts, form)
     threshold.wire(parts)
+    coverage.wire(parts)
 
 
 def _choices() -> tuple[gr.Radio, dict[str, Any]]:
@@ -137,6 +135,43 @@ class _Threshold:
         self.kept = plain.block(elem_id="threshold-kept")
         with gr.Row(elem_classes="buttons"):
             self.apply = gr.Button("Apply this line", size="sm", elem_id="threshold-apply")
+        self.asked = plain.block(elem_id="consistency")
+        self.by_answer = gr.Dataframe(
+            headers=["written for", "texts", "answered so", "share"],
+            datatype="str",
+            column_count=4,
+            interactive=False,
+            wrap=True,
+            visible=False,
+            max_height=220,
+            label="Written for an answer: did the teacher give it?",
+            column_widths=["46%", "16%", "22%", "16%"],
+            elem_id="consistency-rows",
+            buttons=[],
+        )
+
+    def sections(self) -> list[Section]:
+        """Scores as they arrive; and whether the teacher answers as asked."""
+        outputs = (self.chart, self.slider, self.kept, self.apply)
+        views = synthesize_views
+        return [
+            Section(
+                "synthesize scores",
+                TAB,
+                outputs,
+                lambda now: f"{now.samples_token}|{now.inputs_token}|{now.recipe.synthesis}",
+                lambda now: dict(zip(outputs, views.scores(now), strict=True)),
+            ),
+            Section(
+                "synthesize consistency",
+                TAB,
+                (self.asked, self.by_answer),
+                lambda now: now.samples_token,
+                lambda now: dict(
+                    zip((self.asked, self.by_answer), views.consistency(now), strict=True)
+                ),
+            ),
+        ]
 
     def wire(self, parts: Parts) -> None:
         """The slider shows at once what it keeps; only the button changes samples."""
@@ -156,6 +191,57 @@ class _Threshold:
         )
 
 
+class _Coverage:
+    """What the teacher answered how often, and more for an answer that is thin."""
+
+    def __init__(self) -> None:
+        plain.block(plain.heading("Label coverage", "What the teacher answered, how often."))
+        self.thin = plain.block(elem_id="thin-labels")
+        with gr.Row(elem_classes="buttons", visible=False, equal_height=True) as self.more:
+            self.answer = gr.Dropdown(
+                [], label="More for one answer", min_width=180, elem_id="more-answer"
+            )
+            self.count = gr.Number(
+                16, label="Texts", precision=0, minimum=1, min_width=80, elem_id="more-texts"
+            )
+            self.write = gr.Button("Write for it", size="sm", elem_id="more-for-answer")
+        self.chart = gr.Plot(
+            show_label=False, label="Label coverage", elem_id="coverage", visible=False
+        )
+
+    def wire(self, parts: Parts) -> None:
+        """Written at once by a process of its own; the samples are there when it ends."""
+        asked = [parts.run_id, self.answer, self.count]
+        parts.changed.append(
+            self.write.click(
+                told(actions.write_for), asked, None, show_progress_on=[self.answer, self.count]
+            )
+        )
+
+    def sections(self) -> list[Section]:
+        """Coverage, and what more can be written for while nothing is trained."""
+        views = synthesize_views
+        return [
+            Section(
+                "synthesize coverage",
+                TAB,
+                [self.thin, self.chart],
+                lambda now: now.samples_token,
+                lambda now: dict(zip((self.thin, self.chart), views.coverage(now), strict=True)),
+            ),
+            Section(
+                "synthesize more",
+                TAB,
+                [self.more, self.answer],
+                lambda now: f"{now.samples_token}|{views.can_grow(now)}",
+                lambda now: {
+                    self.more: gr.update(visible=views.can_write_for(now)),
+                    self.answer: views.thin_choices(now),
+                },
+            ),
+        ]
+
+
 def _sections(
     parts: Parts,
     preset: gr.Radio,
@@ -165,9 +251,6 @@ def _sections(
     more: gr.Group,
     tiles: gr.HTML,
     rows: gr.Dataframe,
-    threshold: _Threshold,
-    thin: gr.HTML,
-    coverage: gr.Plot,
 ) -> None:
     views = synthesize_views
     parts.sections += [
@@ -198,25 +281,5 @@ def _sections(
             [tiles, rows],
             lambda now: f"{now.samples_token}|{now.tail.rounds}",
             lambda now: {tiles: views.tiles(now), rows: views.newest(now)},
-        ),
-        Section(
-            "synthesize scores",
-            TAB,
-            [threshold.chart, threshold.slider, threshold.kept, threshold.apply],
-            lambda now: f"{now.samples_token}|{now.inputs_token}",
-            lambda now: dict(
-                zip(
-                    (threshold.chart, threshold.slider, threshold.kept, threshold.apply),
-                    views.scores(now),
-                    strict=True,
-                )
-            ),
-        ),
-        Section(
-            "synthesize coverage",
-            TAB,
-            [thin, coverage],
-            lambda now: now.samples_token,
-            lambda now: dict(zip((thin, coverage), views.coverage(now), strict=True)),
         ),
     ]

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.evaluate.coverage import label_coverage
+from workbench.evaluate.coverage import LabelCount, label_coverage
 from workbench.runs.sample_queries import SampleFilter
 from workbench.samples import KEPT, PENDING, REJECTED, Sample
 from workbench.stages import Stage
@@ -14,9 +14,19 @@ from workbench.ui.sections import Drawn
 from workbench.ui.snapshot import Snapshot
 
 _NEWEST = 20
+_ANSWERS_SHOWN = 200
 STATUS_WORDS = {KEPT: "✓ kept", REJECTED: "✕ rejected", PENDING: "… waiting"}
 # column of a sample -> the chart's word for it
-_CHART_SCORE = {"discriminator_score": "discriminator", "excess": "excess"}
+_CHART_SCORE = {
+    "discriminator_score": "discriminator",
+    "excess": "excess",
+    "confidence": "confidence",
+}
+_SCORE_WORDS = {
+    "discriminator_score": "P(real) of the discriminator.",
+    "excess": "How much the adapter changes the answer.",
+    "confidence": "How sure the teacher is of its answer.",
+}
 
 
 def locked(now: Snapshot) -> bool:
@@ -98,19 +108,23 @@ def row(sample: Sample) -> list[str]:
 
 
 def score_text(sample: Sample) -> str:
-    """The score that decided: P(real), else the excess."""
+    """The score that decided: P(real), else the excess, else the teacher's confidence."""
     if sample.discriminator_score is not None:
         return f"{sample.discriminator_score:.2f}"
-    return "" if sample.excess is None else f"{sample.excess:+.2f}"
+    if sample.excess is not None:
+        return f"{sample.excess:+.2f}"
+    return "" if sample.confidence is None else f"{sample.confidence:.2f}"
 
 
 def used_score(now: Snapshot) -> str:
-    """The column that the histogram and its line are about."""
+    """The column that the histogram and its line are about: what decides, else what there is."""
     has_discriminator = now.inputs.discriminator is not None
-    kind = now.recipe.synthesis.filter
-    if kind == "discriminator" or (kind != "excess" and has_discriminator):
+    settings = now.recipe.synthesis
+    if settings.method == "label":
+        return "confidence"  # what is kept there follows from the teacher's answers alone
+    if settings.filter == "discriminator" or (settings.filter == "auto" and has_discriminator):
         return "discriminator_score"
-    return "excess"
+    return "confidence" if settings.filter == "none" else "excess"
 
 
 def scores(now: Snapshot) -> tuple[Any, Any, str, Any]:
@@ -120,7 +134,7 @@ def scores(now: Snapshot) -> tuple[Any, Any, str, Any]:
     if now.run is None or span is None:
         empty = plain.empty("Scores appear with the first samples.")
         return gr.update(visible=False), gr.update(visible=False), empty, gr.update(visible=False)
-    low, high = (0.0, 1.0) if score == "discriminator_score" else span
+    low, high = span if score == "excess" else (0.0, 1.0)
     line = default_line(now)
     slider = gr.update(
         visible=True, minimum=low, maximum=max(high, low + 0.01), value=line, step=0.01
@@ -130,10 +144,10 @@ def scores(now: Snapshot) -> tuple[Any, Any, str, Any]:
 
 
 def default_line(now: Snapshot) -> float:
-    """Where the filter itself draws the line: P(yes) above P(no), or the lowest excess kept."""
+    """Where the filter itself draws the line: P(yes) above P(no), or the lowest score kept."""
     if used_score(now) == "discriminator_score" or now.run is None:
         return 0.5
-    kept = now.run.samples.score_array("excess", KEPT)
+    kept = now.run.samples.score_array(used_score(now), KEPT)
     return round(min(kept), 2) if kept else 0.0
 
 
@@ -158,25 +172,67 @@ def threshold(now: Snapshot, line: float) -> tuple[Any, str, Any]:
         SampleFilter(status=REJECTED, score=score, min_score=line, decided_by="filter")
     )
     sentence = plain.sentence(
-        f"From {line:.2f} on: {above:,} of {total:,} scored samples. "
+        f"{_SCORE_WORDS[score]} From {line:.2f} on: {above:,} of {total:,} scored samples. "
         f"Applying it rejects {loses:,} and brings back {wins:,}; what you decided yourself stays."
     )
     free = not now.started(Stage.DISTIL) and (loses or wins)
     return plotted(chart), sentence, gr.update(visible=True, interactive=bool(free))
 
 
-def coverage(now: Snapshot) -> tuple[str, Any]:
-    """Thin labels in words, and the chart."""
+def consistency(now: Snapshot) -> tuple[str, Any]:
+    """Whether the teacher gives the answers that samples were written for, worst first."""
+    found = now.run.samples.consistency() if now.run else {}
+    if not found:
+        return "", gr.update(visible=False)
+    asked = sum(entry[0] for entry in found.values())
+    given = sum(entry[1] for entry in found.values())
+    sentence = plain.sentence(
+        f"Of {asked:,} samples written for an answer, the teacher gave it to {given:,} "
+        f"({words.percent(given / asked, 0)})."
+    )
+    rows = [
+        [label, f"{count:,}", f"{hits:,}", words.percent(hits / count, 0)]
+        for label, (count, hits) in list(found.items())[:_ANSWERS_SHOWN]
+    ]
+    return sentence, gr.update(value=rows, visible=True)
+
+
+def thin_choices(now: Snapshot) -> Any:
+    """Answers that more can be written for, the thinnest first."""
+    rows = _covered(now)
+    if not can_grow(now) or not rows or _free_text(now, len(rows)):
+        return gr.update(choices=[], value=None)
+    ordered = sorted(rows, key=lambda row: row.count)[:_ANSWERS_SHOWN]
+    choices = [(f"{row.label[:60]} ({row.count:,})", row.label) for row in ordered]
+    return gr.update(choices=choices, value=ordered[0].label)
+
+
+def can_write_for(now: Snapshot) -> bool:
+    """The answers come from a set that more can be asked of."""
+    rows = _covered(now) if can_grow(now) else ()
+    return bool(rows) and not _free_text(now, len(rows))
+
+
+def _covered(now: Snapshot) -> tuple[LabelCount, ...]:
     counts = now.run.samples.label_counts() if now.run else {}
-    if not counts:
-        return plain.empty("Labels appear when the teacher has answered."), gr.update(visible=False)
     known = {seed.output for seed in now.inputs.seeds if seed.output}
     answers = [label for label, count in counts.items() for _ in range(count)]
-    rows = label_coverage(answers, sorted(known))
-    thin = sum(row.thin for row in rows)
-    sentence = f"{words.count(len(rows), 'different answer')}; {thin} of them thin."
-    if len(rows) > 0.8 * now.kept > 20:
+    return label_coverage(answers, sorted(known)) if counts else ()
+
+
+def _free_text(now: Snapshot, answers: int) -> bool:
+    return answers > 0.8 * now.kept > 20
+
+
+def coverage(now: Snapshot) -> tuple[str, Any]:
+    """Thin labels in words, and the chart."""
+    rows = _covered(now)
+    if not rows:
+        return plain.empty("Labels appear when the teacher has answered."), gr.update(visible=False)
+    if _free_text(now, len(rows)):
         sentence = "Nearly every answer is different: free text, so there is no coverage to show."
         return plain.sentence(sentence), gr.update(visible=False)
+    thin = sum(row.thin for row in rows)
+    sentence = f"{words.count(len(rows), 'different answer')}; {thin} of them thin."
     chart = charts.coverage_chart([(row.label, row.count, row.thin) for row in rows])
     return plain.sentence(sentence), plotted(chart)

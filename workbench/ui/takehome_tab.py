@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from workbench import jobs
 from workbench import recipe as recipes
 from workbench.errors import RunError
 from workbench.export.bundle import CARD, Bundle, find_bundle, public_recipe, replace_card
@@ -21,6 +22,7 @@ from workbench.ui.snapshot import Snapshot
 
 TAB = "takehome"
 _CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+_MERGED_SHOWN = 3_000_000_000  # bytes; Gradio makes a copy of what it hands out
 WRITERS = {"JSONL": write_jsonl, "CSV": write_csv, "Parquet": write_parquet}
 
 
@@ -69,7 +71,9 @@ def build(parts: Parts) -> None:
             "take home",
             TAB,
             list(boxes.values()),
-            lambda now: f"{now.run_id}|{sorted(now.done)}|{now.recipe_token}|{now.inputs_token}",
+            lambda now: (
+                f"{now.run_id}|{sorted(now.done)}|{now.recipe_token}|{now.inputs_token}|{now.busy}"
+            ),
             lambda now: _draw(now, boxes),
         )
     )
@@ -77,6 +81,12 @@ def build(parts: Parts) -> None:
     boxes["make"].click(told(_data_set), [run, boxes["format"]], [boxes["data"]])
     boxes["recipe"].click(told(_recipe_file), [run], [boxes["recipe_file"]])
     boxes["inputs"].click(told(_inputs_file), [run], [boxes["inputs_file"]])
+    boxes["merge"].click(
+        told(_merge),
+        [run],
+        [boxes["merged"], boxes["merged_files"]],
+        show_progress_on=[boxes["merged"]],
+    )
     boxes["save"].click(told(_save_card), [run, boxes["card"]], [boxes["zip"]])
 
 
@@ -99,6 +109,19 @@ def _downloads(boxes: dict[str, Any]) -> None:
         boxes["inputs"] = gr.Button("Inputs as a kit", size="sm", elem_id="make-kit")
     boxes["recipe_file"] = gr.File(label="Recipe", visible=False, interactive=False, height=70)
     boxes["inputs_file"] = gr.File(label="Kit", visible=False, interactive=False, height=70)
+    plain.block(
+        plain.heading("Merged model", "Base and adapter as one, in 16 bit; loads without PEFT.")
+    )
+    with gr.Row(elem_classes="buttons"):
+        boxes["merge"] = gr.Button("Merge", size="sm", interactive=False, elem_id="merge")
+    boxes["merged"] = plain.block(elem_id="merged-state")
+    boxes["merged_files"] = gr.File(
+        label="Merged model",
+        file_count="multiple",
+        visible=False,
+        interactive=False,
+        elem_id="merged-files",
+    )
 
 
 def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
@@ -111,6 +134,9 @@ def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
         boxes["data"]: gr.update(visible=False),
         boxes["recipe_file"]: gr.update(visible=False),
         boxes["inputs_file"]: gr.update(visible=False),
+        boxes["merge"]: gr.update(interactive=bundle is not None and not now.busy),
+        boxes["merged"]: "",
+        boxes["merged_files"]: gr.update(visible=False),
         boxes["command"]: command(now) if there else "",
     } | push_part.draw(now, boxes, ready=bundle is not None)
     if bundle is None:
@@ -138,7 +164,7 @@ def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
 def _download(bundle: Bundle) -> Any:
     size = words.size(bundle.archive.stat().st_size)
     label = f"Download the adapter ({size})"
-    return gr.update(value=str(bundle.archive), label=label, interactive=True)
+    return gr.update(value=workspace.handed_out(bundle.archive), label=label, interactive=True)
 
 
 def _bundle_facts(bundle: Bundle, now: Snapshot) -> list[tuple[str, str]]:
@@ -177,6 +203,16 @@ def _inputs_file(run_id: str) -> Any:
     run: Run = workspace.find(run_id)
     path = write_kit(workspace.export_file("inputs-kit.zip"), run.inputs, run.recipe)
     return gr.update(value=str(path), visible=True)
+
+
+def _merge(run_id: str) -> tuple[str, Any]:
+    run = workspace.find(run_id)
+    size = int(jobs.consult(run.folder, "merge")["bytes"])
+    where = f"{words.size(size)}, in exports/merged of the run's folder ({run.id})."
+    if size > _MERGED_SHOWN:
+        return plain.sentence(where), gr.update(visible=False)
+    files = [workspace.handed_out(path) for path in sorted((run.exports / "merged").iterdir())]
+    return plain.sentence(where), gr.update(value=files, visible=True)
 
 
 def _save_card(run_id: str, text: str) -> Any:

@@ -1,5 +1,8 @@
 """Which run a page is on: from the id in its address to the run, or a new draft."""
 
+import atexit
+import functools
+import hashlib
 import os
 import shutil
 import tempfile
@@ -43,3 +46,32 @@ def export_file(name: str) -> Path:
             if time.time() - former.stat().st_mtime > _EXPORTS_KEPT_SECONDS:
                 shutil.rmtree(former)
     return Path(tempfile.mkdtemp(dir=place)) / name
+
+
+def handed_out(path: Path) -> str:
+    """A path to ``path`` that Gradio hands out, wherever the runs are kept.
+
+    It refuses files outside of the present folder and the one for temporary files. Allowing the
+    folder of runs would let anyone who knows a path fetch any file of a run.
+    """
+    whole = path.resolve()
+    allowed = (Path.cwd(), Path(tempfile.gettempdir()).resolve())
+    if any(whole.is_relative_to(place) for place in allowed):
+        return str(whole)
+    mark = hashlib.blake2b(f"{whole}|{whole.stat().st_mtime_ns}".encode(), digest_size=8)
+    copy = _outlet() / mark.hexdigest() / whole.name
+    if not copy.exists():
+        copy.parent.mkdir(exist_ok=True)
+        try:
+            os.link(whole, copy)
+        except OSError:  # another file system
+            shutil.copyfile(whole, copy)
+    return str(copy)
+
+
+@functools.cache
+def _outlet() -> Path:
+    """A folder of this server's own, gone with it."""
+    place = Path(tempfile.mkdtemp(prefix="workbench-outlet-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place
