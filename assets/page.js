@@ -1,5 +1,5 @@
-/* The page's only script: names for uploads and curves, keys of the Review tab, and leaving a text
-   field with Escape. Keys press buttons that are there to be clicked anyway. */
+/* The page's only script: names for uploads and curves, what is being typed, keys of the Review tab,
+   and leaving a text field with Escape. Keys press buttons that are there to be clicked anyway. */
 (() => {
   // Gradio names every upload button alike; ours say what is wanted. The words in sight stay part
   // of the name, so that speech control finds them.
@@ -22,6 +22,17 @@
   };
   const name_all = () => { name_uploads(); name_curves(); };
   new MutationObserver(name_all).observe(document.documentElement, { childList: true, subtree: true });
+  // A form is drawn anew when a kit has been read; what was typed meanwhile stays, and is saved by
+  // leaving its field, once more if it was left before the kit arrived.
+  const typed = new Map();
+  document.addEventListener("input", (event) => {
+    if (!event.isTrusted) return;
+    for (let part = event.target; part; part = part.parentElement) if (part.id) typed.set(part.id, [Date.now(), event.target]);
+  }, true);
+  window.workbench_typed = () => [...typed].filter(([, [at]]) => Date.now() - at < 3000).map(([id, [, field]]) => {
+    if (field !== document.activeElement) setTimeout(() => field.dispatchEvent(new FocusEvent("blur")), 300);
+    return id;
+  });
   const buttons = { j: "review-next", k: "review-previous", a: "review-accept", r: "review-reject", u: "review-undo" };
   const typing = "input, textarea, select, [contenteditable=true], [role=combobox], [role=listbox]";
   document.addEventListener("keydown", (event) => {

@@ -98,6 +98,24 @@ def test_draft_outlives_reload_and_restart(browser: Any, own_server: Server) -> 
     page.context.close()
 
 
+def test_what_is_typed_while_the_example_loads_stays(open_run: Callable[..., Any]) -> None:
+    """The form is drawn once more when the kit has been read: typed within that second, a name was
+    gone."""
+    page = open_run()
+    name = field(page, "task-name")
+    page.locator("#load-example").click()
+    name.click()
+    name.fill("")
+    name.press_sequentially("My requests", delay=120)
+    expect(page.locator("#seeds-count")).to_contain_text("15 seeds")
+    expect(page.locator("#fit-card table")).to_be_visible()
+    expect(field(page, "source-base")).not_to_have_value("")
+    page.wait_for_timeout(1000)
+    expect(name).to_have_value("My requests")
+    name.press("Tab")
+    expect(page.locator(".strip-name")).to_have_text("My requests")
+
+
 def test_run_outlives_browser_and_server_and_is_stopped_and_continued(
     browser: Any, own_server: Server, make_draft: Callable[..., Run]
 ) -> None:

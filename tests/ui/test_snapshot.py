@@ -11,7 +11,7 @@ from workbench.runs.folder import Run
 from workbench.samples import KEPT
 from workbench.stages import Stage
 from workbench.ui import snapshot, strip
-from workbench.ui.sections import Drawings, Section, pulse_of
+from workbench.ui.sections import Drawings, Section, pulse_of, without_typed
 from workbench.ui.snapshot import Tail
 
 
@@ -101,6 +101,19 @@ def test_a_form_drawn_before_an_edit_is_not_shown_after_it(draft: Run) -> None:
     before = drawings.of(snapshot.take(draft.id, fresh=True))[box]
     draft.change_recipe({"task_name": "Another name"})
     assert drawings.of(snapshot.take(draft.id, fresh=True))[box] == "Another name" != before
+
+
+def test_a_field_is_left_alone_while_it_is_typed_into() -> None:
+    """Loading the example drew over a task name that was being typed."""
+    name, base = object(), object()
+    form = Section(
+        "form", "", [name, base], lambda now: "", lambda now: {},
+        {"task-name": name, "source-base": base},
+    )  # fmt: skip
+    drawn = {name: "drawn", base: "drawn"}
+    assert without_typed(form, drawn, '["component-7", "task-name"]') == {base: "drawn"}
+    for nothing in ("", "[]", "source"):
+        assert without_typed(form, drawn, nothing) == drawn
 
 
 def test_strip_says_what_a_dead_run_is(runs: Path) -> None:

@@ -21,7 +21,15 @@ from workbench.ui import (
     takehome_tab,
 )
 from workbench.ui.failures import told
-from workbench.ui.sections import SPREAD, Drawings, Parts, Section, pulse_of
+from workbench.ui.sections import (
+    SPREAD,
+    TYPED,
+    Drawings,
+    Parts,
+    Section,
+    pulse_of,
+    without_typed,
+)
 from workbench.ui.snapshot import Snapshot
 from workbench.ui.theme import ASSETS, build_theme
 
@@ -131,14 +139,20 @@ def _wire(page: gr.Blocks, parts: Parts, places: dict[str, gr.Tab], status: gr.H
     names = json.dumps([section.name for section in sections])
     pulse.change(None, [pulse, *boxes], boxes, js=SPREAD.replace("NAMES", names))
     for box, section in zip(boxes, sections, strict=True):
-        box.change(_drawing(section), [parts.run_id], list(section.outputs), **light)
+        typed = bool(section.fields)
+        asks = [parts.run_id, parts.tab] if typed else [parts.run_id]
+        box.change(
+            _drawing(section), asks, list(section.outputs), js=TYPED if typed else None, **light
+        )
 
 
-def _drawing(section: Section) -> Callable[[str], dict[Any, Any]]:
+def _drawing(section: Section) -> Callable[..., dict[Any, Any]]:
     drawings = Drawings(section)
 
-    def draw(run_id: str) -> dict[Any, Any]:
-        return drawings.of(snapshot.look(run_id))
+    def draw(run_id: str, typed: str = "") -> dict[Any, Any]:
+        # What was typed and saved a moment ago must not be drawn over by an older look.
+        drawn = drawings.of(snapshot.look(run_id, fresh=bool(section.fields)))
+        return without_typed(section, drawn, typed)
 
     draw.__name__ = "draw_" + section.name.replace(" ", "_")
     return told(draw)

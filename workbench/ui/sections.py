@@ -11,7 +11,7 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,7 @@ class Section:
         outputs: its components; ``draw`` returns updates for some or all of them.
         token: what it depends on, as text; equal tokens mean "as shown".
         draw: builds the updates; called only when the token differs.
+        fields: element id -> component that people type into: left alone while they do.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Section:
     outputs: Sequence[Any]
     token: Callable[[Snapshot], str]
     draw: Callable[[Snapshot], Drawn]
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Drawings:
@@ -71,6 +73,20 @@ class Drawings:
             drawn = self._drawn[key]
         # Gradio takes updates apart while it sends them; each page gets its own.
         return {box: dict(it) if isinstance(it, dict) else it for box, it in drawn.items()}
+
+
+# Puts the ids of fields that were typed into just now in place of the tab's name; see page.js.
+TYPED = "(run, tab) => [run, JSON.stringify(window.workbench_typed())]"
+
+
+def without_typed(section: Section, drawn: Drawn, typed: str) -> Drawn:
+    """The updates without those of fields that a person is typing into."""
+    try:
+        names = json.loads(typed or "[]")
+    except ValueError:
+        return drawn
+    mine = [section.fields[name] for name in names if name in section.fields]
+    return {box: update for box, update in drawn.items() if box not in mine}
 
 
 @dataclass

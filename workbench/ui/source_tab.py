@@ -267,6 +267,7 @@ def _sections(
             [*form.values(), rows.seeds],
             lambda now: now.run_id or "none",
             draw_form,
+            {str(box.elem_id): box for box in (*form.values(), rows.seeds)},
         ),
     ]
 
