@@ -56,7 +56,7 @@ def test_example_to_verdict(open_run: Callable[..., Any], server: Server, tmp_pa
     field(page, "synthesis-samples").fill(str(SAMPLES))
     field(page, "synthesis-samples").press("Tab")
     page.get_by_role("button", name=f"Write {SAMPLES} samples").click(timeout=60_000)
-    phase(page, "Stopped", 1500)
+    phase(page, "Samples are ready", 1500)
     expect(page.locator("#synthesize-start")).to_contain_text("samples are ready")
     page.reload()  # nothing depends on the page staying open
     drawn(page)

@@ -60,7 +60,7 @@ def test_files_become_an_adapter(
     field(page, "synthesis-new-tokens").fill("24")
     field(page, "evaluation-answer-tokens").fill("4")
     page.get_by_role("button", name="Write 20 samples").click()
-    phase(page, "Stopped", 120)
+    phase(page, "Samples are ready", 120)
     expect(page.locator("#synthesize-start")).to_contain_text("samples are ready")
     expect(page.locator("#newest-samples")).to_contain_text("kept")
 

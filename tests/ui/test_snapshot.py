@@ -116,6 +116,19 @@ def test_a_field_is_left_alone_while_it_is_typed_into() -> None:
         assert without_typed(form, drawn, nothing) == drawn
 
 
+def test_strip_says_that_samples_wait_for_a_person(reviewable: Run) -> None:
+    """It said "Stopped at: Training" after all samples were written, and offered a Continue that
+    had nothing to do."""
+    now = snapshot.take(reviewable.id, fresh=True)
+    assert "Samples are ready" in strip.text(now) and "Stopped" not in strip.text(now)
+    go_on, stop = object(), object()
+    assert not strip._draw(now, go_on, stop)[go_on]["visible"]  # type: ignore[arg-type]
+    reviewable.journal.append(Stopped(Stage.LABEL, "stopped", "Stopped by request.", ""))
+    now = snapshot.take(reviewable.id, fresh=True)
+    assert "Stopped" in strip.text(now)
+    assert strip._draw(now, go_on, stop)[go_on]["visible"]  # type: ignore[arg-type]
+
+
 def test_strip_says_what_a_dead_run_is(runs: Path) -> None:
     """Other tools went on showing "running" after the trainer had crashed."""
     run = fake_run.distil(fake_run.synthesize(fake_run.draft(runs)), upto=5)

@@ -192,9 +192,8 @@ def score_histogram(
             xanchor="right" if right else "left", text=f"keep from {threshold:.2f}",
         )  # fmt: skip
     highest = max((counts[1] + counts[2]).max() / synthetic, counts[0].max() / truth)
-    figure.update_xaxes(
-        ticks="outside", range=span, title=axis_title(f"{words}<br>real = 100 %, samples = 100 %")
-    )
+    shares = "<br>real inputs (outline) = 100 %, samples = 100 %" if len(groups[0]) else ""
+    figure.update_xaxes(ticks="outside", range=span, title=axis_title(f"{words}{shares}"))
     # Headroom for the words at the threshold.
     figure.update_yaxes(tickformat=".0%", nticks=5, range=[0, float(highest) * 1.15])
     figure = layout(figure, 320, legend=True)

@@ -43,7 +43,7 @@ def build(parts: Parts) -> gr.HTML:
             "strip buttons",
             ALWAYS,
             [go_on, stop],
-            lambda now: f"{now.busy}|{now.state.state in _RESUMABLE}",
+            lambda now: f"{now.busy}|{_resumable(now)}",
             lambda now: _draw(now, go_on, stop),
         )
     )
@@ -63,9 +63,19 @@ def build(parts: Parts) -> gr.HTML:
 
 def _draw(now: Snapshot, go_on: gr.Button, stop: gr.Button) -> Drawn:
     return {
-        go_on: gr.update(visible=now.state.state in _RESUMABLE),
+        go_on: gr.update(visible=_resumable(now)),
         stop: gr.update(visible=now.busy),
     }
+
+
+def awaits_review(now: Snapshot) -> bool:
+    """Samples are written and labelled, and nobody stopped anything: it is a person's turn."""
+    ready = Stage.LABEL in now.done and not now.started(Stage.DISTIL)
+    return ready and now.state.state == "stopped" and not now.state.message
+
+
+def _resumable(now: Snapshot) -> bool:
+    return now.state.state in _RESUMABLE and not awaits_review(now)
 
 
 def text(now: Snapshot) -> str:
@@ -81,12 +91,13 @@ def text(now: Snapshot) -> str:
             rail=[(word, "later") for word in _RAIL.values()],
             message=now.state.message,
         )
+    complete = now.state.state == "finished" or awaits_review(now)
     return plain.strip(
         name=now.name,
-        state=now.state.state,
+        state="finished" if complete else now.state.state,
         phase=phase(now),
-        done=1 if now.state.state == "finished" else now.state.done,
-        total=1 if now.state.state == "finished" else now.state.total,
+        done=1 if complete else now.state.done,
+        total=1 if complete else now.state.total,
         numbers=_numbers(now),
         rail=[(_RAIL[stage], _when(now, stage)) for stage in ORDER],
         message=now.state.message if now.state.state != "finished" else "",
@@ -102,6 +113,8 @@ def phase(now: Snapshot) -> str:
         "not responding": "Not responding: the worker is alive but silent",
     }
     state = now.state.state
+    if awaits_review(now):
+        return "Samples are ready: review them, then train"
     if state in fixed:
         return fixed[state]
     words_of = {"stopped": "Stopped", "interrupted": "Interrupted", "failed": "Failed"}

@@ -51,7 +51,7 @@ def build(parts: Parts) -> None:
                 column_count=4,
                 interactive=False,
                 wrap=True,
-                max_height=330,
+                max_height=620,
                 label="Newest samples",
                 column_widths=["54%", "20%", "10%", "16%"],
                 elem_id="newest-samples",
@@ -121,11 +121,7 @@ class _Threshold:
     """Histogram and the slider of the line below which samples are rejected."""
 
     def __init__(self) -> None:
-        plain.block(
-            plain.heading(
-                "Scores", "Real inputs as an outline; move the line to see what it keeps."
-            )
-        )
+        plain.block(plain.heading("Scores", "Move the line to see what it keeps."))
         self.chart = gr.Plot(
             show_label=False, label="Scores", elem_id="score-histogram", visible=False
         )

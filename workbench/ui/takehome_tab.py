@@ -32,14 +32,14 @@ def build(parts: Parts) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=300):
             _downloads(boxes)
+            boxes |= push_part.build(parts.run_id)
         with gr.Column(scale=6, min_width=320):
             plain.block(plain.heading("Model card", "Goes into the zip. Edit it, then save."))
             boxes["card"] = gr.Textbox(
-                label="README.md", lines=16, max_lines=28, elem_classes="mono", elem_id="card"
+                label="README.md", lines=30, max_lines=40, elem_classes="mono", elem_id="card"
             )
             with gr.Row(elem_classes="buttons"):
                 boxes["save"] = gr.Button("Save the card", size="sm", elem_id="card-save")
-            boxes |= push_part.build(parts.run_id)
     plain.block(plain.heading("Use it, repeat it"))
     with gr.Row(equal_height=False):
         boxes["snippet"] = gr.Textbox(
