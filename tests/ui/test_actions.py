@@ -221,6 +221,18 @@ def test_page_turns_and_keeps_its_bounds(reviewable: Run) -> None:
     assert last[2] == 10 and len(last[0]) == 30
 
 
+def test_score_means_the_one_that_decides(draft: Run) -> None:
+    """In a run without discriminator a bound on the score showed nothing, and ordering by it did
+    not order."""
+    run = fake_run.synthesize(draft, for_labels=True)
+    finder = ("", "", "", "", 0.9, None, False, "score")
+    table, _, _, ids, keep, _ = review_actions.same_page(run.id, *finder, 1, "")
+    scores = [run.samples.get(name).confidence for name in ids]  # type: ignore[union-attr]
+    assert scores == sorted(scores) and scores[0] >= 0.9  # type: ignore[type-var]
+    total = sum((sample.confidence or 0) >= 0.9 for sample in run.samples.all())
+    assert keep["value"] == f"Keep all {total}" and len(table) == min(50, total) > 0
+
+
 def test_step_goes_over_the_end_of_a_page(reviewable: Run) -> None:
     ids = review_actions.same_page(reviewable.id, *FINDER, 1, "")[3]
     shown = review_actions.step_on(reviewable.id, *FINDER, 1, ids[-1], ids)
@@ -287,6 +299,20 @@ def test_changed_rows_show_both_answers(finished: Run) -> None:
         assert row[1] == row[2] != row[3]
     for row in compare_views.changed_rows(compared, "gained"):
         assert row[1] == row[3] != row[2]
+
+
+def test_without_labelled_rows_nothing_pretends_to_be_right(
+    finished: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms = {"transferred": {"accuracy": 0.8, "n": 30, "low": 0.63, "high": 0.9}}
+    bare = compare_views.Compared(arms, False, (), {"transferred": []}, {"transferred": []})
+    monkeypatch.setattr(compare_views, "read", lambda now: bare)
+    names = ["verdict", "chart", "table", "margin", "labels", "no labels", "rows", "which", "none"]
+    drawn = compare_tab._draw(take(finished), names, "ask")  # type: ignore[arg-type]
+    assert "Agrees with the teacher on 80.0 %" in drawn["verdict"]
+    assert not drawn["rows"]["visible"] and not drawn["which"]["visible"]
+    assert "nobody knows who is right" in drawn["none"]
+    monkeypatch.undo()
 
 
 # Take home and Runs ----------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from workbench.ui.snapshot import Snapshot
 TAB = "compare"
 _KIND = {judge.INSIDE: "good", judge.BETTER: "good", judge.WORSE: "bad"}
 
+_NO_CHANGES = "Needs evaluation rows with answers: without them nobody knows who is right."
+
 
 def build(parts: Parts) -> None:
     """Place the tab's components and wire them."""
@@ -43,6 +45,7 @@ def build(parts: Parts) -> None:
             )
             no_labels = plain.block()
     plain.block(plain.heading("What changed", "Rows that one of the two has right."))
+    no_changes = plain.block(elem_id="changed-none")
     which = gr.Radio(
         [("Lost: source right, target wrong", "lost"), ("Gained: the reverse", "gained")],
         value="lost",
@@ -74,7 +77,7 @@ def build(parts: Parts) -> None:
             label="Target + new adapter", interactive=False, lines=3, elem_id="playground-target"
         )
 
-    outputs = [verdict, chart, table, margin, labels, no_labels, changed]
+    outputs = [verdict, chart, table, margin, labels, no_labels, changed, which, no_changes]
     parts.sections.append(
         Section(
             "compare",
@@ -92,7 +95,7 @@ def build(parts: Parts) -> None:
 
 
 def _draw(now: Snapshot, outputs: list[Any], ask: gr.Button) -> Drawn:
-    verdict, chart, table, margin, labels, no_labels, changed = outputs
+    verdict, chart, table, margin, labels, no_labels, changed, which, no_changes = outputs
     compared = compare_views.read(now)
     drawn: Drawn = {
         margin: now.recipe.evaluation.margin_points,
@@ -106,10 +109,11 @@ def _draw(now: Snapshot, outputs: list[Any], ask: gr.Button) -> Drawn:
         hidden = gr.update(visible=False)
         return drawn | {
             verdict: plain.empty(waiting), chart: hidden, table: "", labels: hidden,
-            no_labels: "", changed: [],
+            no_labels: "", changed: hidden, which: hidden, no_changes: "",
         }  # fmt: skip
     sentence, kind = compare_views.verdict(now, compared)
     rows = compare_views.label_rows(compared)
+    paired = compared.labelled and compared.paired
     return drawn | {
         verdict: plain.verdict(sentence, _KIND.get(kind, "unsure")),
         chart: gr.update(
@@ -118,7 +122,9 @@ def _draw(now: Snapshot, outputs: list[Any], ask: gr.Button) -> Drawn:
         table: compare_views.arms_table(compared),
         labels: plotted(charts.per_label_chart(rows)) if rows else gr.update(visible=False),
         no_labels: "" if rows else plain.sentence(compare_views.no_labels(compared)),
-        changed: compare_views.changed_rows(compared, "lost"),
+        changed: gr.update(value=compare_views.changed_rows(compared, "lost"), visible=paired),
+        which: gr.update(value="lost", visible=paired),
+        no_changes: "" if paired else plain.sentence(_NO_CHANGES),
     }
 
 

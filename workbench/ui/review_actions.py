@@ -1,5 +1,7 @@
 """What the controls of the Review tab do: one query or one action on the run's samples each."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,19 @@ def filter_of(
     )
 
 
+def asked_for(run: Run, finder: Sequence[Any]) -> tuple[SampleFilter, str]:
+    """(filter, order) of the controls; "score" in both is the one that decides in this run."""
+    *values, sort = finder
+    wanted = filter_of(*values)
+    by_score = sort.removeprefix("-") == "score"
+    if by_score or wanted.min_score is not None or wanted.max_score is not None:
+        score = synthesize_views.used_score(run)
+        wanted = replace(wanted, score=score)
+        if by_score and score != "discriminator_score":
+            sort = sort.replace("score", score)
+    return wanted, sort
+
+
 # Pages -----------------------------------------------------------------------------------------
 
 
@@ -84,9 +99,9 @@ def page_forward(run_id: str, *values: Any) -> View:
 def _page(run_id: str, finder: list[Any], page: float | None, chosen: str) -> View:
     if not run_id:
         return [], plain.sentence("No run is open."), 1, [], gr.skip(), gr.skip()
-    samples = workspace.find(run_id).samples
-    *values, sort = finder
-    wanted = filter_of(*values)
+    run = workspace.find(run_id)
+    samples = run.samples
+    wanted, sort = asked_for(run, finder)
     total = samples.count(wanted)
     pages = max(1, -(-total // PAGE_ROWS))
     number = min(max(int(page or 1), 1), pages)
@@ -286,8 +301,8 @@ def reject_all(run_id: str, *finder: Any) -> None:
 
 
 def _bulk(run_id: str, finder: tuple[Any, ...], status: str, word: str) -> None:
-    *values, _sort = finder
-    count = _changeable(run_id).samples.bulk(filter_of(*values), status)
+    run = _changeable(run_id)
+    count = run.samples.bulk(asked_for(run, finder)[0], status)
     say(f"{words.count(count, 'sample')} {word}. Undo takes it back.")
 
 
@@ -305,9 +320,8 @@ def take_rows(run_id: str, path: str) -> None:
 def make_file(run_id: str, *values: Any) -> Any:
     """A file of what the filter shows, in the chosen format."""
     *finder, form = values
-    *chosen, sort = finder
     run = workspace.find(run_id)
-    wanted = filter_of(*chosen)
+    wanted, sort = asked_for(run, finder)
     samples = run.samples.page(wanted, sort, 0, max(1, run.samples.count(wanted)))
     path = workspace.export_file(f"samples.{form.lower()}")
     _WRITERS[form](path, samples)

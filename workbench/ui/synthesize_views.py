@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.evaluate.coverage import LabelCount, label_coverage
+from workbench.runs.folder import Run
 from workbench.runs.sample_queries import SampleFilter
 from workbench.samples import KEPT, PENDING, REJECTED, Sample
 from workbench.stages import Stage
@@ -116,7 +117,7 @@ def score_text(sample: Sample) -> str:
     return "" if sample.confidence is None else f"{sample.confidence:.2f}"
 
 
-def used_score(now: Snapshot) -> str:
+def used_score(now: Snapshot | Run) -> str:
     """The column that the histogram and its line are about: what decides, else what there is."""
     has_discriminator = now.inputs.discriminator is not None
     settings = now.recipe.synthesis
