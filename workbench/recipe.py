@@ -223,6 +223,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "synthesis.samples": 1000,
         "synthesis.prompts_per_round": 96,
         "synthesis.max_rounds": 60,
+        "training.learning_rate": 5e-4,
     },
     "quick": {"synthesis.samples": 120, "training.epochs": 2, "lora.rank": 8, "lora.alpha": 16},
     "thorough": {"synthesis.samples": 800, "training.epochs": 5, "lora.rank": 32, "lora.alpha": 64},

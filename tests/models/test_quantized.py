@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from tests import tiny
+from workbench.models import resident as resident_module
 from workbench.models.resident import Resident, load
 from workbench.recipe import LoraSettings
 
@@ -207,3 +208,28 @@ def test_an_installed_kernels_package_is_never_asked_for_binaries(tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert not canary.exists()
     assert "kernels" not in done.stderr
+
+
+def test_dense_copies_change_no_number_and_are_gone_afterwards(tiny_source: Path) -> None:
+    """While decoding, weights are unpacked once instead of at every step."""
+    resident = load(tiny_source, quantize=True, device="cpu")
+    ids = torch.arange(5, 29).view(2, 12)
+    with torch.no_grad():
+        packed = resident.model(ids).logits
+        with resident.dense():
+            layers = [m for m in resident.model.modules() if "forward" in vars(m)]
+            assert len(layers) == sum(isinstance(m, Linear4bit) for m in resident.model.modules())
+            assert torch.equal(resident.model(ids).logits, packed)
+            with resident.dense():  # again, by a caller within
+                pass
+            assert all("forward" in vars(m) for m in layers)
+    assert not any("forward" in vars(m) for m in resident.model.modules())
+
+
+def test_dense_copies_are_not_made_of_a_large_model(
+    tiny_source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resident = load(tiny_source, quantize=True, device="cpu")
+    monkeypatch.setattr(resident_module, "DENSE_BYTES", 1000)
+    with resident.dense():
+        assert not any("forward" in vars(m) for m in resident.model.modules())

@@ -26,22 +26,37 @@ def target(tiny_target: Path) -> Resident:
 
 
 def test_thin_answers_are_asked_for_more_often_than_covered_ones() -> None:
-    known = {"full": Coverage(40, 0, 0, 0.9), "thin": Coverage(2, 4, 2, 0.9)}
-    known["half"] = Coverage(20, 20, 10, 0.9)
-    planned = plan(known, ["full", "thin", "half"], per_kind=40, prompts=200, seed=1)
+    known = {"full": Coverage(40, 40, 40, 0.9), "thin": Coverage(2, 4, 2, 0.9)}
+    known["half"] = Coverage(20, 40, 20, 0.9)
+    planned = plan(known, ["full", "thin", "half"], (), per_kind=40, prompts=60, seed=1)
+    assert len(planned) == 60
     assert planned.count("full") == 0
     assert planned.count("thin") > planned.count("half") > 0
-    assert planned == plan(known, ["full", "thin", "half"], per_kind=40, prompts=200, seed=1)
+    assert planned == plan(known, ["full", "thin", "half"], (), per_kind=40, prompts=60, seed=1)
+
+
+def test_samples_that_were_not_written_for_their_answer_fill_no_share() -> None:
+    """Texts about nothing were answered "order checks" until nobody asked for order checks."""
+    known = {"order checks": Coverage(40, 0, 0, 0.9)}
+    assert plan(known, ["order checks"], (), per_kind=20, prompts=96, seed=1)
+
+
+def test_a_round_is_no_longer_than_what_is_missing() -> None:
+    known = {"a": Coverage(12, 18, 9, 0.9)}
+    assert plan(known, ["a"], (), per_kind=10, prompts=96, seed=1) == ["a"] * 2
 
 
 def test_an_answer_that_was_only_mined_is_tried_and_then_given_up() -> None:
-    assert "new" in plan({"a": Coverage(1, 0, 0, 0.9)}, ["a", "new"], 10, 8, seed=1)
-    hopeless = {"a": Coverage(1, 0, 0, 0.9), "new": Coverage(0, PROBE_ATTEMPTS, 0, 0.0)}
-    assert "new" not in plan(hopeless, ["a", "new"], 10, 50, seed=1)
+    known = {"a": Coverage(9, 9, 9, 0.9)}
+    first = plan(known, ["a", "new"], ["a"], 10, 96, seed=1)
+    assert first.count("new") == PROBE_ATTEMPTS
+    known["new"] = Coverage(0, PROBE_ATTEMPTS, 0, 0.0)
+    assert "new" not in plan(known, ["a", "new"], ["a"], 10, 96, seed=1)
+    assert "new" in plan(known, ["a", "new"], ["a", "new"], 10, 96, seed=1)
 
 
 def test_nothing_is_planned_when_everything_is_covered() -> None:
-    assert plan({"a": Coverage(10, 0, 0, 0.9)}, ["a"], 10, 8, seed=1) == []
+    assert plan({"a": Coverage(10, 10, 10, 0.9)}, ["a"], ["a"], 10, 8, seed=1) == []
 
 
 def test_probes_show_every_answer_once_before_any_twice() -> None:

@@ -88,10 +88,24 @@ def decode(
         yield from ((i, Decoded([], [], False)) for i in range(len(prompts)))
         return
     resident.model.eval()
+    stop = _Stop(resident, frozenset(stop_ids), stop_text)
+    with resident.dense():
+        yield from _decode(resident, prompts, new_tokens, stop, sampling, seed, rows)
+
+
+def _decode(
+    resident: Resident,
+    prompts: Sequence[list[int]],
+    new_tokens: int,
+    stop: "_Stop",
+    sampling: Sampling | None,
+    seed: int,
+    rows: int,
+) -> Iterator[tuple[int, Decoded]]:
+    """Batch by batch, shortest prompts first; a batch that does not fit is started over halved."""
     with torch.inference_mode():
         shared, prefix = shared_prefix(resident, prompts)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    stop = _Stop(resident, frozenset(stop_ids), stop_text)
     while order:
         members = [_Row(index) for index in order[:rows]]
         ended: set[int] = set()

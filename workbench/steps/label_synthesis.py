@@ -26,8 +26,9 @@ from workbench.synthesize.selection import UNSURE, select
 from workbench.teach import TEACHER
 
 KNOWN = "known answers"  # where the run remembers them
-FREE_ROUNDS = 2  # rounds before anything is asked for
-MINING_ROUNDS = (2, 6)  # before these rounds the teacher is asked what else it knows
+FREE_ROUNDS = 1  # rounds before anything is asked for, half as long as others
+FREE_EVERY = 16  # of so many texts of later rounds one is free
+MINING_ROUNDS = (1, 4)  # before these rounds the teacher is asked what else it knows
 MINED_INPUTS = 15  # inputs that are looked at for it, seeds first
 MOST_CANDIDATES = 200  # answers that are examined, those of samples first
 SEEN_TWICE = 2  # samples from which an answer is a candidate
@@ -111,7 +112,7 @@ def choose_targets(
     settings = run.recipe.synthesis
     free: list[str | None] = [None] * settings.prompts_per_round
     if number < FREE_ROUNDS:
-        return free
+        return free[: max(1, len(free) // 2)]
     kinds = known_kinds(run, seeds, samples)
     if not recur([sample_kind(sample) for sample in samples]):
         return [] if len(samples) >= SURPLUS * settings.samples else free
@@ -120,9 +121,11 @@ def choose_targets(
         return []
     per_kind = max(FEWEST_PER_KIND, math.ceil(SURPLUS * settings.samples / max(1, len(kinds))))
     wanted = run.recipe.seed * 1_000_003 + number
-    targets = by_label.plan(coverage(samples), kinds, per_kind, len(free), wanted)
+    certain = {kind_of(p.answer, p.input) for p in seeds}
+    targets = by_label.plan(coverage(samples), kinds, certain, per_kind, len(free), wanted)
     # Some free texts in every round: they bring what nobody thought of asking for.
-    return [*targets[: len(free) - len(free) // 8], *free[: len(free) // 8]] if targets else []
+    some = len(targets) // FREE_EVERY
+    return [*targets[: len(free) - some], *free[:some]]
 
 
 def known_kinds(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample]) -> list[str]:
@@ -154,7 +157,7 @@ def write_round(
     kinds = set(known_kinds(run, seeds, samples))
     accepted = [s for s in samples if (s.confidence or 0) >= SURE and sample_kind(s) in kinds]
     examples = [Example(p.input) for p in seeds]
-    room = settings.new_tokens or room_for_items(generator, examples, 2)
+    room = settings.new_tokens or room_for_items(generator, examples, 1.5)
     with generator.using(None):
         texts = by_label.write(
             generator, seeds, accepted, targets, room, run.recipe.seed * 1_000_003 + number

@@ -19,7 +19,7 @@ LONGEST_TIMES = 4
 CHUNK = 64  # samples per commit where there are no rounds; the same after an interruption
 
 
-def room_for_items(generator: Resident, seeds: Sequence[Example], items: int) -> int:
+def room_for_items(generator: Resident, seeds: Sequence[Example], items: float) -> int:
     """Tokens for so many items of about the seeds' length, number and line break included."""
     lengths = [len(generator.tokenizer(seed.input)["input_ids"]) for seed in seeds]
     return min(2048, max(32, round(items * (statistics.mean(lengths) * 1.25 + 4))))
