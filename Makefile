@@ -11,7 +11,7 @@ run: $(VENV)/.installed  ## open the workbench in the browser
 	$(BIN)/python app.py
 
 demo: $(VENV)/.installed  ## the example transfer in the terminal; the last line is the result file
-	$(BIN)/python -m workbench transfer --kit $(EXAMPLE) --preset best --set synthesis.samples=300
+	$(BIN)/python -m workbench transfer --kit $(EXAMPLE) --preset best --set synthesis.samples=600
 
 test: $(VENV)/.installed-dev  ## lint, types and all tests
 	$(BIN)/ruff check .
@@ -35,7 +35,7 @@ format: $(VENV)/.installed-dev
 screenshots: $(VENV)/.installed-dev  ## the README's pictures
 	$(BIN)/python scripts/screenshots.py
 
-# DATA is a folder with train.jsonl and test.jsonl of CLINC150 (input, output, domain).
+# DATA is a folder with train.jsonl and test.jsonl of SNIPS (input, output).
 example-kit: $(VENV)/.installed  ## make assets/example-kit.zip again
 	$(BIN)/python scripts/make_example.py --data $(DATA) --kit $(EXAMPLE)
 

@@ -23,9 +23,9 @@ from workbench.runs.folder import open_run as open_run_folder
 pytestmark = [pytest.mark.browser, pytest.mark.journey, pytest.mark.timeout(3000)]
 
 SAMPLES = 200
-# Zero-shot is 0.0 and the seeds as examples give about 0.25: broken synthesis, labels, formats or
+# Zero-shot is 0.0 and one answer in seven is right by chance: broken synthesis, labels, formats or
 # training all end far below this. It is no statement of how good a transfer is.
-LEAST_TRANSFERRED = 0.4
+LEAST_TRANSFERRED = 0.6
 # What a stranger does with the download: plain PEFT, plain base, a fresh process.
 PLAIN_PEFT = """
 import json, sys, torch
@@ -67,14 +67,14 @@ def test_example_to_verdict(open_run: Callable[..., Any], server: Server, tmp_pa
 
     go_to(page, "Compare")
     expect(page.locator("#verdict")).to_contain_text("210 rows")
-    expect(page.locator("#arms-chart .js-plotly-plot")).to_be_visible()
+    expect(page.locator("#arms-chart .js-plotly-plot")).to_be_visible(timeout=60_000)
     result = json.loads((server.runs / run_id / "result.json").read_text())
     arms = {name: arm["accuracy"] for name, arm in result["arms"].items()}
     print(json.dumps({**arms, **result["seconds"], **result["counts"]}))
     assert arms["source_adapter"] > 0.9
     assert arms["source_base"] < 0.1
     assert arms["target_base"] < 0.1
-    assert arms["target_few_shot"] < 0.6
+    assert arms["target_few_shot"] < 0.8
     assert arms["transferred"] > LEAST_TRANSFERRED
     assert_plain_peft_agrees(page, server.runs / run_id, tmp_path)
 

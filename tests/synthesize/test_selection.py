@@ -3,7 +3,7 @@
 from collections import Counter
 
 from workbench.samples import Sample
-from workbench.synthesize.selection import DOUBTFUL, ENOUGH, FOREIGN, select
+from workbench.synthesize.selection import DOUBTFUL, ENOUGH, FOREIGN, select, spread
 
 
 def _sample(name: str, answer: str, wanted: str | None = None, confidence: float = 0.9) -> Sample:
@@ -44,3 +44,18 @@ def test_the_choice_does_not_depend_on_the_order_of_the_samples() -> None:
     samples = [_sample(f"s{i}", f"label {i % 3}") for i in range(60)]
     kinds = {"label 0", "label 1", "label 2"}
     assert select(samples, 10, kinds) == select(samples[::-1], 10, kinds)
+
+
+def test_what_differs_comes_before_variations() -> None:
+    """Nine of ten texts for an answer varied one seed, and so did the student's idea of it."""
+    texts = ["pay my phone bill", "pay my phone bill now", "please pay my phone bill"]
+    texts += ["i owe the gas company", "settle what is due"]
+    ordered = [sample.input for sample in spread([_sample(text, "pay") for text in texts])]
+    assert sorted(ordered) == sorted(texts)
+    assert set(ordered[1:3]) == {"i owe the gas company", "settle what is due"}
+
+
+def test_spreading_keeps_every_sample_and_takes_one_or_none() -> None:
+    many = [_sample(f"text number {i}", "x") for i in range(30)]
+    assert {s.id for s in spread(many)} == {s.id for s in many}
+    assert spread(many[:1]) == many[:1] and spread([]) == []

@@ -32,8 +32,8 @@ MINING_ROUNDS = (1, 4)  # before these rounds the teacher is asked what else it 
 MINED_INPUTS = 15  # inputs that are looked at for it, seeds first
 MOST_CANDIDATES = 200  # answers that are examined, those of samples first
 SEEN_TWICE = 2  # samples from which an answer is a candidate
-FEWEST_PER_KIND = 8  # samples of each kind of answer that are worth asking for
-SURPLUS = 1.15  # written beyond what is asked for, so that selection has a choice
+FEWEST_PER_KIND = 8  # consistent samples of each kind of answer that are worth asking for
+SURPLUS = 1.1  # times what is asked for: then only kinds below the fewest are written for
 MOST_SURPLUS = 2  # times what is asked for: then no thin answer is waited for any more
 SURE = 0.7  # teacher's confidence from which a sample may be shown to the generator
 
@@ -119,7 +119,9 @@ def choose_targets(
     fitting = sum(sample_kind(s) in kinds and (s.confidence or 0) >= UNSURE for s in samples)
     if fitting >= MOST_SURPLUS * settings.samples:
         return []
-    per_kind = max(FEWEST_PER_KIND, math.ceil(SURPLUS * settings.samples / max(1, len(kinds))))
+    share = math.ceil(SURPLUS * settings.samples / max(1, len(kinds)))
+    enough = fitting >= SURPLUS * settings.samples
+    per_kind = FEWEST_PER_KIND if enough else max(FEWEST_PER_KIND, share)
     wanted = run.recipe.seed * 1_000_003 + number
     certain = {kind_of(p.answer, p.input) for p in seeds}
     targets = by_label.plan(coverage(samples), kinds, certain, per_kind, len(free), wanted)

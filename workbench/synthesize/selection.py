@@ -1,15 +1,21 @@
 """Choose which samples are kept: every kind of answer alike, the surest signs first.
 
-Signs, strongest first: the teacher gave the answer that the sample was written for; it is sure.
+Signs, strongest first: the teacher gave the answer that the sample was written for; it is sure;
+it says something that the samples kept before it do not.
 Nothing is decided about samples that a person has decided about.
 """
 
 import hashlib
 from collections.abc import Collection, Sequence
 
-from workbench.samples import Sample
+import numpy as np
+from rapidfuzz import fuzz, process
+
+from workbench.samples import Sample, normalise
 from workbench.synthesize.answers import consistent, sample_kind
 
+MOST_SPREAD = 2000
+_TAKEN = 1000  # above any similarity
 UNSURE = 0.5  # mean token probability below which an answer teaches noise
 
 FOREIGN = "its answer is not one of the task's"
@@ -38,6 +44,9 @@ def select(samples: Sequence[Sample], count: int, kinds: Collection[str] | None)
             shelves.setdefault(kind, []).append(sample)
     for shelf in shelves.values():
         shelf.sort(key=_rank)
+        sure = sum(map(consistent, shelf))
+        if kinds is not None:
+            shelf[:sure] = spread(shelf[:sure])
     kept = _level(shelves, count)
     for shelf in shelves.values():
         for sample in shelf:
@@ -52,6 +61,26 @@ def _rank(sample: Sample) -> tuple[bool, str]:
     nothing else fails at the borders.
     """
     return not consistent(sample), hashlib.sha256(sample.id.encode()).hexdigest()
+
+
+def spread(samples: Sequence[Sample]) -> list[Sample]:
+    """The same samples, each next one the least like those before it (farthest-first order).
+
+    Of many texts for one answer most vary a few examples; the first ones of this order do not.
+    Beyond ``MOST_SPREAD`` samples the rest follows as it came: all pairs are compared.
+    """
+    compared, rest = list(samples[:MOST_SPREAD]), samples[MOST_SPREAD:]
+    if len(compared) < 2:
+        return [*compared, *rest]
+    texts = [normalise(sample.input) for sample in compared]
+    alike = process.cdist(texts, texts, scorer=fuzz.token_sort_ratio, dtype=np.uint8).astype(int)
+    order = [0]
+    nearest = alike[0].copy()
+    while len(order) < len(compared):
+        nearest[order] = _TAKEN
+        order.append(int(nearest.argmin()))
+        nearest = np.maximum(nearest, alike[order[-1]])
+    return [*(compared[at] for at in order), *rest]
 
 
 def _level(shelves: dict[str, list[Sample]], count: int) -> set[str]:
