@@ -39,13 +39,11 @@ def export_file(name: str) -> Path:
 
     Gradio copies it when it is handed out, so former ones are cleared away after an hour.
     """
-    place = Path(tempfile.gettempdir()) / f"workbench-exports-{os.getuid()}"
-    place.mkdir(mode=0o700, exist_ok=True)
-    for former in place.iterdir():
-        with suppress(OSError):  # another server may be clearing as well
+    for former in _outlet().iterdir():
+        with suppress(OSError):  # another request may be clearing as well
             if time.time() - former.stat().st_mtime > _EXPORTS_KEPT_SECONDS:
                 shutil.rmtree(former)
-    return Path(tempfile.mkdtemp(dir=place)) / name
+    return Path(tempfile.mkdtemp(dir=_outlet())) / name
 
 
 def handed_out(path: Path) -> str:
