@@ -73,6 +73,14 @@ def _adapter_facts(adapter: AdapterFiles) -> list[tuple[str, str]]:
     ]
 
 
+def _filter_sentence(now: Snapshot) -> str:
+    if now.recipe.synthesis.method == "label":
+        return "Samples are kept by what the teacher answers; a discriminator has no say"
+    if now.inputs.discriminator:
+        return "Discriminator: samples are kept by how real they look"
+    return "No discriminator: samples are ranked by how much the adapter matters"
+
+
 def optional_card(now: Snapshot) -> str:
     """What of the optional inputs is there."""
     inputs = now.inputs
@@ -80,9 +88,7 @@ def optional_card(now: Snapshot) -> str:
     rows = [
         (
             plain.GOOD if inputs.discriminator else plain.UNSURE,
-            "Discriminator: samples are kept by how real they look"
-            if inputs.discriminator
-            else "No discriminator: samples are ranked by how much the adapter matters",
+            _filter_sentence(now),
         ),
         (
             plain.GOOD if answered else plain.UNSURE,
