@@ -14,8 +14,8 @@ from rapidfuzz import fuzz, process
 from workbench.samples import Sample, normalise
 from workbench.synthesize.answers import consistent, sample_kind
 
-MOST_SPREAD = 2000
-_TAKEN = 1000  # above any similarity
+MOST_SPREAD = 2000  # samples of one answer that are compared with each other
+_TAKEN = 1000  # above any similarity, which is 0 to 100
 UNSURE = 0.5  # mean token probability below which an answer teaches noise
 
 FOREIGN = "its answer is not one of the task's"
