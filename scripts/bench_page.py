@@ -122,7 +122,8 @@ def _page(
     with httpx.Client(timeout=60) as client:
         while not stop.is_set():
             begun = time.perf_counter()
-            answer = endpoints.call(client, "tick", [run, tab, pulse], session)["data"][1]
+            news = endpoints.call(client, "tick", [run, tab, pulse], session)["data"][0]
+            answer = json.loads(news)["pulse"]
             # What has changed is drawn by requests of its own, as the browser makes them.
             for name in endpoints.due(answer, pulse):
                 asked = len(endpoints.by_name[name]["inputs"])  # forms also ask what was typed

@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.driving import Server, drawn, field, go_to, open_page, phase, visit
+from tests.ui import fake_run
 from workbench import jobs
 from workbench.intake.adapter import read_adapter
 from workbench.recipe import TransferRecipe, override
@@ -96,6 +97,37 @@ def test_draft_outlives_reload_and_restart(browser: Any, own_server: Server) -> 
     expect(page.locator("#seeds-count")).to_contain_text("3 seeds")
     expect(page.locator("#seeds")).to_contain_text("block my card")
     page.context.close()
+
+
+LATE_ANSWERS = """() => {
+  const asks = window.fetch;
+  window.fetch = async (url, options) => {
+    const answer = await asks(url, options);
+    if (String(url).endsWith("/run/predict")) {
+      const asked = JSON.parse(options.body).data;
+      const late = asked.length === 0 ? 2500 : asked[0] === "" ? 3500 : 0;
+      await new Promise((done) => setTimeout(done, late));
+    }
+    return answer;
+  };
+  window.names = [];
+  new MutationObserver(() => {
+    const name = document.querySelector(".strip-name")?.textContent;
+    if (name && name !== window.names.at(-1)) window.names.push(name);
+  }).observe(document, { childList: true, subtree: true, characterData: true });
+}"""
+
+
+def test_an_overtaken_answer_does_not_hide_the_run(browser: Any, own_server: Server) -> None:
+    """What a page asked before it knew its run was answered last: "No run open" for 2 seconds."""
+    run = fake_run.draft(own_server.runs, "Late answers")
+    context = browser.new_context()
+    context.add_init_script(f"({LATE_ANSWERS})()")
+    page = context.new_page()
+    visit(page, own_server.address, run.id)
+    page.wait_for_timeout(9000)
+    assert page.evaluate("window.names") == ["Late answers"]
+    context.close()
 
 
 def test_what_is_typed_while_the_example_loads_stays(open_run: Callable[..., Any]) -> None:

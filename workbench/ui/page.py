@@ -51,6 +51,13 @@ _ADDRESS = """(run) => {
   if (run) address.searchParams.set("run", run); else address.searchParams.delete("run");
   if (address.href !== window.location.href) window.history.replaceState(null, "", address);
 }"""
+# Before its first answer a page has only its address to know its run by.
+_OPEN_RUN = '(run || new URL(window.location).searchParams.get("run") || "")'
+# Answers may overtake one another: one about another run than the open one is dropped.
+_SHOW = f"""(news, run, strip, pulse) => {{
+  const told = JSON.parse(news || "{{}}");
+  return told.run === {_OPEN_RUN} ? [told.strip, told.pulse] : [strip, pulse];
+}}"""
 
 
 def build_page() -> gr.Blocks:
@@ -60,12 +67,13 @@ def build_page() -> gr.Blocks:
         run_id = gr.Textbox(visible="hidden", label="Run", elem_id="run-id")
         tab_id = gr.Textbox("source", visible="hidden", label="Tab", elem_id="tab-id")
         pulse = gr.Textbox(visible="hidden", label="Pulse", elem_id="pulse")
+        news = gr.Textbox(visible="hidden", label="News", elem_id="news")
         tabs = gr.Tabs(selected="source", elem_id="journey", render=False)
         parts = Parts(run_id, tab_id, pulse, tabs)
         status = strip.build(parts)
         tabs.render()
         places = _build_tabs(parts)
-        _wire(page, parts, places, status)
+        _wire(page, parts, places, status, news)
     page.queue(max_size=200, default_concurrency_limit=4)
     for event in page.fns.values():
         event.api_visibility = "private"  # handlers of a page, no programming interface
@@ -93,7 +101,9 @@ def _build_tabs(parts: Parts) -> dict[str, gr.Tab]:
     return places
 
 
-def _wire(page: gr.Blocks, parts: Parts, places: dict[str, gr.Tab], status: gr.HTML) -> None:
+def _wire(
+    page: gr.Blocks, parts: Parts, places: dict[str, gr.Tab], status: gr.HTML, news: gr.Textbox
+) -> None:
     sections, pulse = parts.sections, parts.pulse
     light: dict[str, Any] = {
         "show_progress": "hidden",
@@ -101,38 +111,41 @@ def _wire(page: gr.Blocks, parts: Parts, places: dict[str, gr.Tab], status: gr.H
         "concurrency_limit": None,
     }
 
-    def news(now: Snapshot, tab: str, former: str, afresh: bool = False) -> tuple[str, str]:
-        return strip.text(now), pulse_of(sections, now, tab, former, afresh=afresh)
+    def told_of(run_id: str, now: Snapshot, tab: str, former: str, afresh: bool = False) -> str:
+        tokens = pulse_of(sections, now, tab, former, afresh=afresh)
+        return json.dumps({"run": run_id, "strip": strip.text(now), "pulse": tokens})
 
     # Each event has a function of its own: events that share one share a queue and its limit.
     # They answer with equal texts rather than with skip(), for which Gradio builds a component.
-    def tick(run_id: str, tab: str, former: str) -> tuple[str, str]:
-        return news(snapshot.look(run_id), tab, former)
+    def tick(run_id: str, tab: str, former: str) -> str:
+        return told_of(run_id, snapshot.look(run_id), tab, former)
 
-    def after_change(run_id: str, tab: str, former: str) -> tuple[str, str]:
-        return news(snapshot.look(run_id, fresh=True), tab, former)
+    def after_change(run_id: str, tab: str, former: str) -> str:
+        return told_of(run_id, snapshot.look(run_id, fresh=True), tab, former)
 
-    def after_opening(run_id: str, tab: str, former: str) -> tuple[str, str]:
-        return news(snapshot.look(run_id, fresh=True), tab, former, afresh=True)
+    def after_opening(run_id: str, tab: str, former: str) -> str:
+        return told_of(run_id, snapshot.look(run_id, fresh=True), tab, former, afresh=True)
 
-    def on_tab(run_id: str, tab: str, former: str) -> tuple[str, str, str]:
-        return *news(snapshot.look(run_id, fresh=True), tab, former), tab
+    def on_tab(run_id: str, tab: str, former: str) -> tuple[str, str]:
+        return told_of(run_id, snapshot.look(run_id, fresh=True), tab, former), tab
 
-    def after_load(request: gr.Request) -> tuple[str, str, str]:
+    def after_load(request: gr.Request) -> tuple[str, str]:
         wanted = str(request.query_params.get("run", ""))
-        return *news(snapshot.look(wanted, fresh=True), "source", ""), wanted
+        return told_of(wanted, snapshot.look(wanted, fresh=True), "source", ""), wanted
 
-    asked, shown = [parts.run_id, parts.tab, pulse], [status, pulse]
-    gr.Timer(TICK_SECONDS).tick(tick, asked, shown, **light)
-    page.load(after_load, None, [*shown, parts.run_id], **light)
+    asked = [parts.run_id, parts.tab, pulse]
+    gr.Timer(TICK_SECONDS).tick(tick, asked, news, **light)
+    page.load(after_load, None, [news, parts.run_id], **light)
     for name, place in places.items():
-        # The script puts the tab's name in, so that ticks know which tab to draw.
-        spot = f"(run, tab, pulse) => [run, '{name}', pulse]"
-        place.select(on_tab, asked, [*shown, parts.tab], js=spot, **light)
+        # The script puts the tab's name in, so that ticks know which tab to draw. The first tab is
+        # selected while the page loads.
+        spot = f"(run, tab, pulse) => [{_OPEN_RUN}, '{name}', pulse]"
+        place.select(on_tab, asked, [news, parts.tab], js=spot, **light)
     for event in parts.changed:
-        event.then(after_change, asked, shown, **light)
+        event.then(after_change, asked, news, **light)
     for event in parts.opened:
-        event.then(after_opening, asked, shown, **light)
+        event.then(after_opening, asked, news, **light)
+    news.change(None, [news, parts.run_id, status, pulse], [status, pulse], js=_SHOW)
     parts.run_id.change(None, [parts.run_id], None, js=_ADDRESS)
 
     boxes = [gr.Textbox(visible="hidden", label=section.name) for section in sections]
