@@ -54,7 +54,7 @@ def test_a_running_run_tells_how_far_it_is(run_with: Make) -> None:
 def test_it_ends_after_the_stage_that_was_asked_for(run_with: Make) -> None:
     run = run_with()
     jobs.start(run, Stage.LABEL)
-    done = wait_for(run, "stopped")
+    done = wait_for(run, "ready for review")
     assert (done.stage, done.message) == (Stage.DISTIL, "")
     assert run.stage_done(Stage.LABEL) and not run.stage_done(Stage.DISTIL)
     jobs.start(run)

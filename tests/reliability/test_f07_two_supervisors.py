@@ -76,4 +76,4 @@ def test_f9_a_reader_that_comes_late_sees_the_same(run_with) -> None:
     early += [event for _, event in run.journal.since(cursor)]
     late = [event for _, event in open_run(run.folder).journal.since(0)]
     assert early == late
-    wait_until(lambda: jobs.state(run).state == "stopped")
+    wait_until(lambda: jobs.state(run).state == "ready for review")

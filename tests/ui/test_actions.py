@@ -11,9 +11,10 @@ import pytest
 from tests.ui import fake_run
 from workbench import jobs
 from workbench.errors import IntakeError, RunError
-from workbench.events import RoundFinished
+from workbench.events import RoundFinished, Stopped
 from workbench.intake.kit import write_kit
 from workbench.runs.folder import Run, find_run
+from workbench.runs.listing import list_runs
 from workbench.samples import KEPT, REJECTED, Sample, sample_id
 from workbench.stages import Stage
 from workbench.ui import (
@@ -371,6 +372,24 @@ def test_merged_model_is_offered(finished: Run, monkeypatch: pytest.MonkeyPatch)
     ]
     monkeypatch.setattr(jobs, "consult", lambda folder, question: {"bytes": 14_000_000_000})
     assert not takehome_tab._merge(finished.id)[1]["visible"]
+
+
+def test_runs_are_listed_with_what_they_wait_for(
+    draft: Run, reviewable: Run, finished: Run
+) -> None:
+    """A run whose samples waited for a person was listed as "Training the new adapter"."""
+    half = fake_run.distil(fake_run.synthesize(fake_run.draft(draft.folder.parent)), upto=5)
+    half.journal.append(Stopped(Stage.DISTIL, "stopped", "Stopped by request.", ""))
+    rows, ids, *_ = runs_tab._list("")
+    phases = dict(zip(ids, (row[1] for row in rows), strict=True))
+    assert phases == {
+        draft.id: "Draft: nothing started yet",
+        reviewable.id: "Samples are ready: review them, then train",
+        half.id: "Stopped at: Training the new adapter",
+        finished.id: "Finished",
+    }
+    listed = {line.id: line.phase for line in list_runs(draft.folder.parent)}
+    assert listed[reviewable.id] == "Samples are ready for review"
 
 
 def test_deleted_run_comes_back(finished: Run) -> None:

@@ -29,7 +29,8 @@ class RunState:
     """What the status strip shows.
 
     Attributes:
-        state: "draft", "queued", "running", "not responding" (alive but silent), "stopped",
+        state: "draft", "queued", "running", "not responding" (alive but silent),
+            "ready for review" (samples are written, the training waits for a person), "stopped",
             "interrupted" (the worker is gone without a word), "failed" or "finished".
         stage: the stage in question; None for a draft, EXPORT for a finished run.
         phase: the same in words, with the note of the newest progress.
@@ -76,6 +77,8 @@ def state(run: Run) -> RunState:
         return _standing(word, owed, glance, glance.halted.message)
     if glance.begun is None:
         return RunState("draft", None, "Draft")
+    if owed is Stage.DISTIL and owed not in glance.started:
+        return _standing("ready for review", owed, glance, "")
     return _standing("stopped", owed, glance, "")
 
 

@@ -157,6 +157,8 @@ def phase_words(done: frozenset[Stage], started: frozenset[Stage]) -> str:
     if not started:
         return "Draft"
     owed = [stage for stage in ORDER if stage not in done]
+    if owed[:1] == [Stage.DISTIL] and Stage.DISTIL not in started:
+        return "Samples are ready for review"
     return WORDS[owed[0]] if owed else "Finished"
 
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import gradio as gr
 
+from workbench import jobs
 from workbench.errors import RunError
+from workbench.jobs import RunState
 from workbench.recipe import TransferRecipe, to_dict
 from workbench.runs.folder import Run
 from workbench.runs.listing import RunListing, duplicate, list_runs, restore
@@ -82,26 +84,27 @@ def build(parts: Parts, tab: gr.Tab) -> None:
 
 
 def _list(run_id: str) -> tuple[Any, ...]:
-    lines = list_runs(workspace.runs_root())
+    history = jobs.history(workspace.runs_root())
+    lines = [line for line, _ in history]
     choices = [(f"{line.name} · {words.age(line.changed_at)}", line.id) for line in lines]
     known = [line.id for line in lines]
     value = run_id if run_id in known else (known[0] if known else None)
     return (
-        [_row(line, run_id) for line in lines],
+        [_row(line, state, run_id) for line, state in history],
         known,
         gr.update(choices=choices, value=value),
         gr.update(choices=[("Nothing", ""), *choices], value=""),
     )
 
 
-def _row(line: RunListing, run_id: str) -> list[str]:
+def _row(line: RunListing, state: RunState, run_id: str) -> list[str]:
     source, new = (
         words.percent(line.accuracies.get(arm)).removesuffix(" %")
         for arm in ("source_adapter", "transferred")
     )
     return [
         f"▸ {line.name}" if line.id == run_id else line.name,
-        line.problem or line.phase,
+        line.problem or words.phase(state),
         f"{source} → {new} %" if line.accuracies else "–",
         f"{words.age(line.changed_at)}, {words.size(line.size_bytes)}",
     ]

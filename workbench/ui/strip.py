@@ -68,14 +68,8 @@ def _draw(now: Snapshot, go_on: gr.Button, stop: gr.Button) -> Drawn:
     }
 
 
-def awaits_review(now: Snapshot) -> bool:
-    """Samples are written and labelled, and nobody stopped anything: it is a person's turn."""
-    ready = Stage.LABEL in now.done and not now.started(Stage.DISTIL)
-    return ready and now.state.state == "stopped" and not now.state.message
-
-
 def _resumable(now: Snapshot) -> bool:
-    return now.state.state in _RESUMABLE and not awaits_review(now)
+    return now.state.state in _RESUMABLE
 
 
 def text(now: Snapshot) -> str:
@@ -91,36 +85,17 @@ def text(now: Snapshot) -> str:
             rail=[(word, "later") for word in _RAIL.values()],
             message=now.state.message,
         )
-    complete = now.state.state == "finished" or awaits_review(now)
+    complete = now.state.state in ("finished", "ready for review")
     return plain.strip(
         name=now.name,
         state="finished" if complete else now.state.state,
-        phase=phase(now),
+        phase=words.phase(now.state),
         done=1 if complete else now.state.done,
         total=1 if complete else now.state.total,
         numbers=_numbers(now),
         rail=[(_RAIL[stage], _when(now, stage)) for stage in ORDER],
         message=now.state.message if now.state.state != "finished" else "",
     )
-
-
-def phase(now: Snapshot) -> str:
-    """What the run is doing, in words."""
-    fixed = {
-        "draft": "Draft: nothing started yet",
-        "queued": "Waiting for its turn",
-        "finished": "Finished",
-        "not responding": "Not responding: the worker is alive but silent",
-    }
-    state = now.state.state
-    if awaits_review(now):
-        return "Samples are ready: review them, then train"
-    if state in fixed:
-        return fixed[state]
-    words_of = {"stopped": "Stopped", "interrupted": "Interrupted", "failed": "Failed"}
-    if state in words_of:
-        return f"{words_of[state]} at: {now.state.phase}" if now.state.phase else words_of[state]
-    return now.state.phase or "Working"
 
 
 def _numbers(now: Snapshot) -> str:

@@ -1,6 +1,27 @@
-"""Numbers as people read them: sizes, durations, ages, percentages. No HTML, no Gradio."""
+"""Numbers and phases as people read them. No HTML, no Gradio."""
 
 import time
+
+from workbench.jobs import RunState
+
+_STANDING = {
+    "draft": "Draft: nothing started yet",
+    "queued": "Waiting for its turn",
+    "ready for review": "Samples are ready: review them, then train",
+    "finished": "Finished",
+    "not responding": "Not responding: the worker is alive but silent",
+}
+_HALTED = {"stopped": "Stopped", "interrupted": "Interrupted", "failed": "Failed"}
+
+
+def phase(state: RunState) -> str:
+    """What a run is doing, or why it stands still."""
+    if state.state in _STANDING:
+        return _STANDING[state.state]
+    if state.state in _HALTED:
+        word = _HALTED[state.state]
+        return f"{word} at: {state.phase}" if state.phase else word
+    return state.phase or "Working"
 
 
 def size(count: float | None) -> str:
