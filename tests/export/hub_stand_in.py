@@ -106,7 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, {"files": [self._mode(file["path"]) for file in files]}
         if path.endswith("/commit/main"):
             return self._commit(name, [json.loads(line) for line in body.splitlines()])
-        return 200, {"id": name, "private": self.hub.private[name], "sha": "0" * 40}
+        siblings = [{"rfilename": file} for file in self.hub.files.get(name, {})]
+        private = self.hub.private[name]
+        return 200, {"id": name, "private": private, "sha": "0" * 40, "siblings": siblings}
 
     def _create(self, wanted: dict[str, Any]) -> tuple[int, Any]:
         owner = wanted["organization"] or USER
@@ -142,6 +144,10 @@ class _Handler(BaseHTTPRequestHandler):
                 files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
                 files[value["path"]] = self.hub.stored[value["oid"]]
+            elif line["key"] == "deletedFile":
+                if value["path"] not in files:
+                    return 404, {"error": "A file with the name does not exist"}
+                del files[value["path"]]
         return 200, {"commitUrl": f"{self.hub.address}/{name}/commit/1", "commitOid": "1" * 40}
 
     def _reply(self, status: int, content: Any) -> None:

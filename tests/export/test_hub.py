@@ -67,6 +67,15 @@ def test_samples_are_sent_when_asked_for(hub: Hub, folder: Path) -> None:
     assert b"samples.jsonl" in files["README.md"]
 
 
+def test_samples_of_an_earlier_push_go_when_they_are_not_sent_again(hub: Hub, folder: Path) -> None:
+    """They stayed beside a card that did not know of them."""
+    push(folder, "taxi", TOKEN, samples=True, endpoint=hub.address)
+    push(folder, "taxi", TOKEN, endpoint=hub.address)
+    assert set(hub.files["anna/taxi"]) == SENT
+    push(folder, "taxi", TOKEN, private=False, endpoint=hub.address)  # nothing left to delete
+    assert set(hub.files["anna/taxi"]) == SENT
+
+
 def test_public_only_when_asked_for(hub: Hub, folder: Path) -> None:
     push(folder, "taxi", TOKEN, private=False, endpoint=hub.address)
     assert hub.private == {"anna/taxi": False}

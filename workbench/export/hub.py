@@ -8,7 +8,7 @@ by a Hub id, and nothing that should be private goes to a repository that is pub
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 
@@ -38,7 +38,8 @@ def push(
 
     Args:
         repo_id: ``name`` or ``owner/name``; made if it is not there yet.
-        samples: send the synthetic data set too.
+        samples: send the synthetic data set too; without it, one that an earlier push sent is
+            deleted (the repository's history keeps it).
         base_model: the target base's Hub id, for a bundle that names none (a local folder).
         endpoint: another Hub than huggingface.co.
 
@@ -56,14 +57,19 @@ def push(
     try:
         if "/" not in name:
             name = f"{api.whoami()['name']}/{name}"
-        operations = _operations(folder, name, base_model.strip(), samples)
+        additions = _additions(folder, name, base_model.strip(), samples)
         api.create_repo(name, private=private, exist_ok=True)
-        if private and not api.model_info(name).private:
+        there = api.model_info(name)
+        if private and not there.private:
             raise StageError(
                 f"{name} is on the Hub already and everybody can read it. Choose another name, "
                 "or untick private."
             )
-        api.create_commit(name, operations, commit_message="Upload the transferred adapter")
+        former = {file.rfilename for file in there.siblings or ()}
+        deletions = [CommitOperationDelete(SAMPLES)] if SAMPLES in former and not samples else []
+        api.create_commit(
+            name, [*additions, *deletions], commit_message="Upload the transferred adapter"
+        )
     except StageError:
         raise
     except Exception as error:
@@ -85,9 +91,7 @@ def _checked(repo_id: str) -> str:
     return name
 
 
-def _operations(
-    folder: Path, name: str, base_model: str, samples: bool
-) -> list[CommitOperationAdd]:
+def _additions(folder: Path, name: str, base_model: str, samples: bool) -> list[CommitOperationAdd]:
     """Exactly the files of a bundle, whatever else may lie in the folder."""
     card, config = published_texts(
         (folder / CARD).read_text(encoding="utf-8"),

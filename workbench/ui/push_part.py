@@ -48,7 +48,11 @@ def build(run_id: gr.Textbox) -> dict[str, Any]:
     with gr.Row():
         private = gr.Checkbox(True, label="Private", min_width=120, elem_id="push-private")
         samples = gr.Checkbox(
-            False, label="With the synthetic data set", min_width=200, elem_id="push-samples"
+            False,
+            label="With the synthetic data set",
+            info="Without it, one of an earlier push is deleted; the history keeps it.",
+            min_width=200,
+            elem_id="push-samples",
         )
     with gr.Row(elem_classes="buttons"):
         button = gr.Button("Push to the Hub", size="sm", interactive=False, elem_id="push")
