@@ -9,12 +9,14 @@ Runs are kept in $WORKBENCH_RUNS, else in ``runs`` below the present folder.
 import logging
 import os
 
+from workbench.ui import workspace
 from workbench.ui.page import build_page, launch_options
 
 demo = build_page()
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    workspace.clear_dead_outlets()
     port = os.environ.get("PORT") or os.environ.get("GRADIO_SERVER_PORT")
     demo.launch(
         server_name=os.environ.get("HOST") or os.environ.get("GRADIO_SERVER_NAME"),

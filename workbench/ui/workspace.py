@@ -11,10 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from workbench.recipe import TransferRecipe
+from workbench.runs import lease
 from workbench.runs.folder import Run, create, find_run
 
 NEW_NAME = "Untitled transfer"
 _EXPORTS_KEPT_SECONDS = 3600
+_OUTLET = "workbench-outlet-"
+_IN_USE = "in-use.lock"  # locked for as long as the outlet's server lives
 
 
 def runs_root() -> Path:
@@ -41,7 +44,7 @@ def export_file(name: str) -> Path:
     """
     for former in _outlet().iterdir():
         with suppress(OSError):  # another request may be clearing as well
-            if time.time() - former.stat().st_mtime > _EXPORTS_KEPT_SECONDS:
+            if former.is_dir() and time.time() - former.stat().st_mtime > _EXPORTS_KEPT_SECONDS:
                 shutil.rmtree(former)
     return Path(tempfile.mkdtemp(dir=_outlet())) / name
 
@@ -70,6 +73,21 @@ def handed_out(path: Path) -> str:
 @functools.cache
 def _outlet() -> Path:
     """A folder of this server's own, gone with it."""
-    place = Path(tempfile.mkdtemp(prefix="workbench-outlet-"))
+    place = Path(tempfile.mkdtemp(prefix=_OUTLET))
+    lease.lock(place / _IN_USE)  # given up by the system, however this server ends
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     return place
+
+
+def clear_dead_outlets() -> None:
+    """Delete the outlets of servers that were killed; those of living ones are locked."""
+    for place in Path(tempfile.gettempdir()).glob(f"{_OUTLET}*"):
+        with suppress(OSError):  # somebody else's, or another server is clearing as well
+            if place.is_symlink() or place.stat().st_uid != os.getuid():
+                continue
+            if not (place / _IN_USE).is_file():  # its server is about to lock it
+                continue
+            descriptor = lease.lock(place / _IN_USE)
+            if descriptor >= 0:
+                shutil.rmtree(place)
+                os.close(descriptor)
