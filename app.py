@@ -3,7 +3,9 @@
     python app.py             this machine only
     HOST=0.0.0.0 PORT=8000 python app.py
 
-Runs are kept in $WORKBENCH_RUNS, else in ``runs`` below the present folder.
+With WORKBENCH_SHARED=1, and on a Space in any case, visitors are strangers to one another: each
+is shown the runs of the own browser and may have two at work. Runs are kept in $WORKBENCH_RUNS,
+else in ``runs`` below the present folder.
 """
 
 import logging

@@ -1,5 +1,5 @@
-/* The page's only script: names for uploads and curves, what is being typed, keys of the Review tab,
-   and leaving a text field with Escape. Keys press buttons that are there to be clicked anyway. */
+/* The page's only script: names for uploads and curves, what is being typed, whose browser it is,
+   keys of the Review tab, and leaving a text field with Escape. Keys press buttons that are there to be clicked anyway. */
 (() => {
   // Gradio names every upload button alike; ours say what is wanted. The words in sight stay part
   // of the name, so that speech control finds them.
@@ -33,6 +33,15 @@
     if (field !== document.activeElement) setTimeout(() => field.dispatchEvent(new FocusEvent("blur")), 300);
     return id;
   });
+  // On a server that strangers share, a random number of this browser's own tells whose a run is.
+  // Where nothing may be stored, it lasts as long as the page.
+  let owner = "";
+  window.workbench_owner = () => {
+    try { owner = localStorage.getItem("workbench-owner") || owner; } catch { /* not allowed */ }
+    if (!owner) owner = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    try { localStorage.setItem("workbench-owner", owner); } catch { /* not allowed */ }
+    return owner;
+  };
   const buttons = { j: "review-next", k: "review-previous", a: "review-accept", r: "review-reject", u: "review-undo" };
   const typing = "input, textarea, select, [contenteditable=true], [role=combobox], [role=listbox]";
   document.addEventListener("keydown", (event) => {

@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.driving import Server, drawn, field, go_to, open_page, phase, visit
+from tests.browser.driving import (
+    Server,
+    drawn,
+    field,
+    go_to,
+    open_page,
+    phase,
+    run_in_address,
+    visit,
+)
 from tests.ui import fake_run
 from workbench import jobs
 from workbench.intake.adapter import read_adapter
@@ -219,6 +228,34 @@ def test_stopping_a_training_asks_what_becomes_of_it(
         phase(page, "Stopped", 120)
         assert not run.stages()[Stage.DISTIL].started_at
         expect(page.locator("#distil-start")).to_contain_text("Train on")
+
+
+def test_visitors_of_a_shared_server_see_their_own_runs(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKBENCH_SHARED", "1")
+    server = Server(tmp_path / "runs")
+    server.start()
+    anna, bert = (open_page(browser, server.address) for _ in range(2))
+    field(anna, "task-name").fill("Anna's requests")
+    field(anna, "task-name").press("Tab")
+    expect(anna.locator(".strip-name")).to_have_text("Anna's requests")
+    run = run_in_address(anna)
+    visit(bert, server.address, run)  # Anna has sent the address
+    expect(bert.locator(".strip-name")).to_have_text("Anna's requests")
+    anna.reload()
+    drawn(anna)
+    for page in (anna, bert):
+        go_to(page, "Runs")
+        expect(page.locator("#tab-runs")).to_contain_text("Those that this browser began")
+    expect(anna.locator("#runs-table")).to_contain_text("Anna's requests")
+    expect(bert.locator("#runs-table")).to_be_visible()
+    bert.wait_for_timeout(2000)
+    expect(bert.locator("#runs-table")).not_to_contain_text("Anna's requests")
+    for page in (anna, bert):
+        assert not page.problems
+        page.context.close()
+    server.stop()
 
 
 def test_wrong_address_says_so(open_run: Callable[..., Any], server: Server) -> None:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from workbench.errors import BusyError, RunError
 from workbench.jobs import downloads, environment, turns
 from workbench.limits import LIMITS
-from workbench.runs import atomic, lease, stop_request
+from workbench.runs import atomic, lease, owners, stop_request
 from workbench.runs.folder import Run
 from workbench.runs.lease import Holder
 from workbench.stages import Stage
@@ -31,6 +31,8 @@ WORKERS_OWN_CODES = (0, 3, 4)  # see worker
 _LOG_BYTES = 5 * 1024**2
 _impatient: set[tuple[Path, str]] = set()
 _guard = threading.Lock()
+# Starts are let in one by one: what would be one too many must be seen by the next.
+_admission = threading.Lock()
 
 
 def start(run: Run, until: Stage = Stage.EXPORT) -> None:
@@ -39,7 +41,7 @@ def start(run: Run, until: Stage = Stage.EXPORT) -> None:
     It may have to wait for its turn on this machine: ``state`` says so.
 
     Raises:
-        BusyError: a worker is on the run already, or too many wait.
+        BusyError: a worker is on the run already, too many wait, or too many of the run's owner.
         RunError: the run is damaged or of a newer version, the disk is nearly full, or the worker
             did not come up.
     """
@@ -47,10 +49,16 @@ def start(run: Run, until: Stage = Stage.EXPORT) -> None:
         raise RunError(run.read_only_because)
     run.database.check()
     atomic.require_space(run.folder, LIMITS.free_disk_bytes)
-    former = lease.holder(run.folder)
-    if former is not None and former.alive():
-        raise BusyError(f'"{run.name}" is being worked on already. Stop it first.')
-    turns.require_room(run.folder.parent)
+    with _admission:
+        former = lease.holder(run.folder)
+        if former is not None and former.alive():
+            raise BusyError(f'"{run.name}" is being worked on already. Stop it first.')
+        turns.require_room(run.folder.parent)
+        owners.require_room(run)
+        _start_worker(run, until)
+
+
+def _start_worker(run: Run, until: Stage) -> None:
     job = secrets.token_hex(8)
     (run.folder / "exit.json").unlink(missing_ok=True)
     module, variables = WORKER_MODULE, environment.clean_environment()

@@ -13,6 +13,7 @@ from pathlib import Path
 from workbench.errors import BusyError, RunError, WorkbenchError
 from workbench.runs import atomic, lease
 from workbench.runs.folder import TRASH, Run, checked_id, create, open_run
+from workbench.runs.owners import OWNER
 from workbench.runs.summary import summary
 from workbench.stages import ORDER, WORDS, Stage
 
@@ -30,6 +31,7 @@ class RunListing:
         size_bytes: of the whole folder.
         created_at, changed_at: wall-clock seconds since 1970.
         problem: "" or a sentence.
+        owner: see ``owners``; "" when nobody owns it.
     """
 
     id: str
@@ -41,6 +43,7 @@ class RunListing:
     created_at: float
     changed_at: float
     problem: str = ""
+    owner: str = ""
 
 
 def list_runs(root: Path) -> list[RunListing]:
@@ -136,19 +139,22 @@ def _line(folder: Path) -> RunListing:
         (entry.stat().st_mtime for entry in folder.iterdir() if entry.is_file()), default=0.0
     )
     name, phase, problem, created = folder.name, "cannot be opened", "", changed
+    owner = ""
     accuracies: dict[str, float] = {}
     try:
         run = open_run(folder)
         glance = summary(run)
         name, created, problem = glance.name, run.created_at, run.read_only_because
         phase = phase_words(glance.done, glance.started)
+        owner = run.recall(OWNER, "")
         arms = (run.result() or {}).get("arms", {})
         accuracies = {arm: values["accuracy"] for arm, values in arms.items()}
         run.database.close()
     except (WorkbenchError, OSError, KeyError, TypeError, ValueError) as error:
         problem = str(error)
+    size = _size(folder)
     return RunListing(
-        folder.name, folder, name, phase, accuracies, _size(folder), created, changed, problem
+        folder.name, folder, name, phase, accuracies, size, created, changed, problem, owner
     )
 
 

@@ -1,13 +1,15 @@
 """Runs: everything that was begun here; open, compare, duplicate, rename, delete, take back."""
 
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
 
 from workbench import jobs
-from workbench.errors import RunError
+from workbench.errors import RunError, WorkbenchError
 from workbench.jobs import RunState
 from workbench.recipe import TransferRecipe, to_dict
+from workbench.runs import owners
 from workbench.runs.folder import Run
 from workbench.runs.listing import RunListing, duplicate, list_runs, restore
 from workbench.runs.recipe_rules import differing
@@ -16,6 +18,8 @@ from workbench.ui.failures import say, told
 from workbench.ui.sections import Parts
 
 TAB = "runs"
+_SHARED = "Those that this browser began. Whoever has a run's address can open and change it."
+_OWNER = "(run) => [run, window.workbench_owner()]"  # see page.js
 _HEADERS = ["run", "phase", "source → new", "changed"]
 
 
@@ -23,7 +27,9 @@ def build(parts: Parts, tab: gr.Tab) -> None:
     """Place the tab's components and wire them."""
     ids = gr.State([])
     trash = gr.State([])
-    plain.block(plain.heading("Runs", "Everything on this machine, the newest change first."))
+    everything = "Everything on this machine, the newest change first."
+    plain.block(plain.heading("Runs", _SHARED if owners.shared() else everything))
+    owner = gr.Textbox(visible="hidden", label="Owner")
     with gr.Row(elem_classes="buttons"):
         new = gr.Button("New run", size="sm", elem_id="runs-new")
         look = gr.Button("Look again", size="sm", elem_id="runs-refresh")
@@ -58,8 +64,13 @@ def build(parts: Parts, tab: gr.Tab) -> None:
     listing = [table, ids, chosen, other]
     quiet: dict[str, Any] = {"show_progress": "hidden"}
     run = parts.run_id
-    tab.select(told(_list), [run], listing, **quiet)
-    look.click(told(_list), [run], listing, **quiet)
+    listed: dict[str, Any] = {
+        "fn": told(_list), "inputs": [run, owner], "outputs": listing, "js": _OWNER, **quiet,
+    }  # fmt: skip
+    tab.select(**listed)
+    look.click(**listed)
+    if owners.shared():
+        run.change(_claim, [run, owner], None, js=_OWNER, queue=False, **quiet)
     table.select(told(_choose), [ids], [chosen, name], **quiet)
     for box in (chosen, other):
         box.change(told(_compare), [chosen, other], [compared], **quiet)
@@ -69,22 +80,24 @@ def build(parts: Parts, tab: gr.Tab) -> None:
         new.click(lambda: ("", gr.Tabs(selected="source")), None, [run, parts.tabs], **quiet),
     ]
     parts.changed += [
-        rename.click(told(_rename), [chosen, name], [name], **quiet).then(
-            told(_list), [run], listing, **quiet
-        ),
-        back.click(told(_restore), [trash], [trash, back], **quiet).then(
-            told(_list), [run], listing, **quiet
-        ),
+        rename.click(told(_rename), [chosen, name], [name], **quiet).then(**listed),
+        back.click(told(_restore), [trash], [trash, back], **quiet).then(**listed),
     ]
-    parts.opened.append(
-        delete.click(told(_delete), [run, chosen, trash], [run, trash, back], **quiet).then(
-            told(_list), [run], listing, **quiet
-        )
-    )
+    deleted = delete.click(told(_delete), [run, chosen, trash], [run, trash, back], **quiet)
+    parts.opened.append(deleted.then(**listed))
 
 
-def _list(run_id: str) -> tuple[Any, ...]:
+def _claim(run_id: str, token: str) -> None:
+    """A new run belongs to the browser that it is shown in first."""
+    with suppress(WorkbenchError):  # a wrong address is told elsewhere
+        owners.claim(workspace.find(run_id), token)
+
+
+def _list(run_id: str, token: str = "") -> tuple[Any, ...]:
+    """The runs of this machine; on a server that strangers share, the visitor's own."""
     history = jobs.history(workspace.runs_root())
+    if owners.shared():
+        history = [(line, state) for line, state in history if owners.owns(token, line.owner)]
     lines = [line for line, _ in history]
     choices = [(f"{line.name} · {words.age(line.changed_at)}", line.id) for line in lines]
     known = [line.id for line in lines]

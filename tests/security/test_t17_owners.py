@@ -1,0 +1,101 @@
+"""T17 and T18: on a server that strangers share, nobody is shown another's runs, and one visitor
+cannot fill the queue. On a laptop nothing is limited."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.conftest import root, run_with, wait_until  # noqa: F401  fixtures
+from tests.ui import fake_run
+from workbench import jobs
+from workbench.errors import BusyError, RunError
+from workbench.runs import lease, owners
+from workbench.runs.folder import Run, find_run
+from workbench.ui import runs_tab, workspace
+
+ANNA, BERT = "a" * 32, "b" * 32
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPACE_ID", "anna/workbench")
+
+
+@pytest.fixture
+def draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path))
+    return fake_run.draft(tmp_path)
+
+
+def shown(token: str) -> list[str]:
+    """The ids that the Runs tab lists for a browser."""
+    return runs_tab._list("", token)[1]
+
+
+@pytest.mark.usefixtures("shared")
+def test_t17_a_visitor_is_shown_own_runs_only(draft: Run) -> None:
+    assert shown(ANNA) == []
+    runs_tab._claim(draft.id, ANNA)
+    runs_tab._claim(draft.id, BERT)  # with the address, later
+    assert shown(ANNA) == [draft.id] and shown(BERT) == []
+    for nobody in ("", "x", "A" * 32, owners.mark(ANNA)):
+        assert shown(nobody) == []
+
+
+@pytest.mark.usefixtures("shared")
+def test_t17_tokens_are_kept_as_hashes(draft: Run) -> None:
+    runs_tab._claim(draft.id, ANNA)
+    draft.database.close()
+    for path in draft.folder.rglob("*"):
+        assert not path.is_file() or ANNA.encode() not in path.read_bytes()
+    runs_tab._claim("0" * 32, ANNA)  # a wrong address is no error here
+
+
+def test_t17_addresses_cannot_be_guessed(draft: Run) -> None:
+    assert re.fullmatch("[0-9a-f]{32}", draft.id)
+    for guess in (draft.id[:-1], draft.id.upper(), "*", "", f"{draft.id}/", "?" * 32):
+        with pytest.raises(RunError, match="no such run"):
+            find_run(workspace.runs_root(), guess)
+
+
+def test_a_laptop_lists_everything(draft: Run) -> None:
+    assert shown("") == [draft.id]
+
+
+def started(run: Run, token: str) -> str:
+    """Starts an owner's run: "started", or why not."""
+    owners.claim(run, token)
+    try:
+        jobs.start(run)
+    except BusyError as error:
+        return error.message
+    return "started"
+
+
+@pytest.mark.usefixtures("shared")
+def test_t18_a_visitor_has_two_runs_at_work(run_with) -> None:  # noqa: F811
+    runs = [run_with(gated=0) for _ in range(5)]
+    with ThreadPoolExecutor(4) as pool:  # at once, as a script would
+        answers = list(pool.map(lambda run: started(run, ANNA), runs[:4]))
+    assert answers.count("started") == owners.WORKING_LIMIT
+    assert sum("one visitor" in answer for answer in answers) == 2
+    assert started(runs[4], BERT) == "started"
+    first, refused = (
+        runs[next(i for i, answer in enumerate(answers) if (answer == "started") == wanted)]
+        for wanted in (True, False)
+    )
+    jobs.stop(first)
+    wait_until(lambda: lease.holder(first.folder) is None)
+    assert started(refused, ANNA) == "started"
+
+
+@pytest.mark.usefixtures("shared")
+def test_t18_runs_of_nobody_count_together(run_with) -> None:  # noqa: F811
+    answers = [started(run_with(gated=0), "") for _ in range(3)]
+    assert answers[:2] == ["started"] * 2 and "one visitor" in answers[2]
+
+
+def test_t18_a_laptop_has_no_such_limit(run_with) -> None:  # noqa: F811
+    assert [started(run_with(gated=0), ANNA) for _ in range(3)] == ["started"] * 3
