@@ -1,10 +1,12 @@
 """What a transfer will need (download, disk, memory, time) before anything is started.
 
-Rough by nature and said to be: memory from parameter counts, time from a quarter-second matrix
-product on this machine and factors measured on the example. Loads no model, asks no network.
+Rough by nature and said to be: memory from the shapes of the bases, time from a quarter-second
+matrix product on this machine, both with factors measured on the example. Memory is that of a
+processor, and rather too much than too little. Loads no model, asks no network.
 """
 
 import functools
+import json
 import os
 import shutil
 import time
@@ -18,10 +20,28 @@ from workbench.models import references
 from workbench.recipe import TransferRecipe
 
 GOOD, BAD, UNSURE = "good", "bad", "unsure"
+WRITE, ASK = "Write and score samples", "Ask the teacher"
+TRAIN, COMPARE = "Train the new adapter", "Compare"
 
-_PROCESS_BYTES = 700_000_000  # interpreter, torch, tokenizers
-_ACTIVATION_BYTES_PER_PARAMETER = 3.0  # one micro-batch of training, measured on the example pair
+# Memory, measured part by part on the example pair.
+_PROCESS_BYTES = 1_000_000_000  # interpreter, torch and libraries 480 MB, two tokenizers, the rest
 _FOUR_BIT_BYTES = 0.56  # NF4 with double quantisation, per weight of a linear layer
+_DENSE_BYTES = 2**30  # see models.resident: what copies of 4-bit weights for decoding may take
+_MAPPED_BYTES = 5_000_000_000  # of a 4-bit base's file: it stays mapped beside what is made of it
+_VALUE_BYTES = 4.5  # that training keeps per token, for each value into or out of a linear layer
+_LOGIT_BYTES = 14  # in bf16, in fp32, their softmax and gradients
+_READ_LOGIT_BYTES = 10  # in bf16, in fp32 and their softmax, without gradients
+_ROWS_SCORED = 64  # together
+_ADAPTER_BYTES = 16  # weight, gradient and two moments
+_BATCH_TOKENS, _BATCH_LOGITS = 1024, 2**26  # see models.batches
+_LONGEST = 1.8  # the longest row of a batch, by the mean: all are padded to it
+_FREED_SHARE = 0.3  # of freed memory, lost between allocations of other sizes
+_VOCABULARY = 262_144  # of a base that is not on this machine yet: Gemma's, the largest
+_SIZES = (
+    *("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads"),
+    "vocab_size",
+)
+# Time.
 _KEPT_SHARE = 0.35  # of what is written; the rest is rejected or a duplicate
 _CHARACTERS_PER_TOKEN = 4.0
 _PROMPT_TOKENS = 16  # of template and turn marks
@@ -55,7 +75,9 @@ class Estimate:
 def estimate(recipe: TransferRecipe, inputs: Inputs) -> Estimate:
     """What this recipe needs on this machine."""
     source, target = parameters(recipe.source_base), parameters(recipe.target_base)
-    stages = _stages(recipe, inputs, source or 1_000_000_000, target or 1_000_000_000)
+    times = _seconds(recipe, inputs, source or 1_000_000_000, target or 1_000_000_000)
+    needs = _memory(recipe, inputs, source or 1_000_000_000, target or 1_000_000_000)
+    stages = [(name, needs[name], seconds) for name, seconds in times.items()]
     memory = max(stage[1] for stage in stages)
     checks = [_memory_check(memory), *_download_checks(recipe)]
     for reference, known in ((recipe.source_base, source), (recipe.target_base, target)):
@@ -64,11 +86,8 @@ def estimate(recipe: TransferRecipe, inputs: Inputs) -> Estimate:
     return Estimate(tuple(stages), tuple(checks))
 
 
-def _stages(
-    recipe: TransferRecipe, inputs: Inputs, source: int, target: int
-) -> list[tuple[str, int, float]]:
+def _seconds(recipe: TransferRecipe, inputs: Inputs, source: int, target: int) -> dict[str, float]:
     speed = matrix_speed() / _MATRIX_SHARE  # as if all parameters were multiplied
-    both = _PROCESS_BYTES + 2 * source + _target_bytes(recipe, target)
     writer = target if recipe.synthesis.generator == "target" else source
     item, row = _lengths(inputs)
     written = recipe.synthesis.samples / _KEPT_SHARE
@@ -78,17 +97,75 @@ def _stages(
     # Forward, and backward through frozen weights: two products each.
     training = 4 * target * recipe.synthesis.samples * recipe.training.epochs * row
     training /= speed * _TRAINING
-    activations = int(_ACTIVATION_BYTES_PER_PARAMETER * target)
     rows = len(inputs.evaluation[: recipe.evaluation.max_rows or None])
     arms = 2 * (2 * source + 3 * target) * rows
     answers = arms * (row / _SCORING + _ANSWER_TOKENS / _DECODING)
     load = (source + target) * 2 / 400e6  # reading weights, at 400 MB a second
-    return [
-        ("Write and score samples", both, writing + load),
-        ("Ask the teacher", both, labelling),
-        ("Train the new adapter", both + activations, training),
-        ("Compare", both, answers / speed),
-    ]
+    return {WRITE: writing + load, ASK: labelling, TRAIN: training, COMPARE: answers / speed}
+
+
+def _memory(recipe: TransferRecipe, inputs: Inputs, source: int, target: int) -> dict[str, int]:
+    """Both bases stay loaded from the first stage to the last, and little is ever given back."""
+    shapes = {"target": _shape(recipe.target_base, target)}
+    shapes["source"] = _shape(recipe.source_base, source)
+    both = _PROCESS_BYTES + 2 * source + _target_bytes(recipe, target, shapes["target"])
+    item, row = _lengths(inputs)
+    # Prompts of a round are read together; answers are scored in batches.
+    synthesis, writer = recipe.synthesis, shapes[recipe.synthesis.generator]
+    prompt = synthesis.seeds_per_prompt * item + _PROMPT_TOKENS
+    reading = prompt * 2 * writer.widest + (2 * prompt) * 2 * writer.cached
+    reading += _READ_LOGIT_BYTES * writer.vocabulary
+    asked = _ROWS_SCORED * _ANSWER_TOKENS * shapes["source"].vocabulary
+    scored = _BATCH_LOGITS if synthesis.method == "label" else min(_BATCH_LOGITS, asked)
+    scoring = _READ_LOGIT_BYTES * scored
+    writing = synthesis.prompts_per_round * reading + scoring
+    # Each micro-batch of a training step is kept until its gradients are there.
+    rows, shape = recipe.training.batch_rows, shapes["target"]
+    kept = _VALUE_BYTES * shape.ends * min(_BATCH_TOKENS, rows * _LONGEST * row)
+    kept += _LOGIT_BYTES * min(_BATCH_LOGITS, rows * _ANSWER_TOKENS * shape.vocabulary)
+    adapter = _ADAPTER_BYTES * recipe.lora.rank * shape.ends
+    return {
+        WRITE: int(both + writing),
+        ASK: int(both + scoring),
+        TRAIN: int(both + max(writing, kept * (1 + _FREED_SHARE) + adapter)),
+        COMPARE: int(both + scoring + kept * _FREED_SHARE + adapter),
+    }
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Attributes:
+    vocabulary: tokens.
+    embeddings: parameters that are no linear layer's.
+    ends: values that go into and come out of all linear layers, per token.
+    widest: the same of one layer of the model.
+    cached: keys and values per token.
+    """
+
+    vocabulary: int
+    embeddings: int
+    ends: float
+    widest: float
+    cached: float
+
+
+def _shape(reference: str, count: int) -> _Shape:
+    """From the base's config.json where it is on this machine, else as bases of its size have."""
+    folder = references.ready(reference)
+    try:
+        text = (folder / "config.json").read_text(encoding="utf-8") if folder else "{}"
+        config = json.loads(text)
+        width, layers, inner, heads, vocabulary = (int(config[name]) for name in _SIZES)
+        head = int(config.get("head_dim") or width / heads)
+        pair = head * int(config.get("num_key_value_heads") or heads)
+    except (OSError, ValueError, KeyError, TypeError):
+        embeddings = int(min(0.62 * count, 300_000_000))
+        # Width and depth grow together: 240,000 at 0.1 B, 2.5 million at 6.5 B.
+        ends = 240e3 * ((count - embeddings) / 1e8) ** 0.57
+        return _Shape(_VOCABULARY, embeddings, ends, ends / 18, ends / 10)
+    # Queries, keys, values and output; gate, up and down.
+    widest = 4 * width + 2 * head * heads + 2 * pair + 3 * width + 3 * inner
+    return _Shape(vocabulary, vocabulary * width, layers * widest, widest, layers * 2 * pair)
 
 
 def _lengths(inputs: Inputs) -> tuple[float, float]:
@@ -99,12 +176,13 @@ def _lengths(inputs: Inputs) -> tuple[float, float]:
     return item, item + _PROMPT_TOKENS + _ANSWER_TOKENS
 
 
-def _target_bytes(recipe: TransferRecipe, target: int) -> int:
+def _target_bytes(recipe: TransferRecipe, target: int, shape: _Shape) -> int:
     if not recipe.quantize_target:
         return 2 * target
-    # Embeddings stay in 16 bits; small models are mostly embeddings.
-    embeddings = min(0.62 * target, 300_000_000)
-    return int(2 * embeddings + _FOUR_BIT_BYTES * (target - embeddings))
+    linear = max(0, target - shape.embeddings)
+    dense = 2 * linear if 2 * linear <= _DENSE_BYTES else 0
+    mapped = max(2 * shape.embeddings, min(2 * target, _MAPPED_BYTES))
+    return int(mapped + _FOUR_BIT_BYTES * linear + dense)
 
 
 def _memory_check(memory: int) -> tuple[str, str]:
