@@ -78,7 +78,9 @@ FIELDS: dict[str, Field] = {
     "training.weight_decay": Field("Weight decay", NUMBER),
     "training.clip_norm": Field("Gradient clipping", NUMBER, "0 is off."),
     "training.checkpoint_steps": Field("Steps between checkpoints", WHOLE),
-    "quantize_target": Field("Target in 4-bit (NF4)", SWITCH, "Saves memory on a GPU, and with large bases."),
+    "quantize_target": Field(
+        "Target in 4-bit (NF4)", SWITCH, "Saves memory on a GPU, and with large bases."
+    ),
     "evaluation.metric": Field(
         "An answer is right when",
         CHOICE,
