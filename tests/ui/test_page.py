@@ -7,7 +7,12 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from tests.ui import fake_run
+from workbench.events import Metric
 from workbench.recipe import TransferRecipe
+from workbench.runs.folder import Run
+from workbench.stages import Stage
+from workbench.ui import snapshot
 from workbench.ui.page import build_page, launch_options
 
 
@@ -79,6 +84,27 @@ def test_tick_stays_out_of_the_queue_and_answers_with_one_text(page: gr.Blocks) 
     assert len(tick.outputs) == 1
     shared = [fn for fn in page.fns.values() if fn.fn is tick.fn]
     assert len(shared) == 1
+
+
+def test_a_training_step_draws_the_curve_and_nothing_else(page: gr.Blocks, draft: Run) -> None:
+    """The answers to held-out inputs were sent again with every step: of what a page on the
+    Distil tab asks every two seconds, a third."""
+    (tick,) = (fn.fn for fn in page.fns.values() if fn.name == "tick")
+    assert tick is not None
+    run = fake_run.distil(fake_run.synthesize(draft), upto=50)
+    drawn = {}
+    for tab in ("source", "synthesize", "review", "distil", "compare", "takehome"):
+        snapshot.take(run.id, fresh=True)
+        former = json.loads(tick(run.id, tab, ""))["pulse"]
+        last = run.journal.last(Metric)
+        assert last is not None
+        step = last.step + 1
+        run.journal.append(Metric(Stage.DISTIL, step, 120, 0.1, 1e-4, 610.0, 2_410_000_000))
+        snapshot.take(run.id, fresh=True)
+        now = json.loads(json.loads(tick(run.id, tab, former))["pulse"])
+        drawn[tab] = [name for name in now if now[name] != json.loads(former)[name]]
+    assert drawn.pop("distil") == ["distil curve"]
+    assert not any(drawn.values()), drawn
 
 
 def test_sections_draw_few_components_each(page: gr.Blocks) -> None:

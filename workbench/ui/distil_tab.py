@@ -168,7 +168,7 @@ def _sections(choices: _Choices, live: _Live, log: gr.Textbox) -> list[Section]:
             "distil probes",
             TAB,
             [live.probes],
-            lambda now: f"{now.run_id}|{len(now.tail.probes)}|{_last_step(now)}",
+            lambda now: f"{now.run_id}|{hash(tuple(now.tail.probes))}",
             lambda now: {live.probes: _probes(now)},
         ),
         Section(
