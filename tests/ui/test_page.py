@@ -12,7 +12,7 @@ from workbench.events import Metric
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run
 from workbench.stages import Stage
-from workbench.ui import snapshot
+from workbench.ui import distil_tab, snapshot
 from workbench.ui.page import build_page, launch_options
 
 
@@ -105,6 +105,21 @@ def test_a_training_step_draws_the_curve_and_nothing_else(page: gr.Blocks, draft
         drawn[tab] = [name for name in now if now[name] != json.loads(former)[name]]
     assert drawn.pop("distil") == ["distil curve"]
     assert not any(drawn.values()), drawn
+
+
+@pytest.mark.parametrize("steps", [1, 2, 199, 201, 799, 12_345])
+def test_a_long_curve_is_as_light_as_a_short_one(draft: Run, steps: int) -> None:
+    """A tick of a page on the Distil tab sent up to 1,600 points, most of the server's work."""
+    now = snapshot.take(draft.id, fresh=True)
+    now.tail.metrics[:] = [
+        Metric(Stage.DISTIL, step, steps, 1.0, 1e-4, 1.0, 1) for step in range(1, steps + 1)
+    ]
+    loss, rates = distil_tab.curve_of(now), distil_tab.rates_of(now)
+    assert len(loss) <= 201 and len(rates) <= 41
+    for curve in (loss, rates):
+        assert curve["step"].is_unique and curve["step"].is_monotonic_increasing
+        assert (curve["step"].iloc[0], curve["step"].iloc[-1]) == (1, steps)
+        assert len(curve) >= min(steps, 20)
 
 
 def test_sections_draw_few_components_each(page: gr.Blocks) -> None:
