@@ -73,16 +73,16 @@ def test_an_answer_that_fits_anywhere_is_told_from_one_that_only_an_input_sugges
 
     form = bind(PromptFormat(), source.tokenizer)
     probes = [Pair("my card", "card"), Pair("about cats", "cat behavior"), Pair("pay", "bill")]
-    levels = {"card": [-0.1, -6.0, -5.0], "bill": [-5.0, -6.0, -0.1], "rate": [-6.0, -6.5, -6.0]}
-    levels["cat behavior"] = [-14.0, -0.2, -15.0]
+    scores = {"card": [-0.1, -6.0, -5.0], "bill": [-5.0, -6.0, -0.1], "rate": [-6.0, -6.5, -6.0]}
+    scores["cat behavior"] = [-14.0, -0.2, -15.0]
 
     def scored(_resident: Resident, _prompts: list, answers: list) -> torch.Tensor:
         names = [form.read(ids) for ids in answers]
-        return torch.tensor([levels[name] for name in names]).T
+        return torch.tensor([scores[name] for name in names]).T
 
     monkeypatch.setattr(by_label, "choice_log_probs", scored)
-    found = by_label.plausible(source, form, ["rate", "cat behavior"], ["card", "bill"], probes)
-    assert found == ["rate"]
+    levels = by_label.levels(source, form, ["card", "bill", "rate", "cat behavior"], probes)
+    assert by_label.belonging(levels, ["card", "bill"]) == ["card", "bill", "rate"]
 
 
 def test_mined_answers_are_distinct_and_complete(source: Resident) -> None:

@@ -19,18 +19,27 @@ from workbench.stages import Stage
 from workbench.steps.labels import answered_seeds
 from workbench.steps.rounds import LONGEST_TIMES, label, room_for_items, sort_out, take_own_inputs
 from workbench.synthesize import by_label
-from workbench.synthesize.answers import coverage, is_whole, kind_of, recur, sample_kind
+from workbench.synthesize.answers import (
+    consistent,
+    coverage,
+    is_whole,
+    kind_of,
+    recur,
+    sample_kind,
+)
 from workbench.synthesize.by_label import Pair
 from workbench.synthesize.duplicates import Written, nearest
 from workbench.synthesize.selection import UNSURE, select
 from workbench.teach import TEACHER
 
 KNOWN = "known answers"  # where the run remembers them
+LEVELS = "levels of answers"  # what was examined for it
+NEAREST = "nearest inputs"  # of mined answers: the input under which each was likeliest
 FREE_ROUNDS = 1  # rounds before anything is asked for, half as long as others
 FREE_EVERY = 16  # of so many texts of later rounds one is free
-MINING_ROUNDS = (1, 4)  # before these rounds the teacher is asked what else it knows
-MINED_INPUTS = 15  # inputs that are looked at for it, seeds first
-MOST_CANDIDATES = 200  # answers that are examined, those of samples first
+MINING_ROUNDS = (1, 2, 4, 8)  # before these rounds the teacher is asked what else it knows
+MINED_INPUTS = 48  # inputs that are looked at for it, as different as possible
+MOST_CANDIDATES = 400  # answers that are examined at a time, those of samples first
 SEEN_TWICE = 2  # samples from which an answer is a candidate
 FEWEST_PER_KIND = 8  # consistent samples of each kind of answer that are worth asking for
 SURPLUS = 1.1  # times what is asked for: then only kinds below the fewest are written for
@@ -48,16 +57,17 @@ def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
         yield Progress(
             Stage.SYNTHESIZE, min(len(samples), settings.samples), settings.samples, "samples"
         )
-        if number in MINING_ROUNDS:
+        mines = number in MINING_ROUNDS and _more_to_find(seeds, samples, number)
+        if mines:
             yield Progress(Stage.SYNTHESIZE, 0, 0, "answers", note="asking what the teacher knows")
-            learn_answers(run, pair, seeds, samples, mines=True)
+        learn_answers(run, pair, seeds, samples, number if mines else None)
         targets = choose_targets(run, seeds, samples, number)
         if not targets:
             break
         made, finished = write_round(run, pair, seeds, samples, targets, number)
         run.samples.commit_round(number, made, finished)
         yield finished
-    learn_answers(run, pair, seeds, _labelled(run), mines=False)
+    learn_answers(run, pair, seeds, _labelled(run), None)
     keep_level(run, seeds, settings.samples)
     kept = len(run.samples.kept())
     yield Progress(Stage.SYNTHESIZE, min(kept, settings.samples), settings.samples, "samples")
@@ -74,35 +84,63 @@ def _labelled(run: Run) -> list[Sample]:
 
 
 def learn_answers(
-    run: Run, pair: ModelPair, seeds: Sequence[Pair], samples: Sequence[Sample], mines: bool
+    run: Run,
+    pair: ModelPair,
+    seeds: Sequence[Pair],
+    samples: Sequence[Sample],
+    number: int | None,
 ) -> None:
     """Find out which answers belong to the task; remembered with the run as "known answers".
 
     Outside its task a teacher makes answers up, with confidence. So those that it gave to samples
-    and those that are mined from it both have to pass ``plausible``.
+    and those that are mined from it all have to pass ``belonging``.
 
     Args:
-        mines: follow the teacher's answers to unlikely ones too, not only those of the samples.
+        number: of the round that comes, when answers are mined as well; None when they are not.
     """
     form, tokens = pair.source_form, run.recipe.evaluation.answer_tokens
-    pairs = [*seeds, *(Pair(s.input, s.teacher_output or "") for s in samples)]
-    kinds = [kind_of(p.answer, p.input) for p in pairs]
-    if not recur(kinds) or not all(map(is_whole, kinds)):
+    kinds = [kind_of(p.answer, p.input) for p in seeds] + [sample_kind(s) for s in samples]
+    if not samples or not recur(kinds) or not all(map(is_whole, kinds)):
         return  # free or partly copied answers: there is no set to find
     certain = list(dict.fromkeys(p.answer for p in seeds))
     given = Counter(s.teacher_output or "" for s in samples)
     candidates = [answer for answer, count in given.most_common() if count >= SEEN_TWICE]
+    examined = run.recall(LEVELS, {})
     with pair.source.using(TEACHER):
-        if mines:
-            known = {*certain, *run.recall(KNOWN, [])}
-            probes = [p for p in by_label.choose_probes(pairs, len(pairs)) if p.answer in known]
-            inputs = [p.input for p in probes[:MINED_INPUTS]]
-            candidates += by_label.mine_answers(pair.source, form, inputs, tokens)
-        fresh = [answer for answer in dict.fromkeys(candidates) if answer not in certain]
-        found = by_label.plausible(
-            pair.source, form, fresh[:MOST_CANDIDATES], certain, by_label.choose_probes(list(seeds))
-        )
-    run.remember(KNOWN, [*certain, *found])
+        if number is not None:
+            inputs = _to_mine(seeds, samples, number)
+            mined = by_label.mine_answers(pair.source, form, inputs, tokens)
+            candidates += mined
+            before = run.recall(NEAREST, {})
+            nearer = {a: v for a, v in mined.items() if a not in before or v[1] > before[a][1]}
+            run.remember(NEAREST, before | nearer)
+        fresh = [a for a in dict.fromkeys([*certain, *candidates]) if a not in examined]
+        probes = by_label.choose_probes(list(seeds))
+        examined |= by_label.levels(pair.source, form, fresh[:MOST_CANDIDATES], probes)
+    run.remember(LEVELS, examined)
+    run.remember(KNOWN, by_label.belonging(examined, certain))
+
+
+def _more_to_find(seeds: Sequence[Pair], samples: Sequence[Sample], number: int) -> bool:
+    """Has the teacher been asked yet, and did that bring an answer that came back since?"""
+    certain = {p.answer for p in seeds}
+    confirmed = {sample_kind(sample) for sample in samples if consistent(sample)}
+    return number == MINING_ROUNDS[0] or bool(confirmed - certain)
+
+
+def _to_mine(seeds: Sequence[Pair], samples: Sequence[Sample], number: int) -> list[str]:
+    """Inputs since answers were mined last: those written in vain for an answer, and others.
+
+    What was written for an answer and got another one shows how near the texts have come.
+    """
+    first = number == MINING_ROUNDS[0]
+    since = [s for s in samples if s.round >= (0 if first else number // 2)]
+    missed = {kind for kind, state in coverage(samples).items() if not state.consistent}
+    in_vain = [s for s in since if s.written_for in missed][: MINED_INPUTS // 2]
+    written = [Pair(s.input, s.teacher_output or "") for s in since]
+    others = by_label.choose_probes([*(seeds if first else ()), *written], MINED_INPUTS)
+    inputs = dict.fromkeys([*(s.input for s in in_vain), *(pair.input for pair in others)])
+    return list(inputs)[:MINED_INPUTS]
 
 
 def choose_targets(
@@ -119,12 +157,15 @@ def choose_targets(
     fitting = sum(sample_kind(s) in kinds and (s.confidence or 0) >= UNSURE for s in samples)
     if fitting >= MOST_SURPLUS * settings.samples:
         return []
-    share = math.ceil(SURPLUS * settings.samples / max(1, len(kinds)))
-    enough = fitting >= SURPLUS * settings.samples
-    per_kind = FEWEST_PER_KIND if enough else max(FEWEST_PER_KIND, share)
-    wanted = run.recipe.seed * 1_000_003 + number
     certain = {kind_of(p.answer, p.input) for p in seeds}
-    targets = by_label.plan(coverage(samples), kinds, certain, per_kind, len(free), wanted)
+    states = coverage(samples)
+    confirmed = [k for k in kinds if k in certain or (k in states and states[k].consistent)]
+    share = math.ceil(SURPLUS * settings.samples / max(1, len(confirmed)))
+    if fitting >= SURPLUS * settings.samples:
+        kinds, share = confirmed, 0
+    per_kind = max(FEWEST_PER_KIND, share)
+    wanted = run.recipe.seed * 1_000_003 + number
+    targets = by_label.plan(states, kinds, certain, per_kind, len(free), wanted)
     # Some free texts in every round: they bring what nobody thought of asking for.
     some = len(targets) // FREE_EVERY
     return [*targets[: len(free) - some], *free[:some]]
@@ -158,11 +199,19 @@ def write_round(
     generator = pair.target if settings.generator == "target" else pair.source
     kinds = set(known_kinds(run, seeds, samples))
     accepted = [s for s in samples if (s.confidence or 0) >= SURE and sample_kind(s) in kinds]
-    examples = [Example(p.input) for p in seeds]
+    # Where the kind is the beginning of an answer only, its rest is written before the input.
+    rest = any(target is not None and not is_whole(target) for target in targets)
+    examples = [Example(f"{p.answer}\n{p.input}" if rest else p.input) for p in seeds]
     room = settings.new_tokens or room_for_items(generator, examples, 1.5)
     with generator.using(None):
         texts = by_label.write(
-            generator, seeds, accepted, targets, room, run.recipe.seed * 1_000_003 + number
+            generator,
+            seeds,
+            accepted,
+            targets,
+            room,
+            run.recipe.seed * 1_000_003 + number,
+            {answer: text for answer, (text, _) in run.recall(NEAREST, {}).items()},
         )
     inputs = [seed.input for seed in seeds]
     written = Written(inputs, [s.input for s in run.samples.all()], settings.near_duplicate)

@@ -7,13 +7,14 @@ text up to the first copied value. Pure text work: no models here.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workbench.samples import Sample, normalise
 
 OPEN = ""  # the kind of every answer when answers do not recur
-CLOSED_SHARE = 1 / 3  # answers recur when there are at most so many kinds per sample
+NEW_SHARE = 1 / 3  # answers recur when the next one is new with at most this probability
 _WORD = re.compile(r"\w+")
 
 
@@ -53,8 +54,12 @@ def is_whole(kind: str) -> bool:
 
 
 def recur(kinds: Sequence[str]) -> bool:
-    """Do the answers come from a limited set? Then it pays to write for each of them."""
-    return len(set(kinds)) <= max(2, CLOSED_SHARE * len(kinds))
+    """Do the answers come from a limited set? Then it pays to write for each of them.
+
+    The share of kinds met once estimates how likely the next one is new (Good and Turing).
+    """
+    once = sum(count == 1 for count in Counter(kinds).values())
+    return once <= max(2, NEW_SHARE * len(kinds))
 
 
 @dataclass(frozen=True)

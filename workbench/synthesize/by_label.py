@@ -36,14 +36,15 @@ DEMONSTRATIONS = 8  # blocks in a prompt
 SEED_SHARE = 0.4  # of the demonstrations, once there are samples to show as well
 GROUP = 96  # prompts that share their demonstrations (read once) and are decoded together
 OWN_EXAMPLES = 2  # at most so many examples of the very answer that a prompt asks for
-TEMPERATURES = (0.8, 1.0)
-LEAST_PROBABLE = 3e-5  # beginnings of answers below this are not followed
-BEAM = 40  # beginnings of answers that are followed at a time, per input
-BRANCHES = 32  # next tokens that are looked at, per beginning
+TEMPERATURES = (0.8, 1.1, 1.4)  # in turn; a teacher that is asked back forgives the hottest
+TOP_K, TOP_P = 256, 0.98
+LEAST_PROBABLE = 1e-3  # beginnings of answers below this are not followed
+BEAM = 8  # beginnings of answers that are followed at a time, per input
 PROBES = 16  # inputs under which a candidate's probability is read
 SLACK_NATS = 1.5  # a candidate may be so much less likely than the unlikeliest seed answer
 GIVE_UP_AFTER = 40  # samples that were asked of a kind, nearly all in vain
-PROBE_ATTEMPTS = 8  # samples that are asked of a candidate that never came back
+PROBE_ATTEMPTS = 4  # samples that are asked of a candidate, and one more for each that it has
+PROBE_SHARE = 0.5  # of a round's prompts at most, for candidates
 LEAST_SUCCESS = 0.2  # success in writing for a kind is taken to be at least this
 
 
@@ -65,32 +66,34 @@ class Written:
 
 def mine_answers(
     teacher: Resident, form: BoundFormat, inputs: Sequence[str], new_tokens: int
-) -> list[str]:
+) -> dict[str, tuple[str, float]]:
     """Answers that the teacher gives to these inputs with any probability worth the name.
 
-    A classifier keeps some probability on all its answers whatever the input. The tree of answer
+    A classifier keeps some probability on answers near the one that it gives. The tree of answer
     beginnings is followed while one is likelier than ``LEAST_PROBABLE``, the ``BEAM`` likeliest of
-    each input at a time. This names answers that no seed has. Many are noise; ``plausible``
-    sorts them. Measured on 30 intents and 15 seeds: 28 of the 30 among 465 candidates, where
-    drawing 360 answers found 16.
+    each input at a time. This names answers that no seed has. Many are noise; ``levels`` sorts
+    them. Many inputs and few beginnings beat the reverse: of 30 intents with 15 seeds, 48 freely
+    written inputs named 28 among 168 candidates, the seeds alone with 40 beginnings down to a
+    probability of 3e-5 named 20 among 100.
 
     Args:
         teacher: with its adapter in use.
         new_tokens: of an answer at most.
 
     Returns:
-        Distinct complete answers, those of most inputs first, then the likeliest.
+        Complete answers, those of most inputs first, then the likeliest; with each the input
+        under which it was likeliest and its log-probability there, in nats.
     """
     prompts = [form.prompt_ids(text) for text in inputs]
     open_beginnings: list[_Beginning] = [_Beginning(at, (), 0.0) for at in range(len(prompts))]
-    likelihood: dict[str, list[float]] = {}
+    found: dict[str, list[tuple[float, str]]] = {}
     for _ in range(new_tokens + 1):
         if not open_beginnings:
             break
         rows = [(*prompts[b.prompt], *b.ids) for b in open_beginnings]
         longer: list[_Beginning] = []
         for beginning, (tokens, log_probs) in zip(
-            open_beginnings, likeliest_next(teacher, rows, BRANCHES), strict=True
+            open_beginnings, likeliest_next(teacher, rows, BEAM), strict=True
         ):
             for token, log_prob in zip(tokens, log_probs, strict=True):
                 total = beginning.log_prob + log_prob
@@ -99,12 +102,14 @@ def mine_answers(
                 if token not in form.stop_ids:
                     longer.append(_Beginning(beginning.prompt, (*beginning.ids, token), total))
                 elif answer := form.read(beginning.ids):
-                    likelihood.setdefault(answer, []).append(total)
+                    found.setdefault(answer, []).append((total, inputs[beginning.prompt]))
         longer.sort(key=lambda b: (b.prompt, -b.log_prob))
         open_beginnings = [
             b for _, group in groupby(longer, lambda b: b.prompt) for b in islice(group, BEAM)
         ]
-    return sorted(likelihood, key=lambda a: (-len(likelihood[a]), -max(likelihood[a]), a))
+    best = {answer: max(places) for answer, places in found.items()}
+    order = sorted(best, key=lambda a: (-len(found[a]), -best[a][0], a))
+    return {answer: (best[answer][1], best[answer][0]) for answer in order}
 
 
 @dataclass(frozen=True)
@@ -116,27 +121,21 @@ class _Beginning:
     log_prob: float
 
 
-def plausible(
-    teacher: Resident,
-    form: BoundFormat,
-    candidates: Sequence[str],
-    certain: Sequence[str],
-    probes: Sequence[Pair],
-) -> list[str]:
-    """Those candidates that belong to the task's own set of answers, judged by the teacher.
+def levels(
+    teacher: Resident, form: BoundFormat, answers: Sequence[str], probes: Sequence[Pair]
+) -> dict[str, float]:
+    """How likely each answer is where it is wrong: what tells the task's own answers from others.
 
     An answer of the set has some probability under any input; a made-up one only where the input
-    suggests its words. So a candidate counts by its median log-probability over inputs that are
-    answered otherwise and share no word with it, and is measured against answers that are certain.
+    suggests its words. So an answer counts by its median log-probability, in nats, over inputs
+    that are answered otherwise and share no word with it.
 
     Args:
         teacher: with its adapter in use.
-        certain: the teacher's answers to the seeds.
-        probes: inputs with the teacher's answers, as different as possible.
+        probes: inputs with the teacher's answers, as different as possible; at least one.
     """
-    answers = list(dict.fromkeys([*certain, *candidates]))
-    if not candidates or not probes:
-        return []
+    if not answers:
+        return {}
     scores = choice_log_probs(
         teacher,
         [form.prompt_ids(probe.input) for probe in probes],
@@ -150,8 +149,19 @@ def plausible(
             if probe.answer != answer and not words(answer) & words(probe.input)
         ]
         level[answer] = statistics.median(foreign or row)
-    floor = min(level[answer] for answer in dict.fromkeys(certain)) - SLACK_NATS
-    return [answer for answer in dict.fromkeys(candidates) if level[answer] >= floor]
+    return level
+
+
+def belonging(level: Mapping[str, float], certain: Sequence[str]) -> list[str]:
+    """Answers of the task: certain ones first, then those on a level with them, likeliest first.
+
+    Args:
+        level: of ``levels``, with all that are certain.
+        certain: the teacher's answers to the seeds.
+    """
+    floor = min(level[answer] for answer in certain) - SLACK_NATS
+    others = [answer for answer in level if answer not in certain and level[answer] >= floor]
+    return [*certain, *sorted(others, key=lambda answer: -level[answer])]
 
 
 def choose_probes(pairs: Sequence[Pair], count: int = PROBES) -> list[Pair]:
@@ -178,7 +188,7 @@ def plan(
 
     Args:
         known: coverage so far.
-        kinds: those that belong to the task, seen or only mined.
+        kinds: those that belong to the task, the likeliest to do so first.
         certain: those of the seeds; the others have to come back soon or are given up.
         per_kind: consistent samples wanted of each.
         prompts: in this round at most; when more are needed, every kind gets its part of them.
@@ -187,6 +197,7 @@ def plan(
         Empty when nothing is thin.
     """
     wanted: list[str] = []
+    probes: list[tuple[int, list[str]]] = []  # those that the teacher has given go first
     for kind in kinds:
         state = known.get(kind, Coverage(0, 0, 0, 0.0))
         missing = per_kind - state.consistent
@@ -194,14 +205,18 @@ def plan(
             continue
         if state.asked >= GIVE_UP_AFTER and state.consistent < 0.05 * state.asked:
             continue  # the teacher hardly ever says it
-        success = (state.consistent + 1) / (state.asked + 2)
-        needed = math.ceil(missing / max(LEAST_SUCCESS, success))
         if state.consistent == 0 and kind not in certain:
-            needed = min(needed, PROBE_ATTEMPTS - state.asked)
-        wanted += [kind] * needed
-    if len(wanted) <= prompts:
-        return wanted
-    return random.Random(f"{seed}:plan").sample(wanted, prompts)
+            attempts = PROBE_ATTEMPTS + state.samples - state.asked
+            probes.append((state.samples, [kind] * min(missing, attempts)))
+            continue
+        success = (state.consistent + 1) / (state.asked + 2)
+        wanted += [kind] * math.ceil(missing / max(LEAST_SUCCESS, success))
+    probes.sort(key=lambda entry: -entry[0])
+    tried = [kind for _, attempts in probes for kind in attempts][: round(PROBE_SHARE * prompts)]
+    room = prompts - len(tried)
+    if len(wanted) > room:
+        wanted = random.Random(f"{seed}:plan").sample(wanted, room)
+    return [*wanted, *tried]
 
 
 def write(
@@ -211,6 +226,7 @@ def write(
     targets: Sequence[str | None],
     new_tokens: int,
     seed: int,
+    nearest: Mapping[str, str] | None = None,
 ) -> list[Written]:
     """One continuation per target, in order.
 
@@ -221,10 +237,12 @@ def write(
         targets: the kind to write for; None continues a list of inputs freely.
         new_tokens: room for an input, and for the rest of the answer where the kind is its
             beginning only.
+        nearest: for answers that no sample has, the input that came nearest to them.
     """
     draw = random.Random(f"{seed}:write")
     samples = [Pair(s.input, s.teacher_output) for s in accepted if s.teacher_output]
-    by_kind = _examples_by_kind(seeds, accepted)
+    by_kind = {kind: [Pair(text, kind)] for kind, text in (nearest or {}).items()}
+    by_kind |= _examples_by_kind(seeds, accepted)
     multiline = any("\n" in pair.input.strip() for pair in seeds)
     form = bind(PromptFormat(kind="text", template="{input}"), generator.tokenizer)
     results: list[Written] = [Written("", None)] * len(targets)
@@ -237,7 +255,7 @@ def write(
             [form.prompt_ids(prompt) for prompt in prompts],
             new_tokens=new_tokens,
             stop_ids=form.stop_ids,
-            sampling=Sampling(temperature, top_k=64, top_p=0.95),
+            sampling=Sampling(temperature, TOP_K, TOP_P),
             seed=seed * 1009 + number,
             rows=GROUP,
             stop_text="\n\n",
