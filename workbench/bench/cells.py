@@ -45,7 +45,13 @@ SYNTHETIC: dict[str, dict[str, Any]] = {
     arms.PAPER: {"synthesis.filter": "discriminator"},
     arms.BEST: {},
 }
-PRESET = {arms.PAPER: "paper", arms.BEST: "best"}
+# The arms with real rows are trained like "best": what they differ in is where inputs come from.
+PRESET = {
+    arms.PAPER: "paper",
+    arms.BEST: "best",
+    arms.ORACLE: "best",
+    arms.REAL_INPUTS: "best",
+}
 
 
 @dataclass(frozen=True)

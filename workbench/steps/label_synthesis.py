@@ -100,7 +100,7 @@ def learn_answers(
     """
     form, tokens = pair.source_form, run.recipe.evaluation.answer_tokens
     kinds = [kind_of(p.answer, p.input) for p in seeds] + [sample_kind(s) for s in samples]
-    if not samples or not recur(kinds) or not all(map(is_whole, kinds)):
+    if not samples or not _closed(kinds):
         return  # free or partly copied answers: there is no set to find
     certain = list(dict.fromkeys(p.answer for p in seeds))
     given = Counter(s.teacher_output or "" for s in samples)
@@ -119,6 +119,11 @@ def learn_answers(
         examined |= by_label.levels(pair.source, form, fresh[:MOST_CANDIDATES], probes)
     run.remember(LEVELS, examined)
     run.remember(KNOWN, by_label.belonging(examined, certain))
+
+
+def _closed(kinds: Sequence[str]) -> bool:
+    """Do the answers form a set? Partly copied ones do not, though their beginnings recur."""
+    return recur(kinds) and all(map(is_whole, kinds))
 
 
 def _more_to_find(seeds: Sequence[Pair], samples: Sequence[Sample], number: int) -> bool:
@@ -154,8 +159,10 @@ def choose_targets(
     kinds = known_kinds(run, seeds, samples)
     if not recur([sample_kind(sample) for sample in samples]):
         return [] if len(samples) >= SURPLUS * settings.samples else free
-    fitting = sum(sample_kind(s) in kinds and (s.confidence or 0) >= UNSURE for s in samples)
-    if fitting >= MOST_SURPLUS * settings.samples:
+    closed = _closed([sample_kind(sample) for sample in samples])
+    sure = [sample for sample in samples if (sample.confidence or 0) >= UNSURE]
+    fitting = sum(not closed or sample_kind(sample) in kinds for sample in sure)
+    if fitting >= (MOST_SURPLUS if closed else SURPLUS) * settings.samples:
         return []
     certain = {kind_of(p.answer, p.input) for p in seeds}
     states = coverage(samples)
@@ -248,8 +255,9 @@ def keep_level(run: Run, seeds: Sequence[Pair], count: int) -> None:
     """Of what the filter decides, keep an equal share of every kind of answer."""
     pool = [sample for sample in _labelled(run) if sample.decided_by == "filter"]
     by_person = sum(sample.decided_by == "person" for sample in run.samples.kept())
-    closed = recur([sample_kind(sample) for sample in pool])
-    kinds = known_kinds(run, seeds, pool) if closed else None
+    kinds = None
+    if _closed([sample_kind(sample) for sample in pool]):
+        kinds = known_kinds(run, seeds, pool)
     reasons = select(pool, max(0, count - by_person), kinds)
     run.samples.update_many(
         [
