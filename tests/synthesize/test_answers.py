@@ -52,6 +52,8 @@ def test_what_is_no_object_is_a_plain_answer(answer: str) -> None:
 def test_labels_recur_and_free_text_does_not() -> None:
     assert recur(["yes", "no"])
     assert recur([f"label {i % 30}" for i in range(120)])
+    # 30 different ones among 50, but only 10 that nobody else gave.
+    assert recur([f"label {i % 20}" for i in range(40)] + [f"single {i}" for i in range(10)])
     assert not recur([f"a sentence of its own {i}" for i in range(120)])
 
 

@@ -55,6 +55,29 @@ def test_an_answer_that_was_only_mined_is_tried_and_then_given_up() -> None:
     assert "new" in plan(known, ["a", "new"], ["a", "new"], 10, 96, seed=1)
 
 
+def test_candidates_take_half_of_a_round_at_most_those_that_were_given_first() -> None:
+    known = {"a": Coverage(9, 9, 1, 0.9), "given": Coverage(3, 0, 0, 0.9)}
+    kinds = ["a", *(f"mined {i}" for i in range(50)), "given"]
+    planned = plan(known, kinds, ["a"], per_kind=100, prompts=40, seed=1)
+    assert len(planned) == 40
+    assert planned.count("a") == 20
+    assert planned.count("given") == PROBE_ATTEMPTS + 3
+    assert planned.count("mined 0") == PROBE_ATTEMPTS and "mined 49" not in planned
+
+
+def test_an_answer_without_samples_is_shown_the_input_that_came_nearest(
+    target: Resident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts: list[str] = []
+    real = by_label._prompt
+    monkeypatch.setattr(by_label, "_prompt", lambda *given: prompts.append(real(*given)) or "x")
+    nearest = {"vaccines": "do i need a shot", "good": "never shown"}
+    with target.using(None):
+        write(target, SEEDS, [], ["vaccines", "good"], new_tokens=1, seed=1, nearest=nearest)
+    assert f"{MARK} vaccines\ndo i need a shot\n\n{MARK} vaccines\n" in prompts[0]
+    assert "never shown" not in prompts[1]
+
+
 def test_nothing_is_planned_when_everything_is_covered() -> None:
     assert plan({"a": Coverage(10, 10, 10, 0.9)}, ["a"], ["a"], 10, 8, seed=1) == []
 
@@ -90,8 +113,8 @@ def test_mined_answers_are_distinct_and_complete(source: Resident) -> None:
     with source.using(None):
         mined = by_label.mine_answers(source, form, ["a film"], new_tokens=4)
         assert mined == by_label.mine_answers(source, form, ["a film"], new_tokens=4)
-    assert len(mined) == len(set(mined))
     assert all(answer.strip() for answer in mined)
+    assert all(text == "a film" and log_prob <= 0 for text, log_prob in mined.values())
 
 
 def test_a_round_is_repeatable_and_keeps_the_order_of_its_targets(target: Resident) -> None:

@@ -1,0 +1,42 @@
+"""Which inputs answers are mined from, and when it is over."""
+
+from workbench.samples import Sample
+from workbench.steps.label_synthesis import MINED_INPUTS, MINING_ROUNDS, _more_to_find, _to_mine
+from workbench.synthesize.by_label import Pair
+
+SEEDS = [Pair("pay my bill", "pay bill")]
+
+
+def _sample(text: str, answer: str, wanted: str | None = None, number: int = 0) -> Sample:
+    return Sample(
+        text,
+        text,
+        "target",
+        written_for=wanted,
+        teacher_output=answer,
+        confidence=0.9,
+        round=number,
+    )
+
+
+def test_seeds_and_different_answers_are_mined_first() -> None:
+    samples = [_sample(f"same {i}", "pay bill") for i in range(60)] + [_sample("other", "routing")]
+    inputs = _to_mine(SEEDS, samples, MINING_ROUNDS[0])
+    assert inputs[:2] == ["pay my bill", "other"]
+    assert len(inputs) == len(set(inputs)) == MINED_INPUTS
+
+
+def test_later_what_was_written_in_vain_for_an_answer_goes_first() -> None:
+    old = [_sample("before", "routing", number=0)]
+    new = [_sample("new", "balance", number=2)]
+    new += [_sample("which shots", "travel", wanted="vaccines", number=2)]
+    inputs = _to_mine(SEEDS, [*old, *new], 4)
+    assert inputs == ["which shots", "new"]
+
+
+def test_mining_goes_on_while_it_brings_answers_that_come_back() -> None:
+    known = [_sample("a bill", "pay bill", wanted="pay bill")]
+    assert _more_to_find(SEEDS, known, MINING_ROUNDS[0])
+    assert not _more_to_find(SEEDS, known, MINING_ROUNDS[1])
+    fresh = _sample("a shot", "vaccines", wanted="vaccines")
+    assert _more_to_find(SEEDS, [*known, fresh], MINING_ROUNDS[1])
