@@ -1,5 +1,6 @@
 /* The page's only script: names for uploads and curves, what is being typed, whose browser it is,
-   keys of the Review tab, and leaving a text field with Escape. Keys press buttons that are there to be clicked anyway. */
+   keys of the Review tab, and leaving a text field with Escape. Keys press buttons that are there
+   to be clicked anyway. */
 (() => {
   // Gradio names every upload button alike; ours say what is wanted. The words in sight stay part
   // of the name, so that speech control finds them.
