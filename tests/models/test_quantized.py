@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM
 
 from tests import tiny
 from workbench.models import resident as resident_module
-from workbench.models.resident import Resident, load
+from workbench.models.resident import Resident, compute_dtype, load
 from workbench.recipe import LoraSettings
 
 IDS = torch.tensor([[40, 41, 42, 50, 60, 70, 80, 90, 45, 55]])
@@ -65,18 +65,32 @@ def correlation(left: Tensor, right: Tensor) -> float:
 
 
 def test_what_is_quantized(tiny_target: Path) -> None:
-    """bitsandbytes computes in float32 unless told: five times slower on a CPU."""
+    """bitsandbytes computes in float32 unless told: five times slower where bf16 is native."""
     resident = load(tiny_target, quantize=True, device=CPU)
     layers = linears(resident.model)
     assert len(layers) == 2 * len(tiny.ALL_LINEAR)
     for layer in layers:
-        assert layer.compute_dtype == torch.bfloat16
+        assert layer.compute_dtype == compute_dtype(torch.device(CPU))
         assert layer.weight.quant_state.quant_type == "nf4"
         assert layer.weight.quant_state.nested, "double quantisation is off"
         assert not layer.support_avx512bf16_for_cpu
     assert not isinstance(resident.model.get_output_embeddings(), Linear4bit)
     rest = {p.dtype for p in resident.model.parameters() if p.dtype != torch.uint8}
-    assert rest == {torch.bfloat16}, "float32 or float16 weights are 5 to 20 times slower here"
+    assert rest == {compute_dtype(torch.device(CPU))}, "any other type is many times slower here"
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_arithmetic_follows_the_processor(
+    native: bool, expected: torch.dtype, tiny_target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch multiplies bf16 one number at a time where the processor cannot: 60 times slower."""
+    monkeypatch.setattr(resident_module, "cpu_multiplies_bf16", lambda: native)
+    resident = load(tiny_target, quantize=True, device=CPU)
+    assert {layer.compute_dtype for layer in linears(resident.model)} == {expected}
+    assert resident.model.dtype == expected
+    assert load(tiny_target, device=CPU).model.dtype == expected
+    with resident.dense():
+        assert evaluate(resident).isfinite().all()
 
 
 def test_training_after_an_evaluation_has_the_right_gradients(tiny_source: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests import tiny
 from workbench.errors import ModelError
-from workbench.models.resident import Resident, load
+from workbench.models.resident import Resident, compute_dtype, load
 from workbench.recipe import LoraSettings
 
 WEIGHTS = "adapter_model.safetensors"
@@ -24,11 +24,9 @@ STRANGER = """
 import json, sys, torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
-base, *folders = sys.argv[1:]
+base, dtype, *folders = sys.argv[1:]
 for folder in folders:
-    model = AutoModelForCausalLM.from_pretrained(
-        base, dtype=torch.bfloat16, attn_implementation="eager"
-    )
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, attn_implementation="eager")
     model = PeftModel.from_pretrained(model, folder)
     ids = torch.tensor([[40, 41, 42, 50, 60, 70, 80, 90]])
     print(json.dumps(model.generate(input_ids=ids, max_new_tokens=12, do_sample=False).tolist()))
@@ -62,8 +60,8 @@ def shake(resident: Resident, name: str, seed: int = 0) -> None:
         parameter.data.add_(noise.to(parameter.device))
 
 
-def test_load_is_bf16_frozen_and_in_eval_mode(resident: Resident) -> None:
-    assert resident.model.dtype == torch.bfloat16
+def test_load_is_frozen_and_in_eval_mode(resident: Resident) -> None:
+    assert resident.model.dtype == compute_dtype(torch.device("cpu"))
     assert not resident.model.training
     assert not with_gradient(resident)
     assert resident.model.config._attn_implementation == "eager"
@@ -212,9 +210,10 @@ def test_exported_adapters_answer_the_same_in_plain_peft(tiny_source: Path, tmp_
         assert str(tmp_path) not in json.dumps(config)
     up = f"base_model.model.{pattern}.lora_A.weight"
     assert load_file(tmp_path / "patterns" / WEIGHTS)[up].shape[0] == 8
+    dtype = str(resident.model.dtype).removeprefix("torch.")
     folders = [str(tmp_path / name) for name in shapes]
     done = subprocess.run(
-        [sys.executable, "-c", STRANGER, str(tiny_source), *folders],
+        [sys.executable, "-c", STRANGER, str(tiny_source), dtype, *folders],
         capture_output=True,
         text=True,
         check=True,

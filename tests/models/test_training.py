@@ -11,6 +11,7 @@ import torch
 
 from workbench.errors import StageError
 from workbench.models import batches, forward, training
+from workbench.models import resident as resident_module
 from workbench.models.decoding import decode
 from workbench.models.resident import Resident, load
 from workbench.models.training import TrainingRow, TrainingStep, learning_rate, train
@@ -280,8 +281,9 @@ def test_rows_without_answer_are_refused(tiny_source: Path) -> None:
             next(train(fresh(tiny_source), "student", rows, SETTINGS, seed=0))
 
 
-def test_bf16_base_with_fp32_adapter(tiny_target: Path) -> None:
-    """As in real runs: products in bf16, adapter weights and moments in fp32."""
+def test_bf16_base_with_fp32_adapter(tiny_target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: products in bf16, adapter weights and moments in fp32."""
+    monkeypatch.setattr(resident_module, "cpu_multiplies_bf16", lambda: True)
     resident = load(tiny_target, device="cpu")
     resident.attach_new("student", LoraSettings(rank=4, alpha=8), seed=1)
     assert all(p.dtype == torch.float32 for p in resident.trainable("student").values())
