@@ -24,7 +24,7 @@ class Pair:
 
     @property
     def source(self) -> Resident:
-        """Source base, not quantised, with the adapters "teacher" and, if there is one, "discriminator"."""
+        """Source base with the adapters "teacher" and, if there is one, "discriminator"."""
         if self._source is None:
             self._source = load(_folder(self._recipe.source_base))
             for name, files in (

@@ -1,6 +1,6 @@
 """One base model in memory, with any number of LoRA adapters that are switched on it.
 
-``load`` reads a local folder in 16 bits, or in 4-bit NF4, and ``Resident.using(name)`` decides which
+``load`` reads a local folder as it is or in 4-bit NF4, and ``Resident.using(name)`` decides which
 adapter takes part in the forward pass: exactly one, or none. Adapters come from our own settings
 and a safetensors file whose names, shapes and values are all checked; a PEFT config of a user is
 never read. Refuses folders that bring their own code; an adapter is merged only to be saved.
@@ -103,7 +103,7 @@ def compute_dtype(device: torch.device) -> torch.dtype:
 
 
 def cpu_multiplies_bf16() -> bool:
-    """Whether oneDNN, which does torch's matrix products on a CPU, has bf16 kernels for this one."""
+    """Whether oneDNN, which does torch's matrix products, has bf16 kernels for this processor."""
     if not torch.backends.mkldnn.is_available():
         return False
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
