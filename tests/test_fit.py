@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from workbench import fit
+from workbench import fit, machine
 from workbench.inputs import Inputs
 from workbench.intake.kit import read_kit
+from workbench.machine import Gpu
 from workbench.models import references
 from workbench.recipe import TransferRecipe, override
 from workbench.samples import Example
@@ -20,8 +21,29 @@ def test_more_work_takes_longer() -> None:
     little = fit.estimate(TransferRecipe(), INPUTS)
     changes = {"synthesis.samples": 3000, "training.epochs": 9}
     much = fit.estimate(override(TransferRecipe(), changes), INPUTS)
-    assert much.seconds > 5 * little.seconds
-    assert [name for name, _, _ in much.stages] == [name for name, _, _ in little.stages]
+    assert seconds(much) > 5 * seconds(little)
+    assert [need.name for need in much.stages] == [need.name for need in little.stages]
+
+
+def seconds(told: fit.Estimate) -> float:
+    return sum(need.seconds or 0 for need in told.stages)
+
+
+@pytest.fixture(autouse=True)
+def ordinary_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No GPU, and the processor that memory was measured on: it multiplies bf16."""
+    monkeypatch.setattr(machine, "first_gpu", lambda: None)
+    monkeypatch.setattr(machine, "number_bytes", lambda: 2)
+
+
+def test_training_takes_the_rows_as_they_are(tmp_path: Path) -> None:
+    """Rows of the example have 18.8 tokens, 27 with padding; 38 were assumed before."""
+    kit = read_kit(KIT, tmp_path)
+    recipe = kit.recipe_from(TransferRecipe())
+    assert fit._trained_row(recipe.target_format, kit.inputs) == pytest.approx(18.8, rel=0.1)
+    chat = override(recipe, {"target_format.kind": "chat"})
+    assert fit._trained_row(chat.target_format, kit.inputs) > 30
+    assert fit._trained_row(recipe.target_format, Inputs()) > 20
 
 
 # Of the two bases' config.json: what decides their need.
@@ -61,7 +83,7 @@ def test_memory_is_what_the_example_used_or_a_little_more(
     monkeypatch.setattr(references, "ready", lambda reference: tmp_path / reference)
     kit = read_kit(KIT, tmp_path)
     told = fit.estimate(override(TransferRecipe(), changes), kit.inputs)
-    needs = {name: memory for name, memory, _ in told.stages}
+    needs = {need.name: need.memory for need in told.stages}
     assert 1.0 <= needs[fit.WRITE] / writing <= 1.25
     assert 1.0 <= needs[fit.TRAIN] / training <= 1.25
 
@@ -82,7 +104,7 @@ def test_large_bases_need_less_memory_in_four_bit(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_cannot_fit_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "memory_free", lambda: 10**9)
+    monkeypatch.setattr(machine, "memory_free", lambda: 10**9)
     checks = fit.estimate(TransferRecipe(), INPUTS).checks
     assert checks[0][0] == fit.BAD and "1.0 GB free" in checks[0][1]
 
@@ -95,3 +117,35 @@ def test_unknown_bases_are_said_to_be_unknown() -> None:
 
 def test_catalogue_says_how_large_a_base_is() -> None:
     assert fit.parameters("package:smollm2-135m-instruct") == pytest.approx(135e6, rel=0.05)
+
+
+def test_a_processor_without_bf16_needs_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    less = fit.estimate(TransferRecipe(), INPUTS).memory
+    monkeypatch.setattr(machine, "number_bytes", lambda: 4)
+    assert fit.estimate(TransferRecipe(), INPUTS).memory > 1.2 * less
+
+
+@pytest.mark.parametrize(
+    ("free", "verdict", "words"),
+    [
+        (60, fit.GOOD, "60.0 of 80.0 GB free (H100)"),
+        (12, fit.UNSURE, "Batches will be made smaller"),
+        (4, fit.BAD, "The bases alone take"),
+    ],
+)
+def test_memory_of_a_gpu_is_set_against_what_is_free_on_it(
+    monkeypatch: pytest.MonkeyPatch, free: int, verdict: str, words: str
+) -> None:
+    monkeypatch.setattr(machine, "first_gpu", lambda: Gpu("H100", free * 10**9, 80 * 10**9))
+    monkeypatch.setattr(machine, "memory_free", lambda: 16 * 10**9)
+    monkeypatch.setattr(references, "ready", lambda reference: None)
+    monkeypatch.setattr(fit, "parameters", lambda reference: 3_000_000_000)
+    told = fit.estimate(TransferRecipe(), INPUTS)
+    assert told.gpu is not None and told.checks[0][0] == fit.GOOD
+    check = told.checks[1]
+    assert check[0] == verdict and words in check[1] and check[1].startswith("GPU memory: about")
+    for need in told.stages:
+        # Two bases of 3 B, one of them in 4-bit, and what a batch takes.
+        assert 8e9 < need.gpu_memory < 30e9 and need.memory < 5e9
+        assert need.seconds is None
+    assert any("Time on a GPU is not known" in sentence for _, sentence in told.checks)

@@ -1,23 +1,23 @@
 """What a transfer will need (download, disk, memory, time) before anything is started.
 
 Rough by nature and said to be: memory from the shapes of the bases, time from a quarter-second
-matrix product on this machine, both with factors measured on the example. Memory is that of a
-processor, and rather too much than too little. Loads no model, asks no network.
+matrix product on this machine, both with factors measured on the example on a processor. Rather
+too much than too little. Where a worker would take a GPU, its memory is calculated in the same way
+from the sizes of batches there; that was not measured, and time on a GPU is not guessed at. Loads
+no model, asks no network.
 """
 
-import functools
 import json
-import os
 import shutil
-import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from workbench import machine
 from workbench.inputs import Inputs
+from workbench.machine import Gpu
 from workbench.models import references
-from workbench.recipe import TransferRecipe
+from workbench.recipe import PromptFormat, TransferRecipe
 
 GOOD, BAD, UNSURE = "good", "bad", "unsure"
 WRITE, ASK = "Write and score samples", "Ask the teacher"
@@ -26,14 +26,11 @@ TRAIN, COMPARE = "Train the new adapter", "Compare"
 # Memory, measured part by part on the example pair.
 _PROCESS_BYTES = 1_000_000_000  # interpreter, torch and libraries 480 MB, two tokenizers, the rest
 _FOUR_BIT_BYTES = 0.56  # NF4 with double quantisation, per weight of a linear layer
-_DENSE_BYTES = 2**30  # see models.resident: what copies of 4-bit weights for decoding may take
-_MAPPED_BYTES = 5_000_000_000  # of a 4-bit base's file: it stays mapped beside what is made of it
-_VALUE_BYTES = 4.5  # that training keeps per token, for each value into or out of a linear layer
+_VALUES_KEPT = 2.25  # that training keeps per token, for each into or out of a linear layer
 _LOGIT_BYTES = 14  # in bf16, in fp32, their softmax and gradients
 _READ_LOGIT_BYTES = 10  # in bf16, in fp32 and their softmax, without gradients
 _ROWS_SCORED = 64  # together
 _ADAPTER_BYTES = 16  # weight, gradient and two moments
-_BATCH_TOKENS, _BATCH_LOGITS = 1024, 2**26  # see models.batches
 _LONGEST = 1.8  # the longest row of a batch, by the mean: all are padded to it
 _FREED_SHARE = 0.3  # of freed memory, lost between allocations of other sizes
 _VOCABULARY = 262_144  # of a base that is not on this machine yet: Gemma's, the largest
@@ -41,10 +38,37 @@ _SIZES = (
     *("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads"),
     "vocab_size",
 )
+_BESIDE_GPU_BYTES = 3_000_000_000  # of ordinary memory where a GPU works: CUDA's libraries as well
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the models are.
+
+    Attributes:
+        process_bytes: taken before there is a model.
+        number_bytes: of a weight that is not in 4-bit; see models.resident.
+        dense_bytes: what copies of 4-bit weights for decoding may take; see models.resident.
+        mapped_bytes: of a 4-bit base's file: it stays mapped beside what is made of it.
+        batch_tokens, batch_logits: see models.batches.
+    """
+
+    process_bytes: int
+    number_bytes: int
+    dense_bytes: int
+    mapped_bytes: int
+    batch_tokens: int
+    batch_logits: int
+
+
+# Context, kernels and their workspaces: some 600 MB.
+_GPU = _Place(600_000_000, 2, 0, 0, 16384, 2**29)
+
 # Time.
 _KEPT_SHARE = 0.35  # of what is written; the rest is rejected or a duplicate
 _CHARACTERS_PER_TOKEN = 4.0
 _PROMPT_TOKENS = 16  # of template and turn marks
+_PADDED = 1.4  # of training's rows: all of a batch are as long as its longest
 _ANSWER_TOKENS = 6
 _MATRIX_SHARE = 0.5  # of a small model's parameters; the rest are embeddings, which are looked up
 # Useful share of the machine's matrix speed, by kind of work.
@@ -52,50 +76,74 @@ _DECODING, _SCORING, _TRAINING = 0.25, 0.5, 0.6
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """Attributes:
-    stages: (name, memory in bytes, seconds) in order.
-    checks: (GOOD | BAD | UNSURE, sentence).
+class Need:
+    """What one stage takes.
+
+    Attributes:
+        memory: bytes of the machine's memory.
+        gpu_memory: bytes of the GPU's; 0 without one.
+        seconds: None on a GPU: not known.
     """
 
-    stages: tuple[tuple[str, int, float], ...]
-    checks: tuple[tuple[str, str], ...]
+    name: str
+    memory: int
+    gpu_memory: int
+    seconds: float | None
 
-    @property
-    def seconds(self) -> float:
-        """All stages together."""
-        return sum(stage[2] for stage in self.stages)
+
+@dataclass(frozen=True)
+class Estimate:
+    """Attributes:
+    stages: in order.
+    checks: (GOOD | BAD | UNSURE, sentence).
+    gpu: the one that a worker would take; None where it works on the processor.
+    """
+
+    stages: tuple[Need, ...]
+    checks: tuple[tuple[str, str], ...]
+    gpu: Gpu | None = None
 
     @property
     def memory(self) -> int:
-        """The largest need of any stage."""
-        return max(stage[1] for stage in self.stages)
+        """The largest need of any stage, in bytes of the machine's memory."""
+        return max(stage.memory for stage in self.stages)
 
 
 def estimate(recipe: TransferRecipe, inputs: Inputs) -> Estimate:
     """What this recipe needs on this machine."""
-    source, target = parameters(recipe.source_base), parameters(recipe.target_base)
-    times = _seconds(recipe, inputs, source or 1_000_000_000, target or 1_000_000_000)
-    needs = _memory(recipe, inputs, source or 1_000_000_000, target or 1_000_000_000)
-    stages = [(name, needs[name], seconds) for name, seconds in times.items()]
-    memory = max(stage[1] for stage in stages)
-    checks = [_memory_check(memory), *_download_checks(recipe)]
-    for reference, known in ((recipe.source_base, source), (recipe.target_base, target)):
+    sizes = parameters(recipe.source_base), parameters(recipe.target_base)
+    source, target = (size or 1_000_000_000 for size in sizes)
+    taken = machine.first_gpu()
+    if taken is None:
+        least, needs = _memory(recipe, inputs, source, target, _processor())
+        times = _seconds(recipe, inputs, source, target)
+        stages = [Need(name, needs[name], 0, seconds) for name, seconds in times.items()]
+        checks = []
+    else:
+        least, needs = _memory(recipe, inputs, source, target, _GPU)
+        stages = [Need(name, _BESIDE_GPU_BYTES, need, None) for name, need in needs.items()]
+        checks = [_gpu_check(taken, least, max(needs.values()))]
+    checks = [_memory_check(max(stage.memory for stage in stages)), *checks]
+    checks += _download_checks(recipe)
+    for reference, known in zip((recipe.source_base, recipe.target_base), sizes, strict=True):
         if known is None:
             checks.append((UNSURE, f"The size of {reference} is not known yet: 1 B is assumed"))
-    return Estimate(tuple(stages), tuple(checks))
+    if taken is not None:
+        checks.append((UNSURE, "Time on a GPU is not known beforehand: the strip shows it at work"))
+    return Estimate(tuple(stages), tuple(checks), taken)
 
 
 def _seconds(recipe: TransferRecipe, inputs: Inputs, source: int, target: int) -> dict[str, float]:
-    speed = matrix_speed() / _MATRIX_SHARE  # as if all parameters were multiplied
+    speed = machine.matrix_speed() / _MATRIX_SHARE  # as if all parameters were multiplied
     writer = target if recipe.synthesis.generator == "target" else source
     item, row = _lengths(inputs)
+    trained = _PADDED * _trained_row(recipe.target_format, inputs)
     written = recipe.synthesis.samples / _KEPT_SHARE
     writing = 2 * writer * written * item / (speed * _DECODING)
     writing += 2 * 2 * source * written * row / (speed * _SCORING)
     labelling = 2 * source * recipe.synthesis.samples * row / (speed * _SCORING)
     # Forward, and backward through frozen weights: two products each.
-    training = 4 * target * recipe.synthesis.samples * recipe.training.epochs * row
+    training = 4 * target * recipe.synthesis.samples * recipe.training.epochs * trained
     training /= speed * _TRAINING
     rows = len(inputs.evaluation[: recipe.evaluation.max_rows or None])
     arms = 2 * (2 * source + 3 * target) * rows
@@ -104,27 +152,34 @@ def _seconds(recipe: TransferRecipe, inputs: Inputs, source: int, target: int) -
     return {WRITE: writing + load, ASK: labelling, TRAIN: training, COMPARE: answers / speed}
 
 
-def _memory(recipe: TransferRecipe, inputs: Inputs, source: int, target: int) -> dict[str, int]:
-    """Both bases stay loaded from the first stage to the last, and little is ever given back."""
+def _memory(
+    recipe: TransferRecipe, inputs: Inputs, source: int, target: int, place: _Place
+) -> tuple[int, dict[str, int]]:
+    """Bytes that cannot be done without (batches may shrink, models not), and by stage.
+
+    Both bases stay loaded from the first stage to the last, and little is ever given back.
+    """
     shapes = {"target": _shape(recipe.target_base, target)}
     shapes["source"] = _shape(recipe.source_base, source)
-    both = _PROCESS_BYTES + 2 * source + _target_bytes(recipe, target, shapes["target"])
+    number = place.number_bytes
+    both = place.process_bytes + number * source
+    both += _target_bytes(recipe, target, shapes["target"], place)
     item, row = _lengths(inputs)
     # Prompts of a round are read together; answers are scored in batches.
     synthesis, writer = recipe.synthesis, shapes[recipe.synthesis.generator]
     prompt = synthesis.seeds_per_prompt * item + _PROMPT_TOKENS
-    reading = prompt * 2 * writer.widest + (2 * prompt) * 2 * writer.cached
+    reading = prompt * number * writer.widest + (2 * prompt) * number * writer.cached
     reading += _READ_LOGIT_BYTES * writer.vocabulary
     asked = _ROWS_SCORED * _ANSWER_TOKENS * shapes["source"].vocabulary
-    scored = _BATCH_LOGITS if synthesis.method == "label" else min(_BATCH_LOGITS, asked)
-    scoring = _READ_LOGIT_BYTES * scored
+    most = place.batch_logits
+    scoring = _READ_LOGIT_BYTES * (most if synthesis.method == "label" else min(most, asked))
     writing = synthesis.prompts_per_round * reading + scoring
     # Each micro-batch of a training step is kept until its gradients are there.
     rows, shape = recipe.training.batch_rows, shapes["target"]
-    kept = _VALUE_BYTES * shape.ends * min(_BATCH_TOKENS, rows * _LONGEST * row)
-    kept += _LOGIT_BYTES * min(_BATCH_LOGITS, rows * _ANSWER_TOKENS * shape.vocabulary)
+    kept = _VALUES_KEPT * number * shape.ends * min(place.batch_tokens, rows * _LONGEST * row)
+    kept += _LOGIT_BYTES * min(most, rows * _ANSWER_TOKENS * shape.vocabulary)
     adapter = _ADAPTER_BYTES * recipe.lora.rank * shape.ends
-    return {
+    return int(both + adapter), {
         WRITE: int(both + writing),
         ASK: int(both + scoring),
         TRAIN: int(both + max(writing, kept * (1 + _FREED_SHARE) + adapter)),
@@ -176,19 +231,53 @@ def _lengths(inputs: Inputs) -> tuple[float, float]:
     return item, item + _PROMPT_TOKENS + _ANSWER_TOKENS
 
 
-def _target_bytes(recipe: TransferRecipe, target: int, shape: _Shape) -> int:
+def _trained_row(form: PromptFormat, inputs: Inputs) -> float:
+    """Tokens of an input in its prompt with its answer, by the seeds."""
+    seeds = inputs.seeds or inputs.evaluation[:50]
+    outputs = [seed.output for seed in seeds if seed.output]
+    around = len(form.template) - len("{input}") + len(form.system or "")
+    characters = around + (_mean(len(seed.input) for seed in seeds) or 80)
+    answer = _mean(len(text) for text in outputs) / _CHARACTERS_PER_TOKEN + 1
+    prompt = characters / _CHARACTERS_PER_TOKEN + (_PROMPT_TOKENS if form.kind == "chat" else 1)
+    return prompt + (answer if outputs else _ANSWER_TOKENS)
+
+
+def _mean(numbers: Iterable[int]) -> float:
+    """0 for none."""
+    values = list(numbers)
+    return sum(values) / len(values) if values else 0.0
+
+
+def _processor() -> _Place:
+    return _Place(_PROCESS_BYTES, machine.number_bytes(), 2**30, 5_000_000_000, 1024, 2**26)
+
+
+def _target_bytes(recipe: TransferRecipe, target: int, shape: _Shape, place: _Place) -> int:
+    number = place.number_bytes
     if not recipe.quantize_target:
-        return 2 * target
+        return number * target
     linear = max(0, target - shape.embeddings)
-    dense = 2 * linear if 2 * linear <= _DENSE_BYTES else 0
-    mapped = max(2 * shape.embeddings, min(2 * target, _MAPPED_BYTES))
+    dense = number * linear if number * linear <= place.dense_bytes else 0
+    mapped = max(number * shape.embeddings, min(2 * target, place.mapped_bytes))
     return int(mapped + _FOUR_BIT_BYTES * linear + dense)
 
 
 def _memory_check(memory: int) -> tuple[str, str]:
-    free = memory_free()
+    free = machine.memory_free()
     needed = f"Memory: about {memory / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free"
     return (GOOD, needed) if memory < 0.9 * free else (BAD, f"{needed}. Close something first")
+
+
+def _gpu_check(taken: Gpu, least: int, most: int) -> tuple[str, str]:
+    words = (
+        f"GPU memory: about {most / 1e9:.1f} GB needed, {taken.free_bytes / 1e9:.1f} of "
+        f"{taken.total_bytes / 1e9:.1f} GB free ({taken.name})"
+    )
+    if most < 0.9 * taken.free_bytes:
+        return GOOD, words
+    if least < 0.9 * taken.free_bytes:
+        return UNSURE, f"{words}. Batches will be made smaller where they do not fit"
+    return BAD, f"{words}. The bases alone take {least / 1e9:.1f} GB: choose smaller ones"
 
 
 def _download_checks(recipe: TransferRecipe) -> list[tuple[str, str]]:
@@ -222,30 +311,3 @@ def parameters(reference: str) -> int | None:
 
 def _catalogue(reference: str) -> references.CatalogueEntry | None:
     return next((row for row in references.CATALOGUE if row.reference == reference), None)
-
-
-@functools.cache
-def matrix_speed() -> float:
-    """Floating-point operations per second of a large matrix product, by all cores together.
-
-    Processor time is measured, not the clock's: another job on the machine does not make it slow.
-    """
-    size = 1024
-    left = np.ones((size, size), dtype=np.float32)
-    best = float("inf")
-    for _ in range(4):
-        begun = time.process_time()
-        _ = left @ left
-        best = min(best, time.process_time() - begun)
-    return 2 * size**3 / best * (os.cpu_count() or 1)
-
-
-def memory_free() -> int:
-    """Bytes of memory that a new process could use on this machine."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

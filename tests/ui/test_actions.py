@@ -9,10 +9,11 @@ import gradio as gr
 import pytest
 
 from tests.ui import fake_run
-from workbench import jobs
+from workbench import jobs, machine
 from workbench.errors import IntakeError, RunError
 from workbench.events import RoundFinished, Stopped
 from workbench.intake.kit import write_kit
+from workbench.machine import Gpu
 from workbench.runs.folder import Run, find_run
 from workbench.runs.listing import list_runs
 from workbench.samples import KEPT, REJECTED, Sample, sample_id
@@ -113,6 +114,17 @@ def test_card_names_what_was_found(draft: Run) -> None:
     for words in ("q_proj, v_proj", "8, alpha 16", "7,168", "SmolLM2-135M-Instruct"):
         assert words in card
     assert "Memory: about" in source_cards.fit_card(take(draft))
+
+
+def test_fit_tells_memory_of_a_gpu_where_there_is_one(
+    draft: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "GPU" not in source_cards.fit_card(take(draft))
+    monkeypatch.setattr(machine, "first_gpu", lambda: Gpu("L4 <24>", 20 * 10**9, 24 * 10**9))
+    card = source_cards.fit_card(take(draft))
+    assert ">GPU memory</th>" in card and "20.0 of 24.0 GB free (L4 &lt;24&gt;)" in card
+    training = distil_tab._need(take(draft))
+    assert "GPU memory" in training and "20.0 GB" in training
 
 
 # Synthesize ------------------------------------------------------------------------------------

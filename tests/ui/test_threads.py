@@ -50,6 +50,7 @@ THREADS: dict[str, tuple[str, ...]] = {
     ),
     "13 memory is estimated before the start": (
         "ui/test_actions.py::test_card_names_what_was_found",
+        "ui/test_actions.py::test_fit_tells_memory_of_a_gpu_where_there_is_one",
         "test_fit.py::test_what_cannot_fit_is_said",
     ),
     "14 charts flicker at every refresh": (

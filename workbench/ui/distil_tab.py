@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 
-from workbench import fit, jobs
+from workbench import fit, jobs, machine
 from workbench.errors import RunError
 from workbench.events import Metric
 from workbench.stages import Stage
@@ -218,16 +218,23 @@ def _need(now: Snapshot) -> str:
     if now.run is None:
         return ""
     estimate = fit.estimate(now.recipe, now.inputs)
-    _name, memory, seconds = estimate.stages[2]
-    told_before = f"about {words.size(memory)} memory, {words.duration(seconds)}"
+    need, gpu = estimate.stages[2], estimate.gpu
+    memory = need.gpu_memory if gpu else need.memory
+    told_before = f"about {words.size(memory)} {'GPU memory' if gpu else 'memory'}"
+    if need.seconds is not None:
+        told_before += f", {words.duration(need.seconds)}"
+    rows = [("Estimated", told_before)]
     if Stage.DISTIL not in now.done:
-        return plain.facts([("Estimated", told_before), ("Free", words.size(fit.memory_free()))])
+        # What is free while the run's own worker holds its models says nothing.
+        if not now.busy:
+            free = gpu.free_bytes if gpu else machine.memory_free()
+            rows.append(("Free", words.size(free)))
+        return plain.facts(rows)
     record = now.run.stages()[Stage.DISTIL]
     used = record.counts.get("peak_memory_bytes") if record.counts else None
-    took = f"{words.duration(record.seconds)}"
-    rows = [("Estimated", told_before), ("Used", f"{words.size(used)} memory, {took}")]
-    if record.seconds and used:
-        off = f"memory {_off(memory, used)}, time {_off(seconds, record.seconds)}"
+    rows.append(("Used", f"{words.size(used)} memory, {words.duration(record.seconds)}"))
+    if record.seconds and used and need.seconds is not None:
+        off = f"memory {_off(memory, used)}, time {_off(need.seconds, record.seconds)}"
         rows.append(("Estimate was off by", off))
     return plain.facts(rows)
 

@@ -142,12 +142,13 @@ def fit_card(now: Snapshot) -> str:
     if now.inputs.adapter is None:
         return plain.empty("Shown as soon as there is an adapter.")
     estimate = fit.estimate(now.recipe, now.inputs)
-    table = plain.table(
-        ("Step", "Memory", "Time"),
-        [
-            (name, words.size(memory), f"about {words.duration(seconds)}")
-            for name, memory, seconds in estimate.stages
-        ],
-        "What each step needs, estimated",
-    )
-    return table + plain.checks(estimate.checks)
+    head = ("Step", "Memory", "GPU memory", "Time") if estimate.gpu else ("Step", "Memory", "Time")
+    rows = []
+    for need in estimate.stages:
+        known = need.seconds is not None
+        amounts = [need.memory, need.gpu_memory] if estimate.gpu else [need.memory]
+        time = f"about {words.duration(need.seconds)}" if known else words.duration(None)
+        rows.append((need.name, *map(words.size, amounts), time))
+    table = plain.table(head, rows, "What each step needs, estimated")
+    # What is free while the run's own worker holds its models says nothing.
+    return table if now.busy else table + plain.checks(estimate.checks)

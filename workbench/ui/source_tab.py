@@ -258,7 +258,9 @@ def _sections(
             "source inputs",
             TAB,
             [adapter.card, adapter.inspect, rows.count, rows.optional, fit, preview, onward],
-            lambda now: f"{now.run_id}|{now.inputs_token}|{now.recipe_token}|{sorted(now.done)}",
+            lambda now: (
+                f"{now.run_id}|{now.inputs_token}|{now.recipe_token}|{sorted(now.done)}|{now.busy}"
+            ),
             draw_inputs,
         ),
         Section(
