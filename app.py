@@ -4,8 +4,8 @@
     HOST=0.0.0.0 PORT=8000 python app.py
 
 With WORKBENCH_SHARED=1, and on a Space in any case, visitors are strangers to one another: each
-is shown the runs of the own browser and may have two at work. Runs are kept in $WORKBENCH_RUNS,
-else in ``runs`` below the present folder.
+is shown the runs of the own browser and may have two at work, 20 drafts, and 2 GiB of uploads in
+all runs. Runs are kept in $WORKBENCH_RUNS, else in ``runs`` below the present folder.
 """
 
 import logging

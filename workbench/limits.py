@@ -24,6 +24,9 @@ class Limits:
     output_characters: int = 4_000
     json_depth: int = 32
     free_disk_bytes: int = 1024**3
+    # Of one visitor of a server that strangers share:
+    drafts: int = 20
+    owner_input_bytes: int = 2 * 1024**3
 
 
 LIMITS = Limits()

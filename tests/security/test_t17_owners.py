@@ -1,7 +1,9 @@
 """T17 and T18: on a server that strangers share, nobody is shown another's runs, and one visitor
-cannot fill the queue. On a laptop nothing is limited."""
+cannot fill the queue or the disk. On a laptop nothing is limited."""
 
+import dataclasses
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,9 +13,12 @@ from tests.jobs.conftest import root, run_with, wait_until  # noqa: F401  fixtur
 from tests.ui import fake_run
 from workbench import jobs
 from workbench.errors import BusyError, RunError
-from workbench.runs import lease, owners
+from workbench.events import StageFinished
+from workbench.limits import LIMITS
+from workbench.runs import lease, owners, quota
 from workbench.runs.folder import Run, find_run
-from workbench.ui import runs_tab, workspace
+from workbench.stages import Stage
+from workbench.ui import runs_tab, source_actions, workspace
 
 ANNA, BERT = "a" * 32, "b" * 32
 
@@ -95,6 +100,82 @@ def test_t18_a_visitor_has_two_runs_at_work(run_with) -> None:  # noqa: F811
 def test_t18_runs_of_nobody_count_together(run_with) -> None:  # noqa: F811
     answers = [started(run_with(gated=0), "") for _ in range(3)]
     assert answers[:2] == ["started"] * 2 and "one visitor" in answers[2]
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Two drafts and 100 kB per visitor, in an empty folder of runs."""
+    limits = dataclasses.replace(LIMITS, drafts=2, owner_input_bytes=100_000)
+    monkeypatch.setattr(quota, "LIMITS", limits)
+    monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+def seeded(token: str) -> str:
+    """A draft that a visitor begins by typing a seed; returns its id."""
+    return source_actions.take_seed_table("", [["how are you", ""]], token)
+
+
+@pytest.mark.usefixtures("shared")
+def test_t18_a_visitor_has_so_many_drafts(few: Path) -> None:
+    first, _ = seeded(ANNA), seeded(ANNA)
+    with pytest.raises(BusyError, match="2 of your runs were never started"):
+        seeded(ANNA)
+    with pytest.raises(BusyError, match="never started"):
+        runs_tab._duplicate(first, ANNA)
+    assert source_actions.take_seed_table(first, [["and you", ""]], ANNA) == first
+    assert len({seeded(BERT), seeded(BERT), seeded(""), seeded("")}) == 4
+    with pytest.raises(BusyError):
+        seeded("no token")  # nobody's runs count together
+    begun = find_run(few, first)
+    begun.finish_stage(Stage.SYNTHESIZE, StageFinished(Stage.SYNTHESIZE, 1.0))
+    seeded(ANNA)  # a run that was started is no draft
+    assert set(shown(ANNA)) >= {first} and len(shown(ANNA)) == 3
+    find_run(few, shown(ANNA)[0]).delete()
+    seeded(ANNA)
+
+
+@pytest.mark.usefixtures("shared")
+def test_t18_drafts_are_counted_when_asked_for_at_once(few: Path) -> None:
+    def ask(_: int) -> bool:
+        try:
+            return bool(seeded(ANNA))
+        except BusyError:
+            return False
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(ask, range(8))) == 2
+
+
+@pytest.mark.usefixtures("shared")
+def test_t18_a_visitor_uploads_so_much(few: Path, tmp_path: Path) -> None:
+    adapter = [str(path) for path in fake_run.write_adapter(tmp_path / "adapter", 16).iterdir()]
+    size = (tmp_path / "adapter" / "adapter_model.safetensors").stat().st_size
+    assert 50_000 < size < 80_000
+    first = source_actions.take_files("", adapter, ANNA)
+    for run_id in ("", first):
+        with pytest.raises(BusyError, match="of uploads, this would add"):
+            source_actions.take_files(run_id, adapter, ANNA)
+    with pytest.raises(BusyError, match="for one visitor"):
+        runs_tab._duplicate(first, ANNA)
+    assert len(list(few.glob("*/run.db"))) == 1  # what is refused leaves nothing behind
+    source_actions.take_files("", adapter, BERT)
+    find_run(few, first).delete()
+    source_actions.take_files("", adapter, ANNA)
+
+
+@pytest.mark.usefixtures("shared")
+def test_t18_the_disk_of_a_shared_server_is_kept_from_filling_up(
+    few: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(few.parent)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=2**30))
+    with pytest.raises(RunError, match="is full"):
+        seeded(ANNA)
+
+
+def test_t18_a_laptop_keeps_any_number_of_drafts(few: Path) -> None:
+    assert len({seeded(ANNA) for _ in range(4)}) == 4
 
 
 def test_t18_a_laptop_has_no_such_limit(run_with) -> None:  # noqa: F811

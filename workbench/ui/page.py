@@ -66,10 +66,11 @@ def build_page() -> gr.Blocks:
         plain.block(plain.masthead(_TITLE, _SENTENCE))
         run_id = gr.Textbox(visible="hidden", label="Run", elem_id="run-id")
         tab_id = gr.Textbox("source", visible="hidden", label="Tab", elem_id="tab-id")
+        owner = gr.Textbox(visible="hidden", label="Owner", elem_id="owner")
         pulse = gr.Textbox(visible="hidden", label="Pulse", elem_id="pulse")
         news = gr.Textbox(visible="hidden", label="News", elem_id="news")
         tabs = gr.Tabs(selected="source", elem_id="journey", render=False)
-        parts = Parts(run_id, tab_id, pulse, tabs)
+        parts = Parts(run_id, tab_id, owner, pulse, tabs)
         status = strip.build(parts)
         tabs.render()
         places = _build_tabs(parts)
@@ -136,6 +137,7 @@ def _wire(
     asked = [parts.run_id, parts.tab, pulse]
     gr.Timer(TICK_SECONDS).tick(tick, asked, news, **light)
     page.load(after_load, None, [news, parts.run_id], **light)
+    page.load(None, None, parts.owner, js="() => window.workbench_owner()")
     for name, place in places.items():
         # The script puts the tab's name in, so that ticks know which tab to draw. The first tab is
         # selected while the page loads.

@@ -1,5 +1,6 @@
 """Runs: everything that was begun here; open, compare, duplicate, rename, delete, take back."""
 
+import functools
 from contextlib import suppress
 from typing import Any
 
@@ -9,7 +10,7 @@ from workbench import jobs
 from workbench.errors import RunError, WorkbenchError
 from workbench.jobs import RunState
 from workbench.recipe import TransferRecipe, to_dict
-from workbench.runs import owners
+from workbench.runs import owners, quota
 from workbench.runs.folder import Run
 from workbench.runs.listing import RunListing, duplicate, list_runs, restore
 from workbench.runs.recipe_rules import differing
@@ -29,7 +30,6 @@ def build(parts: Parts, tab: gr.Tab) -> None:
     trash = gr.State([])
     everything = "Everything on this machine, the newest change first."
     plain.block(plain.heading("Runs", _SHARED if owners.shared() else everything))
-    owner = gr.Textbox(visible="hidden", label="Owner")
     with gr.Row(elem_classes="buttons"):
         new = gr.Button("New run", size="sm", elem_id="runs-new")
         look = gr.Button("Look again", size="sm", elem_id="runs-refresh")
@@ -61,7 +61,7 @@ def build(parts: Parts, tab: gr.Tab) -> None:
             other = gr.Dropdown([], label="Compare it with", elem_id="runs-other", filterable=True)
             compared = plain.block(elem_id="runs-compared")
 
-    listing = [table, ids, chosen, other]
+    listing, owner = [table, ids, chosen, other], parts.owner
     quiet: dict[str, Any] = {"show_progress": "hidden"}
     run = parts.run_id
     listed: dict[str, Any] = {
@@ -76,7 +76,7 @@ def build(parts: Parts, tab: gr.Tab) -> None:
         box.change(told(_compare), [chosen, other], [compared], **quiet)
     parts.opened += [
         open_.click(told(_open), [chosen], [run, parts.tabs], **quiet),
-        copy.click(told(_duplicate), [chosen], [run, parts.tabs], **quiet),
+        copy.click(told(_duplicate), [chosen, owner], [run, parts.tabs], **quiet),
         new.click(lambda: ("", gr.Tabs(selected="source")), None, [run, parts.tabs], **quiet),
     ]
     parts.changed += [
@@ -140,8 +140,11 @@ def _wanted(chosen: str | None) -> Run:
     return workspace.find(chosen)
 
 
-def _duplicate(chosen: str | None) -> tuple[str, Any]:
-    copy = duplicate(_wanted(chosen))
+def _duplicate(chosen: str | None, owner: str = "") -> tuple[str, Any]:
+    run = _wanted(chosen)
+    size = sum(file.stat().st_size for file in (run.folder / "inputs").iterdir())
+    make = functools.partial(duplicate, run)
+    copy = quota.new_draft(run.folder.parent, owner, make, size)
     say("A new draft with the same inputs and settings is open.")
     return copy.id, gr.Tabs(selected="source")
 

@@ -97,6 +97,7 @@ class Parts:
         run_id: hidden box with the id of the open run; survives a restart of the server because
             the browser sends it with every event.
         tab: hidden box with the id of the open tab.
+        owner: hidden box with the token of the browser, see ``runs.owners``.
         pulse: hidden box with the newest tokens.
         tabs: the Tabs component, to move on to the next one.
         sections: filled by the tabs.
@@ -106,6 +107,7 @@ class Parts:
 
     run_id: gr.Textbox
     tab: gr.Textbox
+    owner: gr.Textbox
     pulse: gr.Textbox
     tabs: gr.Tabs
     sections: list[Section] = field(default_factory=list)

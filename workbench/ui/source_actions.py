@@ -9,6 +9,7 @@ import gradio as gr
 
 from workbench import jobs
 from workbench.errors import IntakeError, WorkbenchError
+from workbench.inputs import AdapterFiles
 from workbench.intake.adapter import inspect_adapter, read_adapter
 from workbench.intake.archive import holds
 from workbench.intake.hub import fetch_adapter
@@ -27,19 +28,20 @@ _KIT_KNOWS = ("task_name", "source_base", "source_format", "evaluation")
 EXAMPLE = ASSETS / "example-kit.zip"
 
 
-def load_example(run_id: str) -> str:
+def load_example(run_id: str, owner: str = "") -> str:
     """Fill a run with the example kit; a run that has inputs already is left alone."""
     if not EXAMPLE.is_file():
         raise IntakeError("The example kit is not in this copy. Make it with: make example-kit")
-    run = workspace.find_or_create(run_id)
-    if run.inputs.adapter is not None:
-        run = workspace.find_or_create("")
     with tempfile.TemporaryDirectory() as scratch:
-        _put_kit(run, read_kit(EXAMPLE, Path(scratch)))
+        kit = read_kit(EXAMPLE, Path(scratch))
+        run = workspace.find_or_create(run_id, owner, _kit_bytes(kit))
+        if run.inputs.adapter is not None:
+            run = workspace.find_or_create("", owner, _kit_bytes(kit))
+        _put_kit(run, kit)
     return run.id
 
 
-def take_files(run_id: str, paths: Sequence[str] | None) -> Any:
+def take_files(run_id: str, paths: Sequence[str] | None, owner: str = "") -> Any:
     """An uploaded kit or adapter."""
     files = [Path(path) for path in paths or ()]
     if not files:
@@ -47,15 +49,23 @@ def take_files(run_id: str, paths: Sequence[str] | None) -> Any:
     with tempfile.TemporaryDirectory() as scratch:
         if len(files) == 1 and files[0].suffix.lower() == ".zip" and holds(files[0], "kit.json"):
             kit = read_kit(files[0], Path(scratch))
-            run = workspace.find_or_create(run_id)
+            run = workspace.find_or_create(run_id, owner, _kit_bytes(kit))
             _put_kit(run, kit)
         else:
             inspection = inspect_adapter(files if len(files) > 1 else files[0], Path(scratch))
             if inspection.adapter is None:
                 raise IntakeError(inspection.problem)
-            run = workspace.find_or_create(run_id)
+            run = workspace.find_or_create(run_id, owner, _bytes(inspection.adapter))
             run.put_adapter(inspection.adapter, role="adapter")
     return run.id
+
+
+def _kit_bytes(kit: Kit) -> int:
+    return _bytes(kit.inputs.adapter) + _bytes(kit.inputs.discriminator)
+
+
+def _bytes(adapter: AdapterFiles | None) -> int:
+    return adapter.weights.stat().st_size if adapter is not None else 0
 
 
 def _put_kit(run: Run, kit: Kit) -> None:
@@ -71,11 +81,11 @@ def _put_kit(run: Run, kit: Kit) -> None:
     run.rename(kit.task_name)
 
 
-def take_hub(run_id: str, reference: str) -> str:
+def take_hub(run_id: str, reference: str, owner: str = "") -> str:
     """An adapter of the Hub, fetched into the intake checks like an upload."""
     with tempfile.TemporaryDirectory() as scratch:
         adapter = read_adapter(fetch_adapter(reference, Path(scratch)), Path(scratch))
-        run = workspace.find_or_create(run_id)
+        run = workspace.find_or_create(run_id, owner, _bytes(adapter))
         run.put_adapter(adapter)
     return run.id
 
@@ -94,27 +104,27 @@ def inspect(run_id: str) -> tuple[str, Any]:
     return card, prompts[0] if prompts else gr.skip()
 
 
-def take_seed_table(run_id: str, table: list[list[Any]]) -> Any:
+def take_seed_table(run_id: str, table: list[list[Any]], owner: str = "") -> Any:
     """The editable table as it stands; while it is empty nothing is stored."""
     filled = [[str(cell or "") for cell in row] for row in table or []]
     filled = [row for row in filled if row and row[0].strip()]
     if not filled and not run_id:
         return gr.skip()
     rows = table_rows(filled, LIMITS.seeds).examples if filled else ()
-    run = workspace.find_or_create(run_id)
+    run = workspace.find_or_create(run_id, owner)
     run.put_examples(role="seeds", rows=rows)
     return run.id
 
 
-def take_seed_file(run_id: str, path: str) -> str:
+def take_seed_file(run_id: str, path: str, owner: str = "") -> str:
     """Seeds of a file replace those in the table."""
-    return _put_rows(run_id, "seeds", read_rows(Path(path), LIMITS.seeds))
+    return _put_rows(run_id, "seeds", read_rows(Path(path), LIMITS.seeds), owner)
 
 
-def add_pasted(run_id: str, text: str) -> tuple[str, str]:
+def add_pasted(run_id: str, text: str, owner: str = "") -> tuple[str, str]:
     """Pasted lines are added to the seeds."""
     rows = parse_rows(text, "auto", LIMITS.seeds, where="The pasted text")
-    run = workspace.find_or_create(run_id)
+    run = workspace.find_or_create(run_id, owner)
     _add_seeds(run, rows.examples)
     _tell(rows)
     return run.id, ""
@@ -133,14 +143,15 @@ def _add_seeds(run: Run, added: Sequence[Example]) -> None:
 def take_rows(role: str) -> Callable[..., Any]:
     """Handler for an uploaded file of evaluation rows or unlabelled inputs."""
 
-    def take(run_id: str, path: str) -> str:
-        return _put_rows(run_id, role, read_rows(Path(path)))
+    def take(run_id: str, path: str, owner: str = "") -> str:
+        return _put_rows(run_id, role, read_rows(Path(path)), owner)
 
     return told(take)
 
 
-def _put_rows(run_id: str, role: str, rows: Rows) -> str:
-    run = workspace.find_or_create(run_id)
+def _put_rows(run_id: str, role: str, rows: Rows, owner: str) -> str:
+    size = sum(len(row.input) + len(row.output or "") for row in rows.examples)
+    run = workspace.find_or_create(run_id, owner, size)
     run.put_examples(role=role, rows=rows.examples)
     _tell(rows)
     return run.id
@@ -151,12 +162,12 @@ def _tell(rows: Rows) -> None:
         say(note, "Read with a note")
 
 
-def take_discriminator(run_id: str, paths: Sequence[str]) -> str:
+def take_discriminator(run_id: str, paths: Sequence[str], owner: str = "") -> str:
     """An uploaded discriminator adapter."""
     files = [Path(path) for path in paths]
     with tempfile.TemporaryDirectory() as scratch:
         adapter = read_adapter(files if len(files) > 1 else files[0], Path(scratch))
-        run = workspace.find_or_create(run_id)
+        run = workspace.find_or_create(run_id, owner, _bytes(adapter))
         run.put_adapter(adapter, role="discriminator")
     return run.id
 
@@ -164,10 +175,10 @@ def take_discriminator(run_id: str, paths: Sequence[str]) -> str:
 def save_field(name: str) -> Callable[..., Any]:
     """Handler that puts one control's value into the recipe."""
 
-    def save(run_id: str, value: Any) -> str:
+    def save(run_id: str, value: Any, owner: str = "") -> str:
         if name == "source_format.system":
             value = value or None
-        run = workspace.find_or_create(run_id)
+        run = workspace.find_or_create(run_id, owner)
         run.change_recipe({name: value})
         if name == "task_name":
             run.rename(str(value))

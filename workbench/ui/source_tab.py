@@ -275,13 +275,13 @@ def _sections(
 
 
 def _wire_adapter(parts: Parts, adapter: _Adapter, preview: gr.Textbox) -> None:
-    run = parts.run_id
+    run, owner, actions = parts.run_id, parts.owner, source_actions
     parts.opened += [
-        adapter.example.click(told(source_actions.load_example), [run], [run]),
-        adapter.files.upload(told(source_actions.take_files), [run, adapter.files], [run]),
+        adapter.example.click(told(actions.load_example), [run, owner], [run]),
+        adapter.files.upload(told(actions.take_files), [run, adapter.files, owner], [run]),
     ]
     for event in (adapter.fetch.click, adapter.hub.submit):
-        parts.opened.append(event(told(source_actions.take_hub), [run, adapter.hub], [run]))
+        parts.opened.append(event(told(actions.take_hub), [run, adapter.hub, owner], [run]))
     adapter.inspect.click(
         told(source_actions.inspect),
         [run],
@@ -291,24 +291,24 @@ def _wire_adapter(parts: Parts, adapter: _Adapter, preview: gr.Textbox) -> None:
 
 
 def _wire_rows(parts: Parts, rows: _Rows) -> None:
-    run = parts.run_id
+    run, owner, actions = parts.run_id, parts.owner, source_actions
     edited = rows.seeds.input(
-        told(source_actions.take_seed_table),
-        [run, rows.seeds],
+        told(actions.take_seed_table),
+        [run, rows.seeds, owner],
         [run],
         show_progress="hidden",
         trigger_mode="always_last",
     )
     parts.changed.append(edited)
     parts.opened += [
-        rows.seeds_file.upload(told(source_actions.take_seed_file), [run, rows.seeds_file], [run]),
-        rows.add.click(told(source_actions.add_pasted), [run, rows.pasted], [run, rows.pasted]),
+        rows.seeds_file.upload(told(actions.take_seed_file), [run, rows.seeds_file, owner], [run]),
+        rows.add.click(told(actions.add_pasted), [run, rows.pasted, owner], [run, rows.pasted]),
     ]
     for role, box in (("evaluation", rows.evaluation), ("unlabelled", rows.unlabelled)):
-        parts.changed.append(box.upload(source_actions.take_rows(role), [run, box], [run]))
+        parts.changed.append(box.upload(actions.take_rows(role), [run, box, owner], [run]))
     parts.changed.append(
         rows.discriminator.upload(
-            told(source_actions.take_discriminator), [run, rows.discriminator], [run]
+            told(actions.take_discriminator), [run, rows.discriminator, owner], [run]
         )
     )
 
@@ -322,7 +322,7 @@ def _wire_form(
         parts.changed.append(
             event(
                 source_actions.save_field(name),
-                [parts.run_id, box],
+                [parts.run_id, box, parts.owner],
                 [parts.run_id],
                 show_progress="hidden",
                 trigger_mode="always_last",

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from workbench.recipe import TransferRecipe
-from workbench.runs import lease
+from workbench.runs import lease, quota
 from workbench.runs.folder import Run, create, find_run
 
 NEW_NAME = "Untitled transfer"
@@ -30,11 +30,22 @@ def find(run_id: str) -> Run:
     return find_run(runs_root(), run_id or "")
 
 
-def find_or_create(run_id: str) -> Run:
-    """The open run; a new draft when the page has none yet, or when it was deleted meanwhile."""
+def find_or_create(run_id: str, owner: str = "", adding_bytes: int = 0) -> Run:
+    """The open run; a new draft when the page has none yet, or when it was deleted meanwhile.
+
+    Args:
+        owner: token of the visitor.
+        adding_bytes: of an upload that it is about to be given.
+
+    Raises:
+        BusyError: on a shared server, the visitor has no room for that.
+    """
     if run_id and (runs_root() / run_id).is_dir():
-        return find(run_id)
-    return create(runs_root(), TransferRecipe(), NEW_NAME)
+        run = find(run_id)
+        quota.require_bytes(run, owner, adding_bytes)
+        return run
+    make = functools.partial(create, runs_root(), TransferRecipe(), NEW_NAME)
+    return quota.new_draft(runs_root(), owner, make, adding_bytes)
 
 
 def export_file(name: str) -> Path:
