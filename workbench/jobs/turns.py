@@ -2,7 +2,8 @@
 
 A worker that waits is a small process without a model. Each has a ticket file under ``.queue``;
 tickets of dead processes are dropped by whoever sees them. The machine's lock makes sure; the
-tickets make it fair and visible. Runs of other roots and of the command line are not counted.
+tickets make it fair and visible. Transfers of the command line take their turn like those of the
+page; runs of other roots are not counted.
 """
 
 import os

@@ -221,6 +221,11 @@ class Run:
         return token
 
 
+def runs_root() -> Path:
+    """The folder of all runs: $WORKBENCH_RUNS, else ``runs`` below the present folder."""
+    return Path(os.environ.get("WORKBENCH_RUNS") or "runs").resolve()
+
+
 def create(
     root: Path, recipe: TransferRecipe, name: str | None = None, *, id: str | None = None
 ) -> Run:

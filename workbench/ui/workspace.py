@@ -12,17 +12,12 @@ from pathlib import Path
 
 from workbench.recipe import TransferRecipe
 from workbench.runs import lease, quota
-from workbench.runs.folder import Run, create, find_run
+from workbench.runs.folder import Run, create, find_run, runs_root
 
 NEW_NAME = "Untitled transfer"
 _EXPORTS_KEPT_SECONDS = 3600
 _OUTLET = "workbench-outlet-"
 _IN_USE = "in-use.lock"  # locked for as long as the outlet's server lives
-
-
-def runs_root() -> Path:
-    """The folder of all runs: $WORKBENCH_RUNS, else ``runs`` where the server was started."""
-    return Path(os.environ.get("WORKBENCH_RUNS", "runs")).resolve()
 
 
 def find(run_id: str) -> Run:

@@ -1,0 +1,112 @@
+"""The command line shares the folder of runs and the machine with the page; no models here."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench import pipeline
+from workbench.__main__ import DONE, STOPPED, main
+from workbench.events import Event
+from workbench.jobs import turns
+from workbench.models import references
+from workbench.recipe import TransferRecipe
+from workbench.runs import lease, stop_request
+from workbench.runs.folder import Run, create
+from workbench.runs.lease import Holder
+from workbench.stages import Stage
+
+KIT = Path(__file__).resolve().parents[1] / "assets" / "example-kit.zip"
+TRANSFER = ["transfer", "--kit", str(KIT), "--run", "mine", "--json"]
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of runs, told by the environment as the page is told."""
+    monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path / "kept"))
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+    monkeypatch.setattr(references, "fetch", lambda reference: tmp_path)
+    return tmp_path / "kept"
+
+
+@pytest.fixture
+def advanced(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When the pipeline was let at a run; a stand-in that does nothing."""
+    times: list[float] = []
+
+    def advance(run: Run, until: Stage, reason: Callable[[], str]) -> Iterator[Event]:
+        holder = lease.holder(run.folder)
+        assert holder is not None and holder.phase == "working"
+        times.append(time.monotonic())
+        yield from ()
+
+    monkeypatch.setattr(pipeline, "advance", advance)
+    return times
+
+
+def test_runs_are_where_those_of_the_page_are(
+    root: Path, advanced: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    create(root, TransferRecipe(), id="of-the-page")
+    assert main(TRANSFER) == DONE and len(advanced) == 1
+    assert main(["runs", "--json"]) == DONE
+    listed = [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()]
+    assert sorted(listed) == ["mine", "of-the-page"]
+
+
+def other_worker(root: Path, until: Callable[[], bool]) -> tuple[threading.Thread, Any]:
+    """A worker of the page that has the machine until a condition holds."""
+    root.mkdir(exist_ok=True)
+    holder = Holder("other", os.getpid(), lease.identity(os.getpid()) or "", time.monotonic())
+    taken, left = threading.Event(), []
+
+    def work() -> None:
+        with turns.turn(root, holder, lambda: False):
+            taken.set()
+            while not until():
+                time.sleep(0.05)
+            left.append(time.monotonic())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert taken.wait(10)
+    return thread, left
+
+
+def test_a_transfer_waits_for_the_worker_before_it(
+    root: Path, advanced: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def seen_waiting() -> bool:
+        holder = lease.holder(root / "mine")
+        return holder is not None and turns.position(root, holder.job) == 1
+
+    thread, left = other_worker(root, seen_waiting)
+    assert main(TRANSFER) == DONE
+    thread.join()
+    assert left[0] < advanced[0]
+    assert "Waiting for the machine: 1 before this one." in capsys.readouterr().err
+    assert not turns.waiting(root)
+
+
+def test_a_transfer_that_waits_can_be_stopped(root: Path, advanced: list[float]) -> None:
+    over = threading.Event()
+    thread, _ = other_worker(root, over.is_set)
+
+    def stop() -> None:
+        while (holder := lease.holder(root / "mine")) is None:
+            time.sleep(0.05)
+        stop_request.ask(root / "mine", holder.job, "pause")
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    try:
+        assert main(TRANSFER) == STOPPED and not advanced
+    finally:
+        over.set()
+        thread.join()
+        stopper.join()
