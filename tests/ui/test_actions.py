@@ -12,6 +12,7 @@ from tests.ui import fake_run
 from workbench import jobs, machine
 from workbench.errors import IntakeError, RunError
 from workbench.events import RoundFinished, Stopped
+from workbench.export.bundle import find_bundle
 from workbench.intake.kit import write_kit
 from workbench.machine import Gpu
 from workbench.runs.folder import Run, find_run
@@ -107,6 +108,17 @@ def test_too_many_seeds_are_refused_whole(draft: Run) -> None:
 def test_form_is_stored_at_once(draft: Run) -> None:
     source_actions.save_field("target_base")(draft.id, "folder:/models/other")
     assert draft.recipe.target_base == "folder:/models/other"
+
+
+def test_uploaded_rows_are_shown_as_they_were_read(runs: Path, tmp_path: Path) -> None:
+    """A file whose columns were taken wrongly is seen at once, not after the transfer."""
+    path = tmp_path / "rows.csv"
+    path.write_text("label,text,note\n" + "".join(f"l{n},text {n},x\n" for n in range(9)))
+    run_id = source_actions.take_rows("evaluation")("", str(path))
+    run = find_run(runs, source_actions.take_rows("unlabelled")(run_id, str(path)))
+    shown = source_cards.uploaded_rows(take(run))
+    assert shown[0] == ["to judge by", "text 0", "l0"] and len(shown) == 10
+    assert shown[5][0] == "own input"
 
 
 def test_card_names_what_was_found(draft: Run) -> None:
@@ -438,3 +450,14 @@ def test_expected_and_unexpected_failures(
     assert unexpected() == gr.skip()
     error_id = shown[1].split()[-1].rstrip(".")
     assert "secret" not in shown[1] and error_id in caplog.text
+
+
+def test_where_the_adapter_is_is_said_except_to_strangers(
+    finished: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = find_bundle(finished.exports)
+    assert bundle is not None
+    facts = dict(takehome_tab._bundle_facts(bundle, take(finished)))
+    assert facts["Folder"] == str(bundle.folder) and bundle.folder.is_dir()
+    monkeypatch.setenv("WORKBENCH_SHARED", "1")
+    assert "Folder" not in dict(takehome_tab._bundle_facts(bundle, take(finished)))

@@ -46,6 +46,7 @@ THREADS: dict[str, tuple[str, ...]] = {
         "ui/test_snapshot.py::test_strip_says_what_a_dead_run_is",
     ),
     "12 cannot tell whether it finished, or where the model is": (
+        "ui/test_actions.py::test_where_the_adapter_is_is_said_except_to_strangers",
         "browser/test_journey.py::test_files_become_an_adapter",
     ),
     "13 memory is estimated before the start": (
@@ -57,7 +58,10 @@ THREADS: dict[str, tuple[str, ...]] = {
         "ui/test_snapshot.py::test_tokens_change_only_with_what_they_are_about",
         "ui/test_page.py::test_sections_draw_few_components_each",
     ),
-    "15 own data is shown": ("browser/test_survival.py::test_draft_outlives_reload_and_restart",),
+    "15 own data is shown": (
+        "browser/test_survival.py::test_draft_outlives_reload_and_restart",
+        "ui/test_actions.py::test_uploaded_rows_are_shown_as_they_were_read",
+    ),
     "16 one bad row is regenerated, or written by hand": (
         "ui/test_actions.py::test_undone_regeneration_brings_the_former_text",
         "browser/test_review.py::test_written_by_hand",

@@ -10,6 +10,7 @@ import pandas as pd
 from workbench import fit, jobs, machine
 from workbench.errors import RunError
 from workbench.events import Metric
+from workbench.recipe import override
 from workbench.stages import Stage
 from workbench.ui import fields, plain, snapshot, source_cards, words, workspace
 from workbench.ui.failures import told
@@ -217,7 +218,10 @@ def start_button(now: Snapshot) -> Any:
 def _need(now: Snapshot) -> str:
     if now.run is None:
         return ""
-    estimate = fit.estimate(now.recipe, now.inputs)
+    recipe = now.recipe
+    if Stage.LABEL in now.done and now.kept >= MIN_SAMPLES:  # as many as there are, not as asked
+        recipe = override(recipe, {"synthesis.samples": now.kept})
+    estimate = fit.estimate(recipe, now.inputs)
     need, gpu = estimate.stages[2], estimate.gpu
     memory = need.gpu_memory if gpu else need.memory
     told_before = f"about {words.size(memory)} {'GPU memory' if gpu else 'memory'}"

@@ -196,7 +196,7 @@ def _files() -> dict[str, Any]:
         with gr.Column():
             files["import"] = gr.File(
                 label="Add rows: .jsonl, .csv or .txt with input and, if you like, output",
-                file_types=[".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet"],
+                file_types=[".jsonl", ".ndjson", ".csv", ".tsv", ".txt"],
                 height=110,
                 elem_id="review-import",
             )

@@ -11,6 +11,7 @@ from workbench.ui import plain, words
 from workbench.ui.snapshot import Snapshot
 
 SEEDS_WANTED = 3
+ROWS_SHOWN = 5
 _METHODS = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}
 
 
@@ -101,6 +102,14 @@ def optional_card(now: Snapshot) -> str:
         count = words.count(len(inputs.unlabelled), "own input")
         rows.append((plain.GOOD, f"{count}: used before any are made up"))
     return plain.checks(rows)
+
+
+def uploaded_rows(now: Snapshot) -> list[list[str]]:
+    """The first rows of each uploaded file, as they were understood."""
+    found = (("to judge by", now.inputs.evaluation), ("own input", now.inputs.unlabelled))
+    return [
+        [word, row.input, row.output or ""] for word, rows in found for row in rows[:ROWS_SHOWN]
+    ]
 
 
 def seeds_sentence(now: Snapshot) -> str:

@@ -47,6 +47,7 @@ class _Rows:
     unlabelled: gr.File
     discriminator: gr.File
     optional: gr.HTML
+    uploaded: gr.Dataframe
 
 
 def build(parts: Parts) -> None:
@@ -180,8 +181,22 @@ def _rows_part() -> _Rows:
             elem_id="discriminator-files",
         )
     optional = plain.block(elem_id="optional-card")
+    uploaded = gr.Dataframe(
+        headers=["row", "input", "output"],
+        datatype="str",
+        column_count=3,
+        interactive=False,
+        wrap=True,
+        visible=False,
+        max_height=260,
+        label=f"The first {source_cards.ROWS_SHOWN} of each, as they were read",
+        column_widths=["18%", "56%", "26%"],
+        elem_id="uploaded-rows",
+        buttons=[],
+    )
     return _Rows(
-        seeds, seeds_file, pasted, add, count, evaluation, unlabelled, discriminator, optional
+        *(seeds, seeds_file, pasted, add, count),
+        *(evaluation, unlabelled, discriminator, optional, uploaded),
     )
 
 
@@ -243,6 +258,10 @@ def _sections(
             adapter.inspect: gr.update(visible=now.inputs.adapter is not None),
             rows.count: source_cards.seeds_sentence(now),
             rows.optional: source_cards.optional_card(now),
+            rows.uploaded: gr.update(
+                value=source_cards.uploaded_rows(now),
+                visible=bool(now.inputs.evaluation or now.inputs.unlabelled),
+            ),
             fit: source_cards.fit_card(now),
             preview: source_cards.prompt_preview(now),
             onward: gr.update(value=words, interactive=ready),
@@ -257,7 +276,10 @@ def _sections(
         Section(
             "source inputs",
             TAB,
-            [adapter.card, adapter.inspect, rows.count, rows.optional, fit, preview, onward],
+            [
+                *(adapter.card, adapter.inspect, rows.count, rows.optional, rows.uploaded),
+                *(fit, preview, onward),
+            ],
             lambda now: (
                 f"{now.run_id}|{now.inputs_token}|{now.recipe_token}|{sorted(now.done)}|{now.busy}"
             ),

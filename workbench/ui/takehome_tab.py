@@ -13,6 +13,7 @@ from workbench.export.dataset import CSV_NOTE, write_csv, write_jsonl
 from workbench.export.parquet import write_parquet
 from workbench.intake.kit import write_kit
 from workbench.models import references
+from workbench.runs import owners
 from workbench.runs.folder import Run
 from workbench.stages import Stage
 from workbench.ui import plain, push_part, words, workspace
@@ -169,8 +170,11 @@ def _download(bundle: Bundle) -> Any:
 
 def _bundle_facts(bundle: Bundle, now: Snapshot) -> list[tuple[str, str]]:
     base = references.hub_id(now.recipe.target_base)
+    # Paths of the server are nobody's business where strangers share it.
+    place = [] if owners.shared() else [("Folder", str(bundle.folder))]
     return [
         ("File", bundle.archive.name),
+        *place,
         ("Holds", ", ".join(sorted(path.name for path in bundle.folder.iterdir()))),
         ("Base model", base or "a local folder: name one before you publish it"),
         ("Recipe", now.recipe_token),
