@@ -50,6 +50,30 @@ def test_counters_are_right_after_everything(tmp_path: Path) -> None:
     assert {k: v for k, v in run.samples.status_counts().items() if v} == counted
 
 
+def test_one_answer_for_all_of_a_filter_is_one_action(tmp_path: Path) -> None:
+    run = with_samples(
+        tmp_path,
+        a_sample("a", teacher_output="wrong", confidence=0.9, status=REJECTED),
+        a_sample("b", teacher_output="wrong", excess=1.0),
+        a_sample("c", teacher_output="right", confidence=0.8),
+    )
+    before = {sample.input: sample for sample in run.samples.all()}
+    assert run.samples.relabel(SampleFilter(label="wrong"), "right") == 2
+    after = {sample.input: sample for sample in run.samples.all()}
+    assert {sample.teacher_output for sample in after.values()} == {"right"}
+    assert after["c"] == before["c"] and after["a"].status == REJECTED
+    assert after["a"].answered_by == "person" and after["a"].confidence is None
+    assert {s.input for s in run.samples.page(SampleFilter(search="WRONG"), "made", 0, 9)} == set()
+    assert run.samples.relabel(SampleFilter(), "right") == 0
+    assert run.samples.undo() == "answered 2"
+    undone = {sample.input: sample for sample in run.samples.all()}
+    for text, sample in before.items():
+        assert replace(undone[text], version=sample.version) == sample
+    assert run.samples.redo() == "answered 2" and run.samples.undo() == "answered 2"
+    with pytest.raises(RunError, match="Write the answer"):
+        run.samples.relabel(SampleFilter(), " ")
+
+
 def test_a_line_is_one_action(tmp_path: Path) -> None:
     """Undo after moving the line took back half of it."""
     scores = {"low kept": 0.2, "high kept": 0.9, "high rejected": 0.8, "low rejected": 0.1}
@@ -190,6 +214,7 @@ class TestEditing:
         for action in (
             lambda: run.samples.edit(sample.id, 0, status=REJECTED),
             lambda: run.samples.bulk(SampleFilter(), REJECTED),
+            lambda: run.samples.relabel(SampleFilter(), "y"),
             lambda: run.samples.add([Example("b")]),
             run.samples.undo,
         ):

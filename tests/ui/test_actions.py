@@ -292,6 +292,18 @@ def test_bulk_counts_what_the_filter_shows(reviewable: Run) -> None:
     assert reviewable.samples.status_counts()[REJECTED] == before + int(words.split()[-1])
 
 
+def test_one_repair_for_all_that_the_filter_shows(reviewable: Run) -> None:
+    """Errors of a teacher are systematic: one answer is right for all that it took for another."""
+    counts = reviewable.samples.label_counts()
+    wrong, number = next(iter(counts.items()))
+    finder = ("", "", wrong, "", None, None, False, "-made")
+    assert review_actions.relabel_all(reviewable.id, "refund", *finder) == ""
+    assert reviewable.samples.label_counts()["refund"] == number
+    assert wrong not in reviewable.samples.label_counts()
+    reviewable.samples.undo()
+    assert reviewable.samples.label_counts() == counts
+
+
 # Distil and Compare ----------------------------------------------------------------------------
 
 

@@ -69,6 +69,7 @@ THREADS: dict[str, tuple[str, ...]] = {
     ),
     "17 one decision for all similar rows": (
         "browser/test_review.py::test_bulk_says_how_many_and_can_be_undone",
+        "ui/test_actions.py::test_one_repair_for_all_that_the_filter_shows",
     ),
     "18 rows are uploaded, and long texts edited beside the table": (
         "browser/test_review.py::test_rows_go_out_and_come_in",

@@ -58,9 +58,7 @@ def edit(
             after, owed = _with_input(connection, after, plain(input)), True
             fields.update(_INPUT)
         if teacher_output is not None and plain(teacher_output) != after.teacher_output:
-            # Excess and confidence were about the former answer.
-            after = replace(after, teacher_output=plain(teacher_output), answered_by="person")
-            after = replace(after, excess=None, confidence=None)
+            after = _with_answer(after, plain(teacher_output))
             fields.update(_ANSWER)
         if status is not None and _decided(after, status) != after:
             after = _decided(after, status)
@@ -92,6 +90,37 @@ def bulk(database: Database, chosen: SampleFilter, status: str) -> int:
             number = _begin(connection, f"{status} {total}")
             _decide_all(connection, number, chosen, status)
         return total
+
+
+def relabel(database: Database, chosen: SampleFilter, answer: str) -> int:
+    """Give every sample of a filter one answer of a person's; returns how many had another.
+
+    What a sample's status is stays as it is.
+    """
+    text = plain(answer)
+    if not text.strip():
+        raise RunError("Write the answer first.")
+    condition, values = where(chosen)
+    with _action(database) as connection:
+        rows = connection.execute(f"{SELECT}{condition}", values).fetchall()
+        rows = [row for row in rows if row["teacher_output"] != text]
+        number = _begin(connection, f"answered {len(rows)}") if rows else 0
+        sets = ", ".join(f"{name} = :{name}" for name in _ANSWER)
+        for row in rows:
+            after = to_values(_with_answer(to_sample(row), text))
+            connection.execute(
+                "INSERT INTO changes VALUES (?, ?, ?, ?)",
+                (
+                    number,
+                    row["seq"],
+                    json.dumps({name: row[name] for name in _ANSWER}),
+                    json.dumps({name: after[name] for name in _ANSWER}),
+                ),
+            )
+            connection.execute(
+                f"UPDATE samples SET {sets}, version = version + 1 WHERE id = :id", after
+            )
+        return len(rows)
 
 
 def draw_line(database: Database, score: str, line: float) -> tuple[int, int]:
@@ -268,6 +297,12 @@ def _with_input(connection: sqlite3.Connection, sample: Sample, text: str) -> Sa
     if sample.decided_by != "person":
         sample = replace(sample, status=PENDING, reason="")
     return sample
+
+
+def _with_answer(sample: Sample, text: str) -> Sample:
+    # Excess and confidence were about the former answer.
+    answered = replace(sample, teacher_output=text, answered_by="person")
+    return replace(answered, excess=None, confidence=None)
 
 
 def _decided(sample: Sample, status: str) -> Sample:

@@ -146,6 +146,10 @@ class Samples:
         """Keep or reject all of a filter as a person; returns for how many it holds now."""
         return edits.bulk(self._database, chosen, status)
 
+    def relabel(self, chosen: SampleFilter, answer: str) -> int:
+        """Give all of a filter one answer of a person's; returns how many had another."""
+        return edits.relabel(self._database, chosen, answer)
+
     def draw_line(self, score: str, line: float) -> tuple[int, int]:
         """Reject below a score and keep from it on, as one action: (rejected, come back)."""
         return edits.draw_line(self._database, score, line)

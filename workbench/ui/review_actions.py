@@ -306,6 +306,14 @@ def _bulk(run_id: str, finder: tuple[Any, ...], status: str, word: str) -> None:
     say(f"{words.count(count, 'sample')} {word}. Undo takes it back.")
 
 
+def relabel_all(run_id: str, answer: str, *finder: Any) -> str:
+    """Give everything that the filter shows one answer; the box is empty then."""
+    run = _changeable(run_id)
+    count = run.samples.relabel(asked_for(run, finder)[0], answer or "")
+    say(f"{words.count(count, 'answer')} changed. Undo takes it back.")
+    return ""
+
+
 def take_rows(run_id: str, path: str) -> None:
     """Rows of a file become kept samples."""
     run = _changeable(run_id)

@@ -157,6 +157,12 @@ def _table() -> tuple[gr.Dataframe, dict[str, Any]]:
     with gr.Row(elem_classes="buttons"):
         pager["keep"] = gr.Button("Keep all of these", size="sm", elem_id="bulk-keep")
         pager["reject"] = gr.Button("Reject all of these", size="sm", elem_id="bulk-reject")
+    with gr.Accordion("One answer for all of these", open=False):
+        pager["answer"] = gr.Textbox(
+            label="Answer", info="For what the filter shows, on all pages.", elem_id="bulk-answer"
+        )
+        with gr.Row(elem_classes="buttons"):
+            pager["relabel"] = gr.Button("Give it to all of these", size="sm", elem_id="bulk-give")
     return table, pager
 
 
@@ -243,6 +249,11 @@ def _wire_table(
     for name, handler in (("keep", actions.keep_all), ("reject", actions.reject_all)):
         done = pager[name].click(told(handler), asked, None, show_progress="hidden")
         parts.changed.append(done)
+    given = [parts.run_id, pager["answer"], *finder.inputs()]
+    done = pager["relabel"].click(
+        told(actions.relabel_all), given, [pager["answer"]], show_progress="hidden"
+    )
+    parts.changed.append(done)
 
 
 def _wire_editor(
