@@ -36,7 +36,7 @@ from workbench.steps.comparison import load_student
 from workbench.steps.distillation import newest_state
 from workbench.steps.labels import answered_seeds
 from workbench.steps.synthesis import judge, used_filter, write_round
-from workbench.synthesize import by_label
+from workbench.synthesize import answers
 from workbench.synthesize.answers import consistent
 from workbench.synthesize.duplicates import Written, nearest
 from workbench.synthesize.selection import DOUBTFUL, UNSURE
@@ -117,7 +117,7 @@ def write_for(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     require_inputs(run)
     pair = Pair(run.recipe, run.inputs)
     label, number = str(arguments["label"]), max(run.samples.rounds(), default=-1) + 1
-    seeds = [by_label.Pair(e.input, e.output or "") for e in answered_seeds(run, pair)]
+    seeds = [answers.Pair(e.input, e.output or "") for e in answered_seeds(run, pair)]
     known = [sample for sample in run.samples.all() if sample.teacher_output]
     made, finished = label_synthesis.write_round(
         run, pair, seeds, known, [label] * int(arguments["count"]), number

@@ -8,9 +8,10 @@ from workbench.models.formats import bind
 from workbench.models.resident import Resident, load
 from workbench.recipe import PromptFormat
 from workbench.samples import Sample
-from workbench.synthesize import by_label
-from workbench.synthesize.answers import Coverage
-from workbench.synthesize.by_label import MARK, PROBE_ATTEMPTS, Pair, choose_probes, plan, write
+from workbench.synthesize import by_label, mining
+from workbench.synthesize.answers import Coverage, Pair
+from workbench.synthesize.by_label import MARK, PROBE_ATTEMPTS, plan, write
+from workbench.synthesize.mining import choose_probes, come_nearer
 
 SEEDS = [Pair(f"the film was fine {n}", ("good", "bad", "dull")[n % 3]) for n in range(6)]
 
@@ -28,37 +29,41 @@ def target(tiny_target: Path) -> Resident:
 def test_thin_answers_are_asked_for_more_often_than_covered_ones() -> None:
     known = {"full": Coverage(40, 40, 40, 0.9), "thin": Coverage(2, 4, 2, 0.9)}
     known["half"] = Coverage(20, 40, 20, 0.9)
-    planned = plan(known, ["full", "thin", "half"], (), per_kind=40, prompts=60, seed=1)
+    planned = plan(known, ["full", "thin", "half"], (), per_kind=40, prompts=60, seed=1, steps={})
     assert len(planned) == 60
     assert planned.count("full") == 0
     assert planned.count("thin") > planned.count("half") > 0
-    assert planned == plan(known, ["full", "thin", "half"], (), per_kind=40, prompts=60, seed=1)
+    assert planned == plan(
+        known, ["full", "thin", "half"], (), per_kind=40, prompts=60, seed=1, steps={}
+    )
 
 
 def test_samples_that_were_not_written_for_their_answer_fill_no_share() -> None:
     """Texts about nothing were answered "order checks" until nobody asked for order checks."""
     known = {"order checks": Coverage(40, 0, 0, 0.9)}
-    assert plan(known, ["order checks"], (), per_kind=20, prompts=96, seed=1)
+    assert plan(known, ["order checks"], (), per_kind=20, prompts=96, seed=1, steps={})
 
 
 def test_a_round_is_no_longer_than_what_is_missing() -> None:
     known = {"a": Coverage(12, 18, 9, 0.9)}
-    assert plan(known, ["a"], (), per_kind=10, prompts=96, seed=1) == ["a"] * 2
+    assert plan(known, ["a"], (), per_kind=10, prompts=96, seed=1, steps={}) == ["a"] * 2
 
 
 def test_an_answer_that_was_only_mined_is_tried_and_then_given_up() -> None:
     known = {"a": Coverage(9, 9, 9, 0.9)}
-    first = plan(known, ["a", "new"], ["a"], 10, 96, seed=1)
+    first = plan(known, ["a", "new"], ["a"], 10, 96, seed=1, steps={})
     assert first.count("new") == PROBE_ATTEMPTS
     known["new"] = Coverage(0, PROBE_ATTEMPTS, 0, 0.0)
-    assert "new" not in plan(known, ["a", "new"], ["a"], 10, 96, seed=1)
-    assert "new" in plan(known, ["a", "new"], ["a", "new"], 10, 96, seed=1)
+    assert "new" not in plan(known, ["a", "new"], ["a"], 10, 96, seed=1, steps={})
+    assert "new" in plan(known, ["a", "new"], ["a", "new"], 10, 96, seed=1, steps={})
+    again = plan(known, ["a", "new"], ["a"], 10, 96, seed=1, steps={"new": 3})
+    assert again.count("new") == 2 * PROBE_ATTEMPTS, "texts came nearer twice: more attempts"
 
 
 def test_candidates_take_half_of_a_round_at_most_those_that_were_given_first() -> None:
     known = {"a": Coverage(9, 9, 1, 0.9), "given": Coverage(3, 0, 0, 0.9)}
     kinds = ["a", *(f"mined {i}" for i in range(50)), "given"]
-    planned = plan(known, kinds, ["a"], per_kind=100, prompts=40, seed=1)
+    planned = plan(known, kinds, ["a"], per_kind=100, prompts=40, seed=1, steps={})
     assert len(planned) == 40
     assert planned.count("a") == 20
     assert planned.count("given") == PROBE_ATTEMPTS + 3
@@ -71,7 +76,7 @@ def test_an_answer_without_samples_is_shown_the_input_that_came_nearest(
     prompts: list[str] = []
     real = by_label._prompt
     monkeypatch.setattr(by_label, "_prompt", lambda *given: prompts.append(real(*given)) or "x")
-    nearest = {"vaccines": "do i need a shot", "good": "never shown"}
+    nearest = {"vaccines": ["do i need a shot"], "good": ["never shown"]}
     with target.using(None):
         write(target, SEEDS, [], ["vaccines", "good"], new_tokens=1, seed=1, nearest=nearest)
     assert f"{MARK} vaccines\ndo i need a shot\n\n{MARK} vaccines\n" in prompts[0]
@@ -79,7 +84,7 @@ def test_an_answer_without_samples_is_shown_the_input_that_came_nearest(
 
 
 def test_nothing_is_planned_when_everything_is_covered() -> None:
-    assert plan({"a": Coverage(10, 10, 10, 0.9)}, ["a"], ["a"], 10, 8, seed=1) == []
+    assert plan({"a": Coverage(10, 10, 10, 0.9)}, ["a"], ["a"], 10, 8, seed=1, steps={}) == []
 
 
 def test_probes_show_every_answer_once_before_any_twice() -> None:
@@ -103,18 +108,57 @@ def test_an_answer_that_fits_anywhere_is_told_from_one_that_only_an_input_sugges
         names = [form.read(ids) for ids in answers]
         return torch.tensor([scores[name] for name in names]).T
 
-    monkeypatch.setattr(by_label, "choice_log_probs", scored)
-    levels = by_label.levels(source, form, ["card", "bill", "rate", "cat behavior"], probes)
-    assert by_label.belonging(levels, ["card", "bill"]) == ["card", "bill", "rate"]
+    monkeypatch.setattr(mining, "choice_log_probs", scored)
+    levels = mining.levels(source, form, ["card", "bill", "rate", "cat behavior"], probes)
+    assert mining.belonging(levels, ["card", "bill"]) == ["card", "bill", "rate"]
 
 
 def test_mined_answers_are_distinct_and_complete(source: Resident) -> None:
     form = bind(PromptFormat(), source.tokenizer)
     with source.using(None):
-        mined = by_label.mine_answers(source, form, ["a film"], new_tokens=4)
-        assert mined == by_label.mine_answers(source, form, ["a film"], new_tokens=4)
+        mined = mining.mine_answers(source, form, ["a film"], new_tokens=4)
+        assert mined == mining.mine_answers(source, form, ["a film"], new_tokens=4)
     assert all(answer.strip() for answer in mined)
     assert all(text == "a film" and log_prob <= 0 for text, log_prob in mined.values())
+
+
+def test_texts_that_come_nearer_are_remembered_once() -> None:
+    nearest: mining.Nearest = {}
+    for text, log_prob in (("far", -9.0), ("near", -5.0), ("nearer", -4.8), ("far", -9.0)):
+        come_nearer(nearest, "new", text, log_prob)
+    again = [tuple(entry) for entry in nearest["new"]["inputs"]]
+    assert again == [(-4.8, "nearer"), (-5.0, "near")]
+    assert nearest["new"]["steps"] == 2, "the first one and one that is clearly nearer"
+
+
+def test_an_answer_is_mined_though_no_input_makes_it_likely(
+    source: Resident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First tokens under any input, then what is likely given the beginning."""
+    form = bind(PromptFormat(), source.tokenizer)
+    card, rate = (tuple(form.answer_ids(word)) for word in ("card limit", "rate"))
+    prompts = {tuple(form.prompt_ids(text)): text for text in ("one", "two")}
+
+    def likely(_: Resident, rows: list[tuple[int, ...]], count: int) -> list:
+        replies = []
+        for row in rows:
+            prompt = next(p for p in prompts if row[: len(p)] == p)
+            said = row[len(prompt) :]
+            follows = {a[len(said)] for a in (card, rate) if a[: len(said)] == said}
+            # "rate" is what both inputs ask for; "card limit" is one in a thousand under "two".
+            chance = dict.fromkeys(follows, 0.0 if said else -7.0)
+            if not said:
+                chance[rate[0]] = -0.01
+                if prompts[prompt] == "one":
+                    chance[card[0]] = -12.0
+            order = sorted(chance, key=lambda t: -chance[t])[:count]
+            replies.append((order, [chance[t] for t in order]))
+        return replies
+
+    monkeypatch.setattr(mining, "likeliest_next", likely)
+    mined = mining.mine_answers(source, form, ["one", "two"], new_tokens=16)
+    assert list(mined) == ["rate", "card limit"]
+    assert mined["card limit"] == ("two", -7.0)
 
 
 def test_a_round_is_repeatable_and_keeps_the_order_of_its_targets(target: Resident) -> None:

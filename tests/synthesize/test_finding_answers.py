@@ -1,8 +1,12 @@
 """Which inputs answers are mined from, and when it is over."""
 
+from pathlib import Path
+
+from workbench.recipe import TransferRecipe
+from workbench.runs.folder import create
 from workbench.samples import Sample
-from workbench.steps.label_synthesis import MINED_INPUTS, MINING_ROUNDS, _more_to_find, _to_mine
-from workbench.synthesize.by_label import Pair
+from workbench.steps.label_synthesis import MINED, MINED_INPUTS, MINING_ROUNDS, _to_mine, must_mine
+from workbench.synthesize.answers import Pair
 
 SEEDS = [Pair("pay my bill", "pay bill")]
 
@@ -21,7 +25,7 @@ def _sample(text: str, answer: str, wanted: str | None = None, number: int = 0) 
 
 def test_seeds_and_different_answers_are_mined_first() -> None:
     samples = [_sample(f"same {i}", "pay bill") for i in range(60)] + [_sample("other", "routing")]
-    inputs = _to_mine(SEEDS, samples, MINING_ROUNDS[0])
+    inputs = _to_mine(SEEDS, samples, [])
     assert inputs[:2] == ["pay my bill", "other"]
     assert len(inputs) == len(set(inputs)) == MINED_INPUTS
 
@@ -30,13 +34,19 @@ def test_later_what_was_written_in_vain_for_an_answer_goes_first() -> None:
     old = [_sample("before", "routing", number=0)]
     new = [_sample("new", "balance", number=2)]
     new += [_sample("which shots", "travel", wanted="vaccines", number=2)]
-    inputs = _to_mine(SEEDS, [*old, *new], 4)
+    inputs = _to_mine(SEEDS, [*old, *new], [1, 2])
     assert inputs == ["which shots", "new"]
 
 
-def test_mining_goes_on_while_it_brings_answers_that_come_back() -> None:
+def test_mining_goes_on_while_it_brings_answers_that_come_back(tmp_path: Path) -> None:
+    run = create(tmp_path, TransferRecipe())
     known = [_sample("a bill", "pay bill", wanted="pay bill")]
-    assert _more_to_find(SEEDS, known, MINING_ROUNDS[0])
-    assert not _more_to_find(SEEDS, known, MINING_ROUNDS[1])
-    fresh = _sample("a shot", "vaccines", wanted="vaccines")
-    assert _more_to_find(SEEDS, [*known, fresh], MINING_ROUNDS[1])
+    fresh = [*known, _sample("a shot", "vaccines", wanted="vaccines")]
+    assert not must_mine(run, SEEDS, known, 0), "before anything is written"
+    assert must_mine(run, SEEDS, known, 1)
+    assert must_mine(run, SEEDS, known, 3), "never yet, whatever the round"
+    run.remember(MINED, [1])
+    assert not must_mine(run, SEEDS, fresh, 1), "not twice before the same round"
+    assert not must_mine(run, SEEDS, known, MINING_ROUNDS[1])
+    assert must_mine(run, SEEDS, fresh, MINING_ROUNDS[1])
+    assert not must_mine(run, SEEDS, fresh, 3)

@@ -13,13 +13,15 @@ from dataclasses import replace
 
 from workbench.events import Event, Progress, RoundFinished, Warned
 from workbench.models.pair import Pair as ModelPair
+from workbench.models.scoring import choice_log_probs
 from workbench.runs.folder import Run
 from workbench.samples import KEPT, REJECTED, Example, Sample, sample_id
 from workbench.stages import Stage
 from workbench.steps.labels import answered_seeds
 from workbench.steps.rounds import LONGEST_TIMES, label, room_for_items, sort_out, take_own_inputs
-from workbench.synthesize import by_label
+from workbench.synthesize import by_label, mining
 from workbench.synthesize.answers import (
+    Pair,
     consistent,
     coverage,
     is_whole,
@@ -27,17 +29,17 @@ from workbench.synthesize.answers import (
     recur,
     sample_kind,
 )
-from workbench.synthesize.by_label import Pair
 from workbench.synthesize.duplicates import Written, nearest
 from workbench.synthesize.selection import UNSURE, select
 from workbench.teach import TEACHER
 
 KNOWN = "known answers"  # where the run remembers them
 LEVELS = "levels of answers"  # what was examined for it
-NEAREST = "nearest inputs"  # of mined answers: the input under which each was likeliest
+NEAREST = "nearest inputs"  # of answers that were mined (see ``mining.Nearest``)
+MINED = "rounds with mining"  # numbers of the rounds before which answers were mined
 FREE_ROUNDS = 1  # rounds before anything is asked for, half as long as others
 FREE_EVERY = 16  # of so many texts of later rounds one is free
-MINING_ROUNDS = (1, 2, 4, 8)  # before these rounds the teacher is asked what else it knows
+MINING_ROUNDS = (1, 2, 4, 8, 16)  # before these rounds the teacher is asked what else it knows
 MINED_INPUTS = 48  # inputs that are looked at for it, as different as possible
 MOST_CANDIDATES = 400  # answers that are examined at a time, those of samples first
 SEEN_TWICE = 2  # samples from which an answer is a candidate
@@ -57,8 +59,7 @@ def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
         yield Progress(
             Stage.SYNTHESIZE, min(len(samples), settings.samples), settings.samples, "samples"
         )
-        mines = number in MINING_ROUNDS and _more_to_find(seeds, samples, number)
-        if mines:
+        if mines := must_mine(run, seeds, samples, number):
             yield Progress(Stage.SYNTHESIZE, 0, 0, "answers", note="asking what the teacher knows")
         learn_answers(run, pair, seeds, samples, number if mines else None)
         targets = choose_targets(run, seeds, samples, number)
@@ -105,20 +106,49 @@ def learn_answers(
     certain = list(dict.fromkeys(p.answer for p in seeds))
     given = Counter(s.teacher_output or "" for s in samples)
     candidates = [answer for answer, count in given.most_common() if count >= SEEN_TWICE]
-    examined = run.recall(LEVELS, {})
+    examined, nearest = run.recall(LEVELS, {}), run.recall(NEAREST, {})
+    mined = run.recall(MINED, [])
     with pair.source.using(TEACHER):
         if number is not None:
-            inputs = _to_mine(seeds, samples, number)
-            mined = by_label.mine_answers(pair.source, form, inputs, tokens)
-            candidates += mined
-            before = run.recall(NEAREST, {})
-            nearer = {a: v for a, v in mined.items() if a not in before or v[1] > before[a][1]}
-            run.remember(NEAREST, before | nearer)
+            inputs = _to_mine(seeds, samples, mined)
+            found = mining.mine_answers(pair.source, form, inputs, tokens)
+            for answer, (text, log_prob) in found.items():
+                mining.come_nearer(nearest, answer, text, log_prob)
+            candidates += found
+            mined = [*mined, number]
         fresh = [a for a in dict.fromkeys([*certain, *candidates]) if a not in examined]
-        probes = by_label.choose_probes(list(seeds))
-        examined |= by_label.levels(pair.source, form, fresh[:MOST_CANDIDATES], probes)
+        probes = mining.choose_probes(list(seeds))
+        examined |= mining.levels(pair.source, form, fresh[:MOST_CANDIDATES], probes)
+        known = mining.belonging(examined, certain)
+        _come_nearer(pair, nearest, [k for k in known if k not in certain], samples)
+    # Last what says that it was done: a kill before that repeats all of it, with the same result.
     run.remember(LEVELS, examined)
-    run.remember(KNOWN, by_label.belonging(examined, certain))
+    run.remember(KNOWN, known)
+    run.remember(NEAREST, nearest)
+    run.remember(MINED, mined)
+
+
+def _come_nearer(
+    pair: ModelPair, nearest: mining.Nearest, kinds: Sequence[str], samples: Sequence[Sample]
+) -> None:
+    """How likely are the answers that no sample was written for with success under the latest?"""
+    states = coverage(samples)
+    lacking = [k for k in kinds if k not in states or not states[k].consistent]
+    newest = max(sample.round for sample in samples)
+    latest = [sample.input for sample in samples if sample.round == newest]
+    if not lacking:
+        return
+    form = pair.source_form
+    scores = choice_log_probs(
+        pair.source,
+        [form.prompt_ids(text) for text in latest],
+        [form.answer_ids(answer) for answer in lacking],
+    )
+    best = scores.topk(min(mining.NEAREST_INPUTS, len(latest)), dim=0)
+    for column, answer in enumerate(lacking):
+        places, values = best.indices[:, column].tolist(), best.values[:, column].tolist()
+        for at, log_prob in zip(places, values, strict=True):
+            mining.come_nearer(nearest, answer, latest[at], log_prob)
 
 
 def _closed(kinds: Sequence[str]) -> bool:
@@ -126,24 +156,28 @@ def _closed(kinds: Sequence[str]) -> bool:
     return recur(kinds) and all(map(is_whole, kinds))
 
 
-def _more_to_find(seeds: Sequence[Pair], samples: Sequence[Sample], number: int) -> bool:
-    """Has the teacher been asked yet, and did that bring an answer that came back since?"""
+def must_mine(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample], number: int) -> bool:
+    """Was the teacher never asked, or did asking bring an answer that came back?"""
+    mined = run.recall(MINED, [])
+    if number < FREE_ROUNDS or number in mined:
+        return False
+    if not mined:
+        return True
     certain = {p.answer for p in seeds}
     confirmed = {sample_kind(sample) for sample in samples if consistent(sample)}
-    return number == MINING_ROUNDS[0] or bool(confirmed - certain)
+    return number in MINING_ROUNDS and bool(confirmed - certain)
 
 
-def _to_mine(seeds: Sequence[Pair], samples: Sequence[Sample], number: int) -> list[str]:
+def _to_mine(seeds: Sequence[Pair], samples: Sequence[Sample], mined: Sequence[int]) -> list[str]:
     """Inputs since answers were mined last: those written in vain for an answer, and others.
 
     What was written for an answer and got another one shows how near the texts have come.
     """
-    first = number == MINING_ROUNDS[0]
-    since = [s for s in samples if s.round >= (0 if first else number // 2)]
+    since = [s for s in samples if not mined or s.round >= mined[-1]]
     missed = {kind for kind, state in coverage(samples).items() if not state.consistent}
     in_vain = [s for s in since if s.written_for in missed][: MINED_INPUTS // 2]
     written = [Pair(s.input, s.teacher_output or "") for s in since]
-    others = by_label.choose_probes([*(seeds if first else ()), *written], MINED_INPUTS)
+    others = mining.choose_probes([*(() if mined else seeds), *written], MINED_INPUTS)
     inputs = dict.fromkeys([*(s.input for s in in_vain), *(pair.input for pair in others)])
     return list(inputs)[:MINED_INPUTS]
 
@@ -169,10 +203,11 @@ def choose_targets(
     confirmed = [k for k in kinds if k in certain or (k in states and states[k].consistent)]
     share = math.ceil(SURPLUS * settings.samples / max(1, len(confirmed)))
     if fitting >= SURPLUS * settings.samples:
-        kinds, share = confirmed, 0
+        kinds, share = confirmed, share // 2  # enough in all: only slow answers are waited for
     per_kind = max(FEWEST_PER_KIND, share)
     wanted = run.recipe.seed * 1_000_003 + number
-    targets = by_label.plan(states, kinds, certain, per_kind, len(free), wanted)
+    steps = {answer: entry["steps"] for answer, entry in run.recall(NEAREST, {}).items()}
+    targets = by_label.plan(states, kinds, certain, per_kind, len(free), wanted, steps)
     # Some free texts in every round: they bring what nobody thought of asking for.
     some = len(targets) // FREE_EVERY
     return [*targets[: len(free) - some], *free[:some]]
@@ -218,7 +253,7 @@ def write_round(
             targets,
             room,
             run.recipe.seed * 1_000_003 + number,
-            {answer: text for answer, (text, _) in run.recall(NEAREST, {}).items()},
+            {a: [text for _, text in e["inputs"]] for a, e in run.recall(NEAREST, {}).items()},
         )
     inputs = [seed.input for seed in seeds]
     written = Written(inputs, [s.input for s in run.samples.all()], settings.near_duplicate)

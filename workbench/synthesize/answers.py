@@ -13,6 +13,15 @@ from dataclasses import dataclass
 
 from workbench.samples import Sample, normalise
 
+
+@dataclass(frozen=True)
+class Pair:
+    """An input with the teacher's answer."""
+
+    input: str
+    answer: str
+
+
 OPEN = ""  # the kind of every answer when answers do not recur
 NEW_SHARE = 1 / 3  # answers recur when the next one is new with at most this probability
 _WORD = re.compile(r"\w+")

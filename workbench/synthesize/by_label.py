@@ -1,9 +1,8 @@
 """Write inputs for the answers that the teacher can give, thin ones first.
 
-A handful of seeds shows a handful of a task. The teacher knows the rest: answers that it gives to
-anything, however unlikely, are mined from it; a plain language model then continues blocks of
-"answer, input" with an input for each of them, and the teacher is asked back. A sample that gets
-another answer than it was written for counts for the answer that it got.
+A plain language model continues blocks of "answer, input" with an input for each of them, and the
+teacher is asked back. A sample that gets another answer than it was written for counts for the
+answer that it got.
 
 Everything here is a function of its arguments and a seed, so a round can be repeated. It decides
 nothing about single samples (see ``selection``) and asks no discriminator.
@@ -11,49 +10,35 @@ nothing about single samples (see ``selection``) and asks no discriminator.
 
 import math
 import random
-import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
 
 from workbench.models.decoding import Sampling, decode
-from workbench.models.formats import BoundFormat, bind
+from workbench.models.formats import bind
 from workbench.models.resident import Resident
-from workbench.models.scoring import choice_log_probs, likeliest_next
 from workbench.recipe import PromptFormat
 from workbench.samples import Sample
 from workbench.synthesize.answers import (
     Coverage,
+    Pair,
     consistent,
     is_whole,
     kind_of,
     sample_kind,
-    words,
 )
 
 MARK = "###"  # begins a block: the mark and the answer, then the input, then an empty line
 DEMONSTRATIONS = 8  # blocks in a prompt
 SEED_SHARE = 0.4  # of the demonstrations, once there are samples to show as well
-GROUP = 96  # prompts that share their demonstrations (read once) and are decoded together
+# Prompts that share their demonstrations (read once) and are decoded together.
+GROUP = {"cpu": 96, "cuda": 256}
 OWN_EXAMPLES = 2  # at most so many examples of the very answer that a prompt asks for
 TEMPERATURES = (0.8, 1.1, 1.4)  # in turn; a teacher that is asked back forgives the hottest
 TOP_K, TOP_P = 256, 0.98
-LEAST_PROBABLE = 1e-3  # beginnings of answers below this are not followed
-BEAM = 8  # beginnings of answers that are followed at a time, per input
-PROBES = 16  # inputs under which a candidate's probability is read
-SLACK_NATS = 1.5  # a candidate may be so much less likely than the unlikeliest seed answer
 GIVE_UP_AFTER = 40  # samples that were asked of a kind, nearly all in vain
-PROBE_ATTEMPTS = 4  # samples that are asked of a candidate, and one more for each that it has
+PROBE_ATTEMPTS = 4  # samples that are asked of a candidate each time that texts came nearer to it
 PROBE_SHARE = 0.5  # of a round's prompts at most, for candidates
 LEAST_SUCCESS = 0.2  # success in writing for a kind is taken to be at least this
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An input with the teacher's answer: what a prompt shows."""
-
-    input: str
-    answer: str
 
 
 @dataclass(frozen=True)
@@ -64,115 +49,6 @@ class Written:
     written_for: str | None
 
 
-def mine_answers(
-    teacher: Resident, form: BoundFormat, inputs: Sequence[str], new_tokens: int
-) -> dict[str, tuple[str, float]]:
-    """Answers that the teacher gives to these inputs with any probability worth the name.
-
-    A classifier keeps some probability on answers near the one that it gives. The tree of answer
-    beginnings is followed while one is likelier than ``LEAST_PROBABLE``, the ``BEAM`` likeliest of
-    each input at a time. This names answers that no seed has. Many are noise; ``levels`` sorts
-    them. Many inputs and few beginnings beat the reverse: of 30 intents with 15 seeds, 48 freely
-    written inputs named 28 among 168 candidates, the seeds alone with 40 beginnings down to a
-    probability of 3e-5 named 20 among 100.
-
-    Args:
-        teacher: with its adapter in use.
-        new_tokens: of an answer at most.
-
-    Returns:
-        Complete answers, those of most inputs first, then the likeliest; with each the input
-        under which it was likeliest and its log-probability there, in nats.
-    """
-    prompts = [form.prompt_ids(text) for text in inputs]
-    open_beginnings: list[_Beginning] = [_Beginning(at, (), 0.0) for at in range(len(prompts))]
-    found: dict[str, list[tuple[float, str]]] = {}
-    for _ in range(new_tokens + 1):
-        if not open_beginnings:
-            break
-        rows = [(*prompts[b.prompt], *b.ids) for b in open_beginnings]
-        longer: list[_Beginning] = []
-        for beginning, (tokens, log_probs) in zip(
-            open_beginnings, likeliest_next(teacher, rows, BEAM), strict=True
-        ):
-            for token, log_prob in zip(tokens, log_probs, strict=True):
-                total = beginning.log_prob + log_prob
-                if total < math.log(LEAST_PROBABLE):
-                    break  # the rest is less likely still
-                if token not in form.stop_ids:
-                    longer.append(_Beginning(beginning.prompt, (*beginning.ids, token), total))
-                elif answer := form.read(beginning.ids):
-                    found.setdefault(answer, []).append((total, inputs[beginning.prompt]))
-        longer.sort(key=lambda b: (b.prompt, -b.log_prob))
-        open_beginnings = [
-            b for _, group in groupby(longer, lambda b: b.prompt) for b in islice(group, BEAM)
-        ]
-    best = {answer: max(places) for answer, places in found.items()}
-    order = sorted(best, key=lambda a: (-len(found[a]), -best[a][0], a))
-    return {answer: (best[answer][1], best[answer][0]) for answer in order}
-
-
-@dataclass(frozen=True)
-class _Beginning:
-    """The first tokens of an answer to one prompt, and their log-probability in nats."""
-
-    prompt: int
-    ids: tuple[int, ...]
-    log_prob: float
-
-
-def levels(
-    teacher: Resident, form: BoundFormat, answers: Sequence[str], probes: Sequence[Pair]
-) -> dict[str, float]:
-    """How likely each answer is where it is wrong: what tells the task's own answers from others.
-
-    An answer of the set has some probability under any input; a made-up one only where the input
-    suggests its words. So an answer counts by its median log-probability, in nats, over inputs
-    that are answered otherwise and share no word with it.
-
-    Args:
-        teacher: with its adapter in use.
-        probes: inputs with the teacher's answers, as different as possible; at least one.
-    """
-    if not answers:
-        return {}
-    scores = choice_log_probs(
-        teacher,
-        [form.prompt_ids(probe.input) for probe in probes],
-        [form.answer_ids(answer) for answer in answers],
-    ).T.tolist()
-    level = {}
-    for answer, row in zip(answers, scores, strict=True):
-        foreign = [
-            score
-            for score, probe in zip(row, probes, strict=True)
-            if probe.answer != answer and not words(answer) & words(probe.input)
-        ]
-        level[answer] = statistics.median(foreign or row)
-    return level
-
-
-def belonging(level: Mapping[str, float], certain: Sequence[str]) -> list[str]:
-    """Answers of the task: certain ones first, then those on a level with them, likeliest first.
-
-    Args:
-        level: of ``levels``, with all that are certain.
-        certain: the teacher's answers to the seeds.
-    """
-    floor = min(level[answer] for answer in certain) - SLACK_NATS
-    others = [answer for answer in level if answer not in certain and level[answer] >= floor]
-    return [*certain, *sorted(others, key=lambda answer: -level[answer])]
-
-
-def choose_probes(pairs: Sequence[Pair], count: int = PROBES) -> list[Pair]:
-    """Inputs with answers as different as possible: one of each answer first."""
-    first: dict[str, Pair] = {}
-    for pair in pairs:
-        first.setdefault(pair.answer, pair)
-    rest = [pair for pair in pairs if first[pair.answer] is not pair]
-    return [*first.values(), *rest][:count]
-
-
 def plan(
     known: Mapping[str, Coverage],
     kinds: Sequence[str],
@@ -180,6 +56,7 @@ def plan(
     per_kind: int,
     prompts: int,
     seed: int,
+    steps: Mapping[str, int],
 ) -> list[str]:
     """The kinds that a round writes for, one per prompt: as many as each is likely to need.
 
@@ -192,6 +69,7 @@ def plan(
         certain: those of the seeds; the others have to come back soon or are given up.
         per_kind: consistent samples wanted of each.
         prompts: in this round at most; when more are needed, every kind gets its part of them.
+        steps: how often texts came nearer to a candidate.
 
     Returns:
         Empty when nothing is thin.
@@ -206,7 +84,7 @@ def plan(
         if state.asked >= GIVE_UP_AFTER and state.consistent < 0.05 * state.asked:
             continue  # the teacher hardly ever says it
         if state.consistent == 0 and kind not in certain:
-            attempts = PROBE_ATTEMPTS + state.samples - state.asked
+            attempts = PROBE_ATTEMPTS * max(1, steps.get(kind, 0)) + state.samples - state.asked
             probes.append((state.samples, [kind] * min(missing, attempts)))
             continue
         success = (state.consistent + 1) / (state.asked + 2)
@@ -226,7 +104,7 @@ def write(
     targets: Sequence[str | None],
     new_tokens: int,
     seed: int,
-    nearest: Mapping[str, str] | None = None,
+    nearest: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Written]:
     """One continuation per target, in order.
 
@@ -237,16 +115,16 @@ def write(
         targets: the kind to write for; None continues a list of inputs freely.
         new_tokens: room for an input, and for the rest of the answer where the kind is its
             beginning only.
-        nearest: for answers that no sample has, the input that came nearest to them.
+        nearest: for answers that no sample has, the inputs that came nearest to them.
     """
     draw = random.Random(f"{seed}:write")
     samples = [Pair(s.input, s.teacher_output) for s in accepted if s.teacher_output]
-    by_kind = {kind: [Pair(text, kind)] for kind, text in (nearest or {}).items()}
+    by_kind = {kind: [Pair(x, kind) for x in inputs] for kind, inputs in (nearest or {}).items()}
     by_kind |= _examples_by_kind(seeds, accepted)
     multiline = any("\n" in pair.input.strip() for pair in seeds)
     form = bind(PromptFormat(kind="text", template="{input}"), generator.tokenizer)
     results: list[Written] = [Written("", None)] * len(targets)
-    for number, members in enumerate(_groups(targets)):
+    for number, members in enumerate(_groups(targets, GROUP[generator.device.type])):
         shown = _demonstrations(draw, seeds, samples)
         temperature = TEMPERATURES[(seed + number) % len(TEMPERATURES)]
         prompts = [_prompt(draw, shown, targets[i], by_kind) for i in members]
@@ -257,7 +135,7 @@ def write(
             stop_ids=form.stop_ids,
             sampling=Sampling(temperature, TOP_K, TOP_P),
             seed=seed * 1009 + number,
-            rows=GROUP,
+            rows=len(members),
             stop_text="\n\n",
         ):
             text = str(generator.tokenizer.decode(drawn.ids, skip_special_tokens=True))
@@ -267,16 +145,16 @@ def write(
     return results
 
 
-def _groups(targets: Sequence[str | None]) -> list[list[int]]:
+def _groups(targets: Sequence[str | None], size: int) -> list[list[int]]:
     """Indices of prompts that begin alike: free ones, complete answers and begun ones apart."""
     shapes: dict[int, list[int]] = {}
     for at, target in enumerate(targets):
         shape = 0 if target is None else 1 if is_whole(target) else 2
         shapes.setdefault(shape, []).append(at)
     return [
-        members[start : start + GROUP]
+        members[start : start + size]
         for members in shapes.values()
-        for start in range(0, len(members), GROUP)
+        for start in range(0, len(members), size)
     ]
 
 
