@@ -16,6 +16,7 @@ class Limits:
     archive_members: int = 12
     archive_ratio: int = 20
     member_name_characters: int = 200
+    recipe_bytes: int = 64 * 1024
     rows_file_bytes: int = 32 * 1024**2
     row_bytes: int = 64 * 1024
     rows: int = 100_000

@@ -10,7 +10,7 @@ import pytest
 
 from tests.ui import fake_run
 from workbench import jobs, machine
-from workbench.errors import IntakeError, RunError
+from workbench.errors import IntakeError, RunError, WorkbenchError
 from workbench.events import RoundFinished, Stopped
 from workbench.export.bundle import find_bundle
 from workbench.intake.kit import write_kit
@@ -108,6 +108,48 @@ def test_too_many_seeds_are_refused_whole(draft: Run) -> None:
 def test_form_is_stored_at_once(draft: Run) -> None:
     source_actions.save_field("target_base")(draft.id, "folder:/models/other")
     assert draft.recipe.target_base == "folder:/models/other"
+
+
+def test_a_recipe_comes_back_whole(runs: Path, finished: Run, tmp_path: Path) -> None:
+    finished_recipe = Path(takehome_tab._recipe_file(finished.id)["value"])
+    run = find_run(runs, source_actions.take_recipe("", str(finished_recipe)))
+    assert run.recipe == finished.recipe and run.name == finished.recipe.task_name
+    other = json.loads(finished_recipe.read_text())
+    other |= {"source_base": "folder:/etc", "seed": 7}
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(other))
+    source_actions.take_recipe(run.id, str(path))
+    assert run.recipe.seed == 7 and run.recipe.source_base == finished.recipe.source_base
+    for text, words in (
+        ('{"seed": 1, "seed": 2}', "occurs twice"),
+        ('{"sed": 1}', 'no field "sed"'),
+        ("[]", "must be an object"),
+        ('{"seed": "x"}', "seed"),
+        ("{" * 70_000, "recipe.json"),
+    ):
+        path.write_text(text)
+        with pytest.raises(WorkbenchError, match=words):
+            source_actions.take_recipe(run.id, str(path))
+    assert run.recipe.seed == 7
+
+
+def test_strangers_name_no_folders_of_the_server(
+    draft: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKBENCH_SHARED", "1")
+    save, before = source_actions.save_field("target_base"), draft.recipe.target_base
+    for text in ("folder:/etc", "/etc", "~", ".", "../x", "folder:x", "hub:../x"):
+        with pytest.warns(UserWarning, match="one of the list, or a Hub id"):
+            save(draft.id, text)
+        assert draft.recipe.target_base == before
+    save(draft.id, "org/model")
+    assert draft.recipe.target_base == "hub:org/model"
+    save(draft.id, "package:gemma-3-270m")
+    assert draft.recipe.target_base == "package:gemma-3-270m"
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps({"target_base": "org/other", "source_base": "/etc"}))
+    source_actions.take_recipe(draft.id, str(path))
+    assert draft.recipe.target_base == "hub:org/other" and "package:" in draft.recipe.source_base
 
 
 def test_uploaded_rows_are_shown_as_they_were_read(runs: Path, tmp_path: Path) -> None:

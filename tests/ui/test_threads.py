@@ -76,6 +76,7 @@ THREADS: dict[str, tuple[str, ...]] = {
         "browser/test_review.py::test_an_edit_is_stored_and_undone_after_a_reload",
     ),
     "19 the form is lost after a failure": (
+        "ui/test_actions.py::test_a_recipe_comes_back_whole",
         "ui/test_actions.py::test_form_is_stored_at_once",
         "ui/test_actions.py::test_refused_value_comes_back",
     ),

@@ -8,15 +8,20 @@ from typing import Any
 import gradio as gr
 
 from workbench import jobs
+from workbench import recipe as recipes
 from workbench.errors import IntakeError, WorkbenchError
 from workbench.inputs import AdapterFiles
 from workbench.intake.adapter import inspect_adapter, read_adapter
 from workbench.intake.archive import holds
+from workbench.intake.bounded_json import read_json
+from workbench.intake.copying import read_small
 from workbench.intake.hub import fetch_adapter
 from workbench.intake.kit import Kit, read_kit
-from workbench.intake.rows import Rows, parse_rows, read_rows, table_rows
+from workbench.intake.kit_about import portable_reference
+from workbench.intake.rows import Rows, decode, parse_rows, read_rows, table_rows
 from workbench.limits import LIMITS
 from workbench.recipe import to_dict
+from workbench.runs import owners
 from workbench.runs.folder import Run
 from workbench.samples import Example
 from workbench.ui import plain, snapshot, source_cards, workspace
@@ -24,6 +29,7 @@ from workbench.ui.failures import say, told, warn
 from workbench.ui.theme import ASSETS
 
 _PROMPT = "Prompt: "  # how the check of the rendered prompt begins
+_BASES = ("source_base", "target_base")
 _KIT_KNOWS = ("task_name", "source_base", "source_format", "evaluation")
 EXAMPLE = ASSETS / "example-kit.zip"
 
@@ -70,6 +76,8 @@ def _bytes(adapter: AdapterFiles | None) -> int:
 
 def _put_kit(run: Run, kit: Kit) -> None:
     wanted = to_dict(kit.recipe_from(run.recipe))
+    if owners.shared():
+        wanted["source_base"] = _public_base(wanted["source_base"])
     run.change_recipe({name: wanted[name] for name in _KIT_KNOWS})
     assert kit.inputs.adapter is not None
     run.put_adapter(kit.inputs.adapter, role="adapter")
@@ -178,6 +186,8 @@ def save_field(name: str) -> Callable[..., Any]:
     def save(run_id: str, value: Any, owner: str = "") -> str:
         if name == "source_format.system":
             value = value or None
+        if name in _BASES and owners.shared():
+            value = _public_base(str(value))
         run = workspace.find_or_create(run_id, owner)
         run.change_recipe({name: value})
         if name == "task_name":
@@ -185,6 +195,35 @@ def save_field(name: str) -> Callable[..., Any]:
         return run.id
 
     return told(save)
+
+
+def _public_base(text: str) -> str:
+    """A base that strangers may name: no folder of the server's, whether it is there or not."""
+    named = text.strip().startswith(("package:", "hub:"))
+    reference = text.strip() if named else f"hub:{text.strip()}"  # "a/b" may be a folder
+    if portable_reference(reference):
+        return reference
+    raise IntakeError("On this shared server a base is one of the list, or a Hub id: owner/name.")
+
+
+def take_recipe(run_id: str, path: str, owner: str = "") -> str:
+    """A recipe file, as Take home makes them; a folder that it names as base is left out."""
+    text = decode(read_small(Path(path), LIMITS.recipe_bytes), "The recipe")
+    data = read_json(text, "The recipe")
+    recipe = recipes.from_dict(data)
+    run = workspace.find_or_create(run_id, owner)
+    wanted = to_dict(recipe)
+    for name in _BASES:
+        if not portable_reference(wanted[name]):
+            wanted[name] = getattr(run.recipe, name)
+            say(f"The {name.replace('_', ' ')} stays as it is: the recipe names a folder.")
+        elif owners.shared():
+            wanted[name] = _public_base(wanted[name])
+    del wanted["schema"]
+    run.change_recipe(wanted)
+    run.rename(recipe.task_name)
+    say("All settings are those of the recipe.")
+    return run.id
 
 
 def propose(run_id: str) -> tuple[str, str, dict]:

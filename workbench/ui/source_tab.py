@@ -32,6 +32,7 @@ class _Adapter:
     files: gr.File
     hub: gr.Textbox
     fetch: gr.Button
+    recipe: gr.UploadButton
     card: gr.HTML
     inspect: gr.Button
 
@@ -95,6 +96,9 @@ def _adapter_part() -> _Adapter:
     )
     with gr.Row(elem_classes="buttons"):
         example = gr.Button("Load the example", elem_id="load-example")
+        recipe = gr.UploadButton(
+            "Load a recipe (.json)", file_types=[".json"], elem_id="recipe-file"
+        )
     files = gr.File(
         label="A kit or adapter as zip, or the adapter's two files",
         file_count="multiple",
@@ -112,7 +116,7 @@ def _adapter_part() -> _Adapter:
             fetch = gr.Button("Fetch the adapter", size="sm", elem_id="fetch-adapter")
     card = plain.block(elem_id="adapter-card", render=False)
     inspect = gr.Button("Check it against its base", size="sm", render=False, elem_id="inspect")
-    return _Adapter(example, files, hub, fetch, card, inspect)
+    return _Adapter(example, files, hub, fetch, recipe, card, inspect)
 
 
 def _bases_part() -> dict[str, Any]:
@@ -301,6 +305,7 @@ def _wire_adapter(parts: Parts, adapter: _Adapter, preview: gr.Textbox) -> None:
     parts.opened += [
         adapter.example.click(told(actions.load_example), [run, owner], [run]),
         adapter.files.upload(told(actions.take_files), [run, adapter.files, owner], [run]),
+        adapter.recipe.upload(told(actions.take_recipe), [run, adapter.recipe, owner], [run]),
     ]
     for event in (adapter.fetch.click, adapter.hub.submit):
         parts.opened.append(event(told(actions.take_hub), [run, adapter.hub, owner], [run]))
