@@ -19,6 +19,7 @@ from workbench.runs import lease, owners, quota
 from workbench.runs.folder import Run, find_run
 from workbench.stages import Stage
 from workbench.ui import runs_tab, source_actions, workspace
+from workbench.ui.page import build_page
 
 ANNA, BERT = "a" * 32, "b" * 32
 
@@ -180,3 +181,11 @@ def test_t18_a_laptop_keeps_any_number_of_drafts(few: Path) -> None:
 
 def test_t18_a_laptop_has_no_such_limit(run_with) -> None:  # noqa: F811
     assert [started(run_with(gated=0), ANNA) for _ in range(3)] == ["started"] * 3
+
+
+def test_t18_copies_of_uploads_go_sooner_on_a_shared_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert build_page().delete_cache == (3600, 86_400)
+    monkeypatch.setenv("WORKBENCH_SHARED", "1")
+    assert build_page().delete_cache == (600, 3600)

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.limits import LIMITS
+from workbench.runs import owners
 from workbench.ui import (
     compare_tab,
     distil_tab,
@@ -62,7 +63,9 @@ _SHOW = f"""(news, run, strip, pulse) => {{
 
 def build_page() -> gr.Blocks:
     """Everything, wired."""
-    with gr.Blocks(title=_TITLE, analytics_enabled=False, delete_cache=(3600, 86_400)) as page:
+    # Gradio's copies of uploads and downloads; it takes uploads before a handler of ours is asked.
+    cleared = (600, 3600) if owners.shared() else (3600, 86_400)
+    with gr.Blocks(title=_TITLE, analytics_enabled=False, delete_cache=cleared) as page:
         plain.block(plain.masthead(_TITLE, _SENTENCE))
         run_id = gr.Textbox(visible="hidden", label="Run", elem_id="run-id")
         tab_id = gr.Textbox("source", visible="hidden", label="Tab", elem_id="tab-id")
