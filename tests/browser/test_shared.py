@@ -21,7 +21,7 @@ def test_a_browser_has_so_many_drafts(
     monkeypatch.setenv("WORKBENCH_SHARED", "1")
     server = Server(tmp_path / "runs")
     server.start()
-    page = open_page(browser, server.address)
+    page: Any = open_page(browser, server.address)
     try:
         token = page.evaluate("window.workbench_owner()")
         drafts = [create(server.runs, TransferRecipe()) for _ in range(LIMITS.drafts)]
