@@ -5,12 +5,13 @@ Cross-entropy on the answer's tokens only (paper section 3, step 8); the loop it
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from workbench.models.formats import BoundFormat
 from workbench.models.training import TrainingRow
 from workbench.samples import Example, Sample, normalise
 
+SoftLabel = list[tuple[str, float]]  # answers with their probabilities, which sum to 1
 STUDENT = "student"  # name of the new adapter on the target base
 
 
@@ -42,9 +43,16 @@ def hold_out(examples: Sequence[Example], fraction: float) -> tuple[list[Example
     return [example for example in examples if example.input not in chosen], held
 
 
-def training_rows(form: BoundFormat, examples: Sequence[Example]) -> list[TrainingRow]:
-    """Token rows in the target's format; the answer ends with its end-of-turn token."""
+def training_rows(
+    form: BoundFormat, examples: Sequence[Example], soft: Mapping[str, SoftLabel] | None = None
+) -> list[TrainingRow]:
+    """Token rows in the target's format; the answer ends with its end-of-turn token.
+
+    Args:
+        soft: by input, answers that are trained on instead of the example's, each by its share.
+    """
     return [
-        TrainingRow(form.prompt_ids(example.input), form.answer_ids(example.output or ""))
+        TrainingRow(form.prompt_ids(example.input), form.answer_ids(answer), share)
         for example in examples
+        for answer, share in (soft or {}).get(example.input, [(example.output or "", 1.0)])
     ]

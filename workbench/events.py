@@ -33,9 +33,9 @@ class RoundFinished:
     made: int
     kept: int
     rejected: int
-    duplicates: int  # same or nearly the same as another sample
-    copied: int  # a seed written again
-    empty: int  # nothing usable on the line
+    duplicates: int = 0  # same or nearly the same as another sample
+    copied: int = 0  # a seed written again
+    empty: int = 0  # nothing usable on the line
 
 
 @dataclass(frozen=True)

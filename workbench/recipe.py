@@ -83,6 +83,8 @@ class TrainingSettings:
         weight_decay: AdamW's decoupled decay.
         clip_norm: gradient norm ceiling; 0 is off.
         checkpoint_steps: optimiser steps between checkpoints; 0 only at the end.
+        soft_labels: where answers form a closed set (synthesis method "label") and the teacher
+            is not sure, train on its probabilities over the answers instead of the likeliest.
     """
 
     learning_rate: float = 2e-4
@@ -92,6 +94,7 @@ class TrainingSettings:
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     checkpoint_steps: int = 50
+    soft_labels: bool = False
 
     def __post_init__(self) -> None:
         _check(0 < self.learning_rate <= 0.1, "learning_rate is above 0 and at most 0.1")
@@ -118,6 +121,8 @@ class SynthesisSettings:
         max_rounds: cap on attempts; when it is hit the run goes on with what it has and says so.
         new_tokens: tokens generated per prompt; 0 makes room for five items of the seeds' length.
         near_duplicate: similarity in 0..1 from which two inputs count as the same; 1 is equality.
+        grafts: inputs crossed from two known ones, per kept sample; only where answers form a
+            closed set (method "label").
         train_on_seeds: the seeds themselves are distilled too (not in the paper).
         temperature, top_k, top_p: sampling; top_k is applied first (see decoding).
     """
@@ -131,6 +136,7 @@ class SynthesisSettings:
     max_rounds: int = 60
     new_tokens: int = 0
     near_duplicate: float = 0.9
+    grafts: float = 0.0
     train_on_seeds: bool = True
     temperature: float = 0.9
     top_k: int = 64
@@ -149,6 +155,7 @@ class SynthesisSettings:
         _check(1 <= self.max_rounds <= 10_000, "max_rounds is 1 to 10000")
         _check(0 <= self.new_tokens <= 2048, "new_tokens is 0 (automatic) to 2048")
         _check(0.5 <= self.near_duplicate <= 1, "near_duplicate is 0.5 to 1")
+        _check(0 <= self.grafts <= 10, "grafts is 0 to 10")
         _check(0 < self.temperature <= 5, "temperature is above 0 and at most 5")
         _check(1 <= self.top_k <= 1024, "top_k is 1 to 1024")
         _check(0 < self.top_p <= 1, "top_p is above 0 and at most 1")
@@ -223,7 +230,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "synthesis.samples": 1000,
         "synthesis.prompts_per_round": 96,
         "synthesis.max_rounds": 60,
+        "synthesis.grafts": 1.0,
         "training.learning_rate": 5e-4,
+        "training.soft_labels": True,
     },
     "quick": {"synthesis.samples": 120, "training.epochs": 2, "lora.rank": 8, "lora.alpha": 16},
     "thorough": {"synthesis.samples": 800, "training.epochs": 5, "lora.rank": 32, "lora.alpha": 64},

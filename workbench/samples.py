@@ -16,6 +16,7 @@ class Example:
 # Who decided what happens to a sample; a person's word is never overruled by the filter.
 KEPT = "kept"
 REJECTED = "rejected"
+GRAFT = "graft"  # an origin, see ``synthesize.grafts``
 PENDING = "pending"  # made, but not yet scored (or edited and to be scored again)
 
 
@@ -26,7 +27,8 @@ class Sample:
     Attributes:
         id: ``sample_id(input)`` at creation; stays when the input is edited, so links hold.
         input: the text that the task would receive.
-        origin: who wrote it: "target", "source", "inverse", "user" (own unlabelled input), "hand".
+        origin: who wrote it: "target", "source", "user" (own unlabelled input), "hand"; GRAFT is
+            crossed from two known inputs.
         written_for: the label it was asked for, or None when the generator was free.
         round: synthesis round that made it; -1 for inputs that a person gave.
         status: KEPT, REJECTED or PENDING.

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from workbench.models.decoding import decode
 from workbench.models.formats import BoundFormat
 from workbench.models.resident import Resident
-from workbench.models.scoring import answer_log_probs
+from workbench.models.scoring import answer_log_probs, choice_log_probs
 
 TEACHER = "teacher"  # name of the source adapter on the source base
+MOST_ALTERNATIVES = 4  # answers of a soft label
+LEAST_SHARE = 0.03  # of the probability, below which an answer is left out of it
 
 
 @dataclass(frozen=True)
@@ -63,3 +65,26 @@ def contrastive_excess(
     with resident.using(None):
         plain = answer_log_probs(resident, pairs)
     return [float((a - b).mean()) for a, b in zip(adapted, plain, strict=True)]
+
+
+def soft_labels(
+    resident: Resident, form: BoundFormat, inputs: Sequence[str], answers: Sequence[str]
+) -> list[list[tuple[str, float]]]:
+    """The teacher's probabilities over a closed set of answers: likeliest first, summing to 1.
+
+    Whole answers are compared, so it does not matter how either tokenizer cuts them.
+    """
+    with resident.using(TEACHER):
+        scores = choice_log_probs(
+            resident,
+            [form.prompt_ids(text) for text in inputs],
+            [form.answer_ids(reply) for reply in answers],
+        )
+    best = scores.softmax(dim=1).topk(min(MOST_ALTERNATIVES, len(answers)), dim=1)
+    labels = []
+    for shares, places in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+        chosen = [(answers[at], p) for at, p in zip(places, shares, strict=True)]
+        chosen = [entry for entry in chosen if entry[1] >= LEAST_SHARE] or chosen[:1]
+        total = sum(p for _, p in chosen)
+        labels.append([(reply, p / total) for reply, p in chosen])
+    return labels

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -260,9 +261,9 @@ def test_a_broken_step_is_skipped_and_three_stop_the_training(
     plain, calls = training.answer_loss, []
     broken_calls = {1, 3, 4, 5}
 
-    def sometimes(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def sometimes(*given: torch.Tensor) -> torch.Tensor:
         calls.append(1)
-        loss = plain(logits, targets)
+        loss = plain(*given)
         return loss * math.nan if len(calls) - 1 in broken_calls else loss
 
     monkeypatch.setattr(training, "answer_loss", sometimes)
@@ -279,6 +280,16 @@ def test_rows_without_answer_are_refused(tiny_source: Path) -> None:
     for rows in ([], [TrainingRow([5], [])], [TrainingRow([], [5])]):
         with pytest.raises(StageError, match="both a prompt and an answer"):
             next(train(fresh(tiny_source), "student", rows, SETTINGS, seed=0))
+
+
+def test_a_soft_label_is_worth_one_row(tiny_source: Path) -> None:
+    """Rows of weight 0.25 and 0.75 give the loss that one row in four would; nothing is lost."""
+    ids = [40, 41, 42]
+    settings = replace(SETTINGS, epochs=1, batch_rows=4)
+    hard = [TrainingRow(ids, [60, 2]), *[TrainingRow(ids, [70, 2])] * 3]
+    soft = [TrainingRow(ids, [60, 2], 0.25), TrainingRow(ids, [70, 2], 0.75)]
+    wanted = losses(fresh(tiny_source), hard, settings)
+    assert losses(fresh(tiny_source), soft, settings) == pytest.approx(wanted, rel=1e-4)
 
 
 def test_bf16_base_with_fp32_adapter(tiny_target: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from workbench.recipe import PromptFormat
 from workbench.samples import Sample
 from workbench.synthesize import by_label, mining
 from workbench.synthesize.answers import Coverage, Pair
-from workbench.synthesize.by_label import MARK, PROBE_ATTEMPTS, plan, write
+from workbench.synthesize.by_label import MARK, PROBE_ATTEMPTS, attempts_left, plan, write
 from workbench.synthesize.mining import choose_probes, come_nearer
 
 SEEDS = [Pair(f"the film was fine {n}", ("good", "bad", "dull")[n % 3]) for n in range(6)]
@@ -29,44 +29,43 @@ def target(tiny_target: Path) -> Resident:
 def test_thin_answers_are_asked_for_more_often_than_covered_ones() -> None:
     known = {"full": Coverage(40, 40, 40, 0.9), "thin": Coverage(2, 4, 2, 0.9)}
     known["half"] = Coverage(20, 40, 20, 0.9)
-    planned = plan(known, ["full", "thin", "half"], (), per_kind=40, prompts=60, seed=1, steps={})
+    planned = plan(known, ["full", "thin", "half"], [], per_kind=40, prompts=60, seed=1, nearest={})
     assert len(planned) == 60
     assert planned.count("full") == 0
     assert planned.count("thin") > planned.count("half") > 0
     assert planned == plan(
-        known, ["full", "thin", "half"], (), per_kind=40, prompts=60, seed=1, steps={}
+        known, ["full", "thin", "half"], (), per_kind=40, prompts=60, seed=1, nearest={}
     )
 
 
 def test_samples_that_were_not_written_for_their_answer_fill_no_share() -> None:
     """Texts about nothing were answered "order checks" until nobody asked for order checks."""
     known = {"order checks": Coverage(40, 0, 0, 0.9)}
-    assert plan(known, ["order checks"], (), per_kind=20, prompts=96, seed=1, steps={})
+    assert plan(known, ["order checks"], [], per_kind=20, prompts=96, seed=1, nearest={})
 
 
 def test_a_round_is_no_longer_than_what_is_missing() -> None:
     known = {"a": Coverage(12, 18, 9, 0.9)}
-    assert plan(known, ["a"], (), per_kind=10, prompts=96, seed=1, steps={}) == ["a"] * 2
+    assert plan(known, ["a"], [], per_kind=10, prompts=96, seed=1, nearest={}) == ["a"] * 2
 
 
-def test_an_answer_that_was_only_mined_is_tried_and_then_given_up() -> None:
+def test_a_candidate_is_tried_and_given_up_unless_texts_come_nearer_to_it() -> None:
     known = {"a": Coverage(9, 9, 9, 0.9)}
-    first = plan(known, ["a", "new"], ["a"], 10, 96, seed=1, steps={})
+    first = plan(known, ["a"], ["new"], 10, 96, seed=1, nearest={})
     assert first.count("new") == PROBE_ATTEMPTS
-    known["new"] = Coverage(0, PROBE_ATTEMPTS, 0, 0.0)
-    assert "new" not in plan(known, ["a", "new"], ["a"], 10, 96, seed=1, steps={})
-    assert "new" in plan(known, ["a", "new"], ["a", "new"], 10, 96, seed=1, steps={})
-    again = plan(known, ["a", "new"], ["a"], 10, 96, seed=1, steps={"new": 3})
-    assert again.count("new") == 2 * PROBE_ATTEMPTS, "texts came nearer twice: more attempts"
+    tried = Coverage(0, PROBE_ATTEMPTS, 0, 0.0)
+    assert attempts_left(tried, None) == 0
+    assert attempts_left(tried, {"inputs": [(-3.0, "x")], "steps": 3}) == PROBE_ATTEMPTS
+    known["new"] = tried
+    assert "new" not in plan(known, ["a"], ["new"], 10, 96, seed=1, nearest={})
 
 
-def test_candidates_take_half_of_a_round_at_most_those_that_were_given_first() -> None:
-    known = {"a": Coverage(9, 9, 1, 0.9), "given": Coverage(3, 0, 0, 0.9)}
-    kinds = ["a", *(f"mined {i}" for i in range(50)), "given"]
-    planned = plan(known, kinds, ["a"], per_kind=100, prompts=40, seed=1, steps={})
+def test_candidates_take_half_of_a_round_at_most_the_most_promising_first() -> None:
+    known = {"a": Coverage(9, 9, 1, 0.9)}
+    mined = [f"mined {i}" for i in range(50)]
+    planned = plan(known, ["a"], mined, per_kind=100, prompts=40, seed=1, nearest={})
     assert len(planned) == 40
     assert planned.count("a") == 20
-    assert planned.count("given") == PROBE_ATTEMPTS + 3
     assert planned.count("mined 0") == PROBE_ATTEMPTS and "mined 49" not in planned
 
 
@@ -76,15 +75,15 @@ def test_an_answer_without_samples_is_shown_the_input_that_came_nearest(
     prompts: list[str] = []
     real = by_label._prompt
     monkeypatch.setattr(by_label, "_prompt", lambda *given: prompts.append(real(*given)) or "x")
-    nearest = {"vaccines": ["do i need a shot"], "good": ["never shown"]}
+    nearest = {"vaccines": ["do i need a shot"]}
     with target.using(None):
         write(target, SEEDS, [], ["vaccines", "good"], new_tokens=1, seed=1, nearest=nearest)
     assert f"{MARK} vaccines\ndo i need a shot\n\n{MARK} vaccines\n" in prompts[0]
-    assert "never shown" not in prompts[1]
+    assert "do i need a shot" not in prompts[1]
 
 
 def test_nothing_is_planned_when_everything_is_covered() -> None:
-    assert plan({"a": Coverage(10, 10, 10, 0.9)}, ["a"], ["a"], 10, 8, seed=1, steps={}) == []
+    assert plan({"a": Coverage(10, 10, 10, 0.9)}, ["a"], [], 10, 8, seed=1, nearest={}) == []
 
 
 def test_probes_show_every_answer_once_before_any_twice() -> None:
@@ -110,7 +109,7 @@ def test_an_answer_that_fits_anywhere_is_told_from_one_that_only_an_input_sugges
 
     monkeypatch.setattr(mining, "choice_log_probs", scored)
     levels = mining.levels(source, form, ["card", "bill", "rate", "cat behavior"], probes)
-    assert mining.belonging(levels, ["card", "bill"]) == ["card", "bill", "rate"]
+    assert sorted(levels, key=lambda answer: -levels[answer])[-1] == "cat behavior"
 
 
 def test_mined_answers_are_distinct_and_complete(source: Resident) -> None:

@@ -1,11 +1,22 @@
 """Which inputs answers are mined from, and when it is over."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from workbench.recipe import TransferRecipe
+from workbench.recipe import TransferRecipe, override
 from workbench.runs.folder import create
 from workbench.samples import Sample
-from workbench.steps.label_synthesis import MINED, MINED_INPUTS, MINING_ROUNDS, _to_mine, must_mine
+from workbench.steps.label_synthesis import (
+    CERTAIN_SAMPLES,
+    LEVELS,
+    MINED,
+    MINED_INPUTS,
+    MINING_ROUNDS,
+    _to_mine,
+    must_mine,
+    task_kinds,
+    trials,
+)
 from workbench.synthesize.answers import Pair
 
 SEEDS = [Pair("pay my bill", "pay bill")]
@@ -50,3 +61,25 @@ def test_mining_goes_on_while_it_brings_answers_that_come_back(tmp_path: Path) -
     assert not must_mine(run, SEEDS, known, MINING_ROUNDS[1])
     assert must_mine(run, SEEDS, fresh, MINING_ROUNDS[1])
     assert not must_mine(run, SEEDS, fresh, 3)
+
+
+def test_an_answer_belongs_once_the_teacher_was_certain_of_it_several_times() -> None:
+    """It answers "stock price" to texts about stocks, but never as it answers its own."""
+    made_up = [replace(_sample(f"stocks {i}", "stock price"), confidence=0.93) for i in range(30)]
+    own = [replace(_sample(f"a shot {i}", "vaccines"), confidence=0.99) for i in range(9)]
+    bills = [replace(_sample(f"bill {i}", "pay bill"), confidence=0.5) for i in range(9)]
+    assert task_kinds(SEEDS, [*made_up, *bills, *own]) == ["pay bill", "vaccines"]
+    few = own[: CERTAIN_SAMPLES - 1] + [replace(s, confidence=0.9) for s in own[3:]]
+    assert task_kinds(SEEDS, [*made_up, *bills, *few]) == ["pay bill"]
+
+
+def test_candidates_that_were_given_are_tried_first_and_make_room_for_others(
+    tmp_path: Path,
+) -> None:
+    run = create(tmp_path, override(TransferRecipe(), {"synthesis.prompts_per_round": 16}))
+    run.remember(LEVELS, {"pay bill": -5.0, "likely": -6.0, "given": -9.0, "unlikely": -12.0})
+    samples = [_sample(f"bill {i}", "pay bill") for i in range(9)]
+    samples += [_sample(f"what {i}", "given") for i in range(2)]
+    assert trials(run, SEEDS, samples) == ["given", "likely"]
+    samples += [_sample(f"vain {i}", "pay bill", wanted="likely") for i in range(4)]
+    assert trials(run, SEEDS, samples)[:2] == ["given", "unlikely"], "likely had its attempts"

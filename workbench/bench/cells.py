@@ -15,7 +15,7 @@ from workbench import recipe as recipes
 from workbench.bench import results as arms
 from workbench.bench.results import CellResult
 from workbench.bench.tasks import Split, Task, row_ids, seen_in_test
-from workbench.distill import STUDENT, training_rows
+from workbench.distill import STUDENT, SoftLabel, training_rows
 from workbench.errors import StageError
 from workbench.evaluate.arms import answer_rows, few_shot_format
 from workbench.evaluate.coverage import effective_labels, mmd
@@ -24,13 +24,14 @@ from workbench.inputs import AdapterFiles, Inputs
 from workbench.intake.adapter import read_adapter
 from workbench.models.embedding import embed
 from workbench.models.pair import Pair
-from workbench.models.training import train
+from workbench.models.training import TrainingRow, train
 from workbench.pipeline import advance
 from workbench.prepare import train_discriminator, train_source, write_negatives
 from workbench.recipe import PromptFormat, TransferRecipe, recipe_hash
 from workbench.runs.folder import Run, create, find_run
 from workbench.samples import Example
 from workbench.stages import Stage
+from workbench.steps.distillation import soft_labels
 from workbench.steps.packing import versions
 from workbench.teach import TEACHER, answer
 
@@ -110,9 +111,10 @@ def run_cell(
     inputs = _source_side(recipe, split, shared, arm in WITH_DISCRIMINATOR)
     prepared = time.monotonic()
     pair = Pair(recipe, inputs)
-    examples, counts = _training_examples(arm, recipe, split, inputs, pair, shared)
+    examples, counts, soft = _training_examples(arm, recipe, split, inputs, pair, shared)
     made = time.monotonic()
-    correct = _measure(arm, recipe, split, pair, examples)
+    rows = training_rows(pair.target_form, examples, soft)
+    correct = _measure(arm, recipe, split, pair, rows)
     return CellResult(
         task=task.name,
         arm=arm,
@@ -167,17 +169,17 @@ def _silent(phase: str, done: int, total: int) -> None:
 
 def _training_examples(
     arm: str, recipe: TransferRecipe, split: Split, inputs: Inputs, pair: Pair, shared: Path
-) -> tuple[list[Example], dict[str, int]]:
-    """What the new adapter is trained on; nothing for the reference arms."""
+) -> tuple[list[Example], dict[str, int], dict[str, SoftLabel]]:
+    """What the new adapter is trained on, counts, soft labels; nothing for the reference arms."""
     real = list(split.train[: recipe.synthesis.samples])
     if arm in arms.REFERENCES:
-        return [], {}
+        return [], {}, {}
     if arm == arms.ORACLE:
-        return real, {"kept": len(real)}
+        return real, {"kept": len(real)}, {}
     if arm == arms.SEEDS_ONLY:
-        return list(split.seeds), {"kept": len(split.seeds)}
+        return list(split.seeds), {"kept": len(split.seeds)}, {}
     if arm == arms.REAL_INPUTS:
-        return _labelled(pair, recipe, [row.input for row in real]), {"kept": len(real)}
+        return _labelled(pair, recipe, [row.input for row in real]), {"kept": len(real)}, {}
     if arm in SYNTHETIC:
         return _synthesized(arm, recipe, inputs, pair, split, shared)
     raise StageError(f'The benchmark has no arm "{arm}".')
@@ -195,7 +197,7 @@ def _first(entry: tuple[int, Any]) -> int:
 
 def _synthesized(
     arm: str, recipe: TransferRecipe, inputs: Inputs, pair: Pair, split: Split, shared: Path
-) -> tuple[list[Example], dict[str, int]]:
+) -> tuple[list[Example], dict[str, int], dict[str, SoftLabel]]:
     """Inputs written by the pipeline; the control answers them with the target itself."""
     run = _run_of(arm, recipe, inputs, shared)
     for _ in advance(run, Stage.LABEL):
@@ -215,7 +217,7 @@ def _synthesized(
         examples = [Example(texts[index], text) for index, text in replies if text]
     if recipe.synthesis.train_on_seeds:
         examples += list(split.seeds)
-    return examples, counts
+    return examples, counts, soft_labels(run, pair)
 
 
 def _run_of(arm: str, recipe: TransferRecipe, inputs: Inputs, shared: Path) -> Run:
@@ -230,7 +232,7 @@ def _run_of(arm: str, recipe: TransferRecipe, inputs: Inputs, shared: Path) -> R
 
 
 def _measure(
-    arm: str, recipe: TransferRecipe, split: Split, pair: Pair, examples: list[Example]
+    arm: str, recipe: TransferRecipe, split: Split, pair: Pair, rows: list[TrainingRow]
 ) -> list[bool]:
     resident, adapter, form = pair.target, None, recipe.target_format
     if arm == arms.SOURCE:
@@ -239,7 +241,6 @@ def _measure(
         form = few_shot_format(form, split.seeds)
     elif arm != arms.ZERO_SHOT:
         pair.target.attach_new(STUDENT, recipe.lora, recipe.seed)
-        rows = training_rows(pair.target_form, examples)
         for _ in train(pair.target, STUDENT, rows, recipe.training, seed=recipe.seed):
             pass
         adapter = STUDENT

@@ -1,8 +1,8 @@
 """Training one adapter on prompts and answers: AdamW, linear schedule, loss on answers only.
 
 A plain loop. The rows of an optimiser step are sorted by length and cut into micro-batches that
-fit; the loss is the sum over answer tokens divided by their number in the whole step, so how a
-step is cut does not change it. Everything random follows from the seed and the step, so a
+fit; the loss is the (weighted) mean over answer tokens of the whole step, so how a step is cut
+does not change it. Everything random follows from the seed and the step, so a
 resumed training lands on the losses of an uninterrupted one. It evaluates nothing and writes no
 files: callers do that between steps.
 """
@@ -31,10 +31,14 @@ SMALLEST_SCALE = 2**-12
 
 @dataclass(frozen=True)
 class TrainingRow:
-    """One example: the loss is on ``answer_ids``, which end with the end of turn."""
+    """One example: the loss is on ``answer_ids``, which end with the end of turn.
+
+    ``weight`` is its share in the loss: a soft label is several rows whose weights add up to 1.
+    """
 
     prompt_ids: list[int]
     answer_ids: list[int]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -150,9 +154,9 @@ def learning_rate(step: int, steps: int, settings: TrainingSettings) -> float:
     return settings.learning_rate * (steps - step) / (steps - warmup)
 
 
-def answer_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Summed cross-entropy in nats of logits [n, vocabulary] against token ids [n], in fp32."""
-    return cross_entropy(logits.float(), targets, reduction="sum")
+def answer_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum [] of cross-entropies in nats: logits [n, vocabulary], token ids [n], fp32."""
+    return cross_entropy(logits.float(), targets, reduction="none") @ weights
 
 
 def _gradients(
@@ -192,6 +196,7 @@ def _accumulate(
     lengths = [len(row.prompt_ids) + len(row.answer_ids) - 1 for row in batch]
     asked = [len(row.answer_ids) for row in batch]
     device = resident.device
+    everything = sum(row.weight * len(row.answer_ids) for row in batch)
     total = torch.zeros((), device=device)
     cuts = micro_batches(lengths, asked, resident.model.config.vocab_size, device, scale)
     for cut in cuts:
@@ -205,7 +210,8 @@ def _accumulate(
         ]
         targets = torch.tensor([token for row in part for token in row.answer_ids])
         logits = logits_at(resident, ids, torch.tensor(keep).to(device), prefix)
-        loss = answer_loss(logits, targets.to(device)) / sum(asked)
+        weights = torch.tensor([row.weight for row in part for _ in row.answer_ids])
+        loss = answer_loss(logits, targets.to(device), weights.to(device)) / everything
         loss.backward()
         total += loss.detach()
     return total, max(map(len, cuts))

@@ -10,7 +10,7 @@ nothing about single samples (see ``selection``) and asks no discriminator.
 
 import math
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.models.decoding import Sampling, decode
@@ -26,6 +26,7 @@ from workbench.synthesize.answers import (
     kind_of,
     sample_kind,
 )
+from workbench.synthesize.mining import Approach, Nearest
 
 MARK = "###"  # begins a block: the mark and the answer, then the input, then an empty line
 DEMONSTRATIONS = 8  # blocks in a prompt
@@ -38,6 +39,7 @@ TOP_K, TOP_P = 256, 0.98
 GIVE_UP_AFTER = 40  # samples that were asked of a kind, nearly all in vain
 PROBE_ATTEMPTS = 4  # samples that are asked of a candidate each time that texts came nearer to it
 PROBE_SHARE = 0.5  # of a round's prompts at most, for candidates
+NOTHING = Coverage(0, 0, 0, 0.0)
 LEAST_SUCCESS = 0.2  # success in writing for a kind is taken to be at least this
 
 
@@ -52,11 +54,11 @@ class Written:
 def plan(
     known: Mapping[str, Coverage],
     kinds: Sequence[str],
-    certain: Collection[str],
+    candidates: Sequence[str],
     per_kind: int,
     prompts: int,
     seed: int,
-    steps: Mapping[str, int],
+    nearest: Nearest,
 ) -> list[str]:
     """The kinds that a round writes for, one per prompt: as many as each is likely to need.
 
@@ -65,36 +67,38 @@ def plan(
 
     Args:
         known: coverage so far.
-        kinds: those that belong to the task, the likeliest to do so first.
-        certain: those of the seeds; the others have to come back soon or are given up.
-        per_kind: consistent samples wanted of each.
+        kinds: those that belong to the task.
+        candidates: answers that may belong to it, the most promising first.
+        per_kind: consistent samples wanted of each kind.
         prompts: in this round at most; when more are needed, every kind gets its part of them.
-        steps: how often texts came nearer to a candidate.
+        nearest: how near texts have come to candidates.
 
     Returns:
         Empty when nothing is thin.
     """
     wanted: list[str] = []
-    probes: list[tuple[int, list[str]]] = []  # those that the teacher has given go first
     for kind in kinds:
-        state = known.get(kind, Coverage(0, 0, 0, 0.0))
+        state = known.get(kind, NOTHING)
         missing = per_kind - state.consistent
         if missing <= 0:
             continue
         if state.asked >= GIVE_UP_AFTER and state.consistent < 0.05 * state.asked:
             continue  # the teacher hardly ever says it
-        if state.consistent == 0 and kind not in certain:
-            attempts = PROBE_ATTEMPTS * max(1, steps.get(kind, 0)) + state.samples - state.asked
-            probes.append((state.samples, [kind] * min(missing, attempts)))
-            continue
         success = (state.consistent + 1) / (state.asked + 2)
         wanted += [kind] * math.ceil(missing / max(LEAST_SUCCESS, success))
-    probes.sort(key=lambda entry: -entry[0])
-    tried = [kind for _, attempts in probes for kind in attempts][: round(PROBE_SHARE * prompts)]
+    tried = [c for c in candidates for _ in range(attempts_left(known.get(c), nearest.get(c)))]
+    tried = tried[: round(PROBE_SHARE * prompts)]
     room = prompts - len(tried)
     if len(wanted) > room:
         wanted = random.Random(f"{seed}:plan").sample(wanted, room)
     return [*wanted, *tried]
+
+
+def attempts_left(state: Coverage | None, approach: Approach | None) -> int:
+    """Samples that may still be asked of a candidate; more each time that texts came nearer."""
+    steps = max(1, approach["steps"] if approach else 0)
+    asked = state.asked if state else 0
+    return min(PROBE_ATTEMPTS, max(0, PROBE_ATTEMPTS * steps - asked))
 
 
 def write(
@@ -115,12 +119,12 @@ def write(
         targets: the kind to write for; None continues a list of inputs freely.
         new_tokens: room for an input, and for the rest of the answer where the kind is its
             beginning only.
-        nearest: for answers that no sample has, the inputs that came nearest to them.
+        nearest: for answers that are being tried, the inputs that came nearest to them.
     """
     draw = random.Random(f"{seed}:write")
     samples = [Pair(s.input, s.teacher_output) for s in accepted if s.teacher_output]
-    by_kind = {kind: [Pair(x, kind) for x in inputs] for kind, inputs in (nearest or {}).items()}
-    by_kind |= _examples_by_kind(seeds, accepted)
+    by_kind = _examples_by_kind(seeds, accepted)
+    by_kind |= {kind: [Pair(x, kind) for x in inputs] for kind, inputs in (nearest or {}).items()}
     multiline = any("\n" in pair.input.strip() for pair in seeds)
     form = bind(PromptFormat(kind="text", template="{input}"), generator.tokenizer)
     results: list[Written] = [Written("", None)] * len(targets)

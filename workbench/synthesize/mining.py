@@ -1,13 +1,13 @@
 """Which answers belong to a task? Asked of the teacher, the only one who knows.
 
 A handful of seeds shows a handful of the answers. A classifier keeps some probability on the
-others, whatever it is asked: ``mine_answers`` follows it and names candidates, ``levels`` and
-``belonging`` tell the task's own from what the teacher makes up.
+others, whatever it is asked: ``mine_answers`` follows it and names candidates, ``levels`` says
+which are worth trying first.
 """
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -22,9 +22,8 @@ BRANCHES = 8  # ways to go on that are looked at, per beginning
 LEAST_NEXT = 0.04  # probability of a next token, given the beginning, from which it is followed
 MOST_BEGINNINGS = 256  # beginnings that are followed at a time, the likeliest
 PROBES = 16  # inputs under which a candidate's probability is read
-SLACK_NATS = 1.5  # a candidate may be so much less likely than the unlikeliest seed answer
 NEAREST_INPUTS = 2  # inputs that are remembered with an answer that no sample has yet
-STEP_NATS = 0.5  # an input is nearer when it makes the answer likelier by so much
+STEP = 0.7  # an input is nearer when no more than this part of the nats to certainty is left
 
 
 class Approach(TypedDict):
@@ -125,18 +124,6 @@ def levels(
     return level
 
 
-def belonging(level: Mapping[str, float], certain: Sequence[str]) -> list[str]:
-    """Answers of the task: certain ones first, then those on a level with them, likeliest first.
-
-    Args:
-        level: of ``levels``, with all that are certain.
-        certain: the teacher's answers to the seeds.
-    """
-    floor = min(level[answer] for answer in certain) - SLACK_NATS
-    others = [answer for answer in level if answer not in certain and level[answer] >= floor]
-    return [*certain, *sorted(others, key=lambda answer: -level[answer])]
-
-
 def choose_probes(pairs: Sequence[Pair], count: int = PROBES) -> list[Pair]:
     """Inputs with answers as different as possible: one of each answer first."""
     first: dict[str, Pair] = {}
@@ -157,7 +144,7 @@ def come_nearer(nearest: Nearest, answer: str, text: str, log_prob: float) -> No
     inputs = entry["inputs"]
     if any(text == known for _, known in inputs):
         return
-    if not inputs or log_prob > inputs[0][0] + STEP_NATS:
+    if not inputs or log_prob > STEP * inputs[0][0]:
         entry["steps"] += 1
     ranked = sorted([*inputs, (log_prob, text)], key=lambda pair: (-pair[0], pair[1]))
     entry["inputs"] = ranked[:NEAREST_INPUTS]

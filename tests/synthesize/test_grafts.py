@@ -1,0 +1,26 @@
+"""Crossing known inputs."""
+
+from workbench.samples import normalise
+from workbench.synthesize.grafts import cross
+
+SEEDS = ["add this song to my list", "is it going to rain tomorrow", "rate this book five stars"]
+
+
+def test_grafts_are_new_repeatable_and_made_of_known_words() -> None:
+    made = cross(SEEDS, ["play something by queen"], 40, 3, {"add this book five to my list"})
+    assert made == cross(SEEDS, ["play something by queen"], 40, 3, set()) or len(made) == 40
+    assert len({normalise(text) for text in made}) == len(made) == 40
+    words = {word for text in [*SEEDS, "play something by queen"] for word in text.split()}
+    assert all(set(text.split()) <= words for text in made)
+    assert cross(SEEDS, [], 40, 3, set()) != cross(SEEDS, [], 40, 4, set())
+
+
+def test_what_is_known_is_not_made_again() -> None:
+    first = cross(SEEDS, [], 20, 1, set())
+    again = cross(SEEDS, [], 20, 1, {normalise(text) for text in first})
+    assert not {normalise(t) for t in first} & {normalise(t) for t in again}
+
+
+def test_too_little_to_cross_gives_few_or_none() -> None:
+    assert cross(["one", "two"], [], 5, 1, set()) == []
+    assert len(cross(["a b"], [], 50, 1, set())) < 50
