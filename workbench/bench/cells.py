@@ -63,6 +63,7 @@ class Bases:
     target: str = "package:gemma-3-270m"
     quantize: bool = True
     samples: int = SAMPLES
+    prompts: int = 96  # of a round of writing
 
 
 def arm_recipe(task: Task, arm: str, seed: int, bases: Bases) -> TransferRecipe:
@@ -81,7 +82,7 @@ def arm_recipe(task: Task, arm: str, seed: int, bases: Bases) -> TransferRecipe:
         "evaluation.metric": task.metric,
         "evaluation.answer_tokens": task.answer_tokens,
         "training.checkpoint_steps": 0,
-        "synthesis.prompts_per_round": 96,
+        "synthesis.prompts_per_round": bases.prompts,
         "synthesis.max_rounds": 120,
         **SYNTHETIC.get(arm, {}),
     }

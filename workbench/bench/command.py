@@ -28,6 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test-rows", type=int, default=300)
     parser.add_argument("--seed-examples", type=int, default=15)
     parser.add_argument("--samples", type=int, default=1000, help="inputs that arms train on")
+    parser.add_argument("--prompts", type=int, default=96, help="per round of writing")
     parser.add_argument("--bf16", action="store_true", help="target in bf16 instead of 4-bit")
     parser.set_defaults(command=bench)
 
@@ -49,7 +50,7 @@ def bench(options: argparse.Namespace) -> int:
     from workbench.models import references  # noqa: PLC0415
 
     tasks = choose_tasks(options.data, options.tasks) if options.tasks else all_tasks(options.data)
-    bases = Bases(quantize=not options.bf16, samples=options.samples)
+    bases = Bases(quantize=not options.bf16, samples=options.samples, prompts=options.prompts)
     for reference in (bases.source, bases.target):
         references.fetch(reference)
     sizes = Sizes(

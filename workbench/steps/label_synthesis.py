@@ -40,6 +40,7 @@ FREE_ROUNDS = 1  # rounds before anything is asked for, half as long as others
 GRAFT_ROUND = 96  # grafts that are labelled and committed together
 FREE_EVERY = 16  # of so many texts of later rounds one is free
 MINING_ROUNDS = (1, 2, 4, 8, 16)  # before these rounds the teacher is asked what else it knows
+LONGER = 2  # tokens by which an answer may be longer than those that are known
 MINED_INPUTS = 48  # inputs that are looked at for it, as different as possible
 MOST_CANDIDATES = 400  # answers that are examined at a time, those of samples first
 SEEN_TWICE = 2  # samples from which an answer is a candidate
@@ -116,7 +117,8 @@ def learn_answers(
     with pair.source.using(TEACHER):
         if number is not None:
             inputs = _to_mine(seeds, samples, mined)
-            found = mining.mine_answers(pair.source, form, inputs, tokens)
+            longest = max(len(form.answer_ids(answer)) for answer in [*certain, *given])
+            found = mining.mine_answers(pair.source, form, inputs, min(tokens, longest + LONGER))
             for answer, (text, log_prob) in found.items():
                 mining.come_nearer(nearest, answer, text, log_prob)
             candidates += found

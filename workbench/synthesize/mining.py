@@ -20,7 +20,7 @@ FIRST_TOKENS = 48  # ways to begin an answer that are looked at, per input
 LEAST_FIRST = 1e-4  # an answer begins with a token at least so likely under some input
 BRANCHES = 8  # ways to go on that are looked at, per beginning
 LEAST_NEXT = 0.04  # probability of a next token, given the beginning, from which it is followed
-MOST_BEGINNINGS = 256  # beginnings that are followed at a time, the likeliest
+MOST_BEGINNINGS = {"cpu": 64, "cuda": 256}  # that are followed at a time, the likeliest
 PROBES = 16  # inputs under which a candidate's probability is read
 NEAREST_INPUTS = 2  # inputs that are remembered with an answer that no sample has yet
 STEP = 0.7  # an input is nearer when no more than this part of the nats to certainty is left
@@ -89,7 +89,7 @@ def mine_answers(
                 if answer and (answer not in found or total > found[answer][1]):
                     found[answer] = (text, total)
         likeliest = sorted(longer.values(), key=lambda b: (-b.log_prob, b.ids))
-        open_beginnings = likeliest[:MOST_BEGINNINGS]
+        open_beginnings = likeliest[: MOST_BEGINNINGS[teacher.device.type]]
     return dict(sorted(found.items(), key=lambda entry: (-entry[1][1], entry[0])))
 
 
