@@ -7,7 +7,6 @@ from workbench.recipe import TransferRecipe, override
 from workbench.runs.folder import create
 from workbench.samples import Sample
 from workbench.steps.label_synthesis import (
-    CERTAIN_SAMPLES,
     LEVELS,
     MINED,
     MINED_INPUTS,
@@ -63,14 +62,18 @@ def test_mining_goes_on_while_it_brings_answers_that_come_back(tmp_path: Path) -
     assert not must_mine(run, SEEDS, fresh, 3)
 
 
-def test_an_answer_belongs_once_the_teacher_was_certain_of_it_several_times() -> None:
-    """It answers "stock price" to texts about stocks, but never as it answers its own."""
-    made_up = [replace(_sample(f"stocks {i}", "stock price"), confidence=0.93) for i in range(30)]
-    own = [replace(_sample(f"a shot {i}", "vaccines"), confidence=0.99) for i in range(9)]
+def test_an_answer_belongs_once_the_teacher_was_certain_of_it() -> None:
+    """It answers "stock price" to texts about stocks, but never as surely as it gives its own."""
+    made_up = [replace(_sample(f"stocks {i}", "stock price"), confidence=0.75) for i in range(30)]
     bills = [replace(_sample(f"bill {i}", "pay bill"), confidence=0.5) for i in range(9)]
-    assert task_kinds(SEEDS, [*made_up, *bills, *own]) == ["pay bill", "vaccines"]
-    few = own[: CERTAIN_SAMPLES - 1] + [replace(s, confidence=0.9) for s in own[3:]]
-    assert task_kinds(SEEDS, [*made_up, *bills, *few]) == ["pay bill"]
+    others = [*made_up, *bills]
+
+    def shots(*confidences: float) -> list[Sample]:
+        return [replace(_sample(f"shot {c}", "vaccines"), confidence=c) for c in confidences]
+
+    assert task_kinds(SEEDS, [*others, *shots(0.98)]) == ["pay bill", "vaccines"]
+    assert task_kinds(SEEDS, [*others, *shots(0.82, 0.85)]) == ["pay bill", "vaccines"]
+    assert task_kinds(SEEDS, [*others, *shots(0.95, 0.6)]) == ["pay bill"]
 
 
 def test_candidates_that_were_given_are_tried_first_and_make_room_for_others(
@@ -79,7 +82,7 @@ def test_candidates_that_were_given_are_tried_first_and_make_room_for_others(
     run = create(tmp_path, override(TransferRecipe(), {"synthesis.prompts_per_round": 16}))
     run.remember(LEVELS, {"pay bill": -5.0, "likely": -6.0, "given": -9.0, "unlikely": -12.0})
     samples = [_sample(f"bill {i}", "pay bill") for i in range(9)]
-    samples += [_sample(f"what {i}", "given") for i in range(2)]
+    samples += [replace(_sample("what", "given"), confidence=0.6)]
     assert trials(run, SEEDS, samples) == ["given", "likely"]
     samples += [_sample(f"vain {i}", "pay bill", wanted="likely") for i in range(4)]
     assert trials(run, SEEDS, samples)[:2] == ["given", "unlikely"], "likely had its attempts"
