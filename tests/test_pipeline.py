@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -21,8 +22,10 @@ from workbench.intake.adapter import read_adapter
 from workbench.pipeline import advance
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run, create, open_run
-from workbench.samples import KEPT, REJECTED, Example
+from workbench.samples import GRAFT, KEPT, REJECTED, Example, Sample
 from workbench.stages import Stage
+from workbench.steps import label_synthesis
+from workbench.steps.distillation import SOFT_LABELS
 
 SEEDS = [Example(f"please move {n} coins to box {n * 7}", f"box{n % 3}") for n in range(1, 7)]
 ROWS = [Example(f"put {n} coins into box {n}", f"box{n % 3}") for n in range(70)]
@@ -285,4 +288,64 @@ def test_best_killed_and_resumed_is_the_same(make_run: MakeRun) -> None:
     for run in (broken, plain):
         for _ in advance(run, Stage.LABEL):
             pass
+    assert broken.samples.all() == plain.samples.all()
+
+
+@pytest.fixture
+def sure_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny random teacher has no closed set of answers: this one has three, and doubts."""
+
+    def label(_pair: object, _recipe: object, samples: list[Sample]) -> list[Sample]:
+        def answered(sample: Sample) -> Sample:
+            number = int(sample.id, 16)
+            confidence = 0.99 if number % 2 else 0.6
+            return replace(sample, teacher_output=f"box{number % 3}", confidence=confidence)
+
+        return [answered(sample) if not sample.teacher_output else sample for sample in samples]
+
+    monkeypatch.setattr(label_synthesis, "label", label)
+
+
+CLOSED = {
+    "synthesis__method": "label",
+    "synthesis__max_rounds": 6,
+    "synthesis__grafts": 1.0,
+    "training__soft_labels": True,
+}
+
+
+def test_grafts_are_added_and_doubts_are_learnt(make_run: MakeRun, sure_teacher: None) -> None:
+    run = make_run(**CLOSED)
+    for _ in advance(run, Stage.DISTIL):
+        pass
+    kept = run.samples.kept()
+    grafts = [sample for sample in kept if sample.origin == GRAFT]
+    assert 0 < len(grafts) <= len(kept) - len(grafts) <= 12
+    known = [s.input for s in kept if s.origin != GRAFT] + [seed.input for seed in SEEDS]
+    words = {word for text in known for word in text.split()}
+    assert all(set(graft.input.split()) <= words for graft in grafts)
+    soft = run.recall(SOFT_LABELS)["labels"]
+    assert set(soft) == {sample.input for sample in kept if (sample.confidence or 0) < 0.95}
+    for label in soft.values():
+        assert sum(share for _, share in label) == pytest.approx(1)
+        assert {answer for answer, _ in label} <= {"box0", "box1", "box2"}
+    assert run.stage_done(Stage.DISTIL)
+
+
+def test_killed_among_grafts_it_makes_the_same_ones(
+    make_run: MakeRun, sure_teacher: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_synthesis, "GRAFT_ROUND", 4)
+    broken, plain = make_run(name="broken", **CLOSED), make_run(name="plain", **CLOSED)
+    written = -1
+    for event in advance(broken, Stage.SYNTHESIZE):
+        if isinstance(event, events.Progress) and event.unit == "grafts" and written < 0:
+            written = len(broken.samples.rounds())
+        if isinstance(event, events.RoundFinished) and event.round == written:
+            break  # closed as by a kill: its last round is committed
+    assert sum(sample.origin == GRAFT for sample in broken.samples.all()) == 4
+    for run in (broken, plain):
+        for _ in advance(run, Stage.LABEL):
+            pass
+    assert any(sample.origin == GRAFT for sample in plain.samples.all())
     assert broken.samples.all() == plain.samples.all()

@@ -141,9 +141,11 @@ def _seconds(recipe: TransferRecipe, inputs: Inputs, source: int, target: int) -
     written = recipe.synthesis.samples / _KEPT_SHARE
     writing = 2 * writer * written * item / (speed * _DECODING)
     writing += 2 * 2 * source * written * row / (speed * _SCORING)
-    labelling = 2 * source * recipe.synthesis.samples * row / (speed * _SCORING)
+    crossed = recipe.synthesis.grafts * recipe.synthesis.samples
+    labelling = 2 * source * (recipe.synthesis.samples + crossed) * row / (speed * _SCORING)
     # Forward, and backward through frozen weights: two products each.
-    training = 4 * target * recipe.synthesis.samples * recipe.training.epochs * trained
+    rows = recipe.synthesis.samples + crossed
+    training = 4 * target * rows * recipe.training.epochs * trained
     training /= speed * _TRAINING
     rows = len(inputs.evaluation[: recipe.evaluation.max_rows or None])
     arms = 2 * (2 * source + 3 * target) * rows

@@ -26,7 +26,8 @@ _FILTERS = {
 }
 _COUNTS = {
     "seeds": "seed examples",
-    "samples": "synthetic inputs written",
+    "samples": "synthetic inputs",
+    "grafts": "of them crossed from two known inputs",
     "kept": "of them kept and trained on",
     "edited": "of them edited by a person",
     "labels": "different answers of the teacher",
@@ -133,6 +134,7 @@ def _making(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:
         f"- Preset: {_plain(recipe.preset)}; inputs written by the {recipe.synthesis.generator} "
         f'base, method "{recipe.synthesis.method}".',
         f"- Selection: {_FILTERS.get(chosen, _plain(chosen))}.",
+        f"- Labels: {_labels(recipe)}.",
         f"- Training: {training.epochs:g} epochs, rate {training.learning_rate:g}, "
         f"{training.batch_rows} rows per step, target in "
         f"{'4-bit NF4' if recipe.quantize_target else 'bfloat16'}, seed {recipe.seed}.",
@@ -148,6 +150,15 @@ def _making(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:
         )
     lines.append("- Every choice is in recipe.json, every synthetic row in samples.jsonl.")
     return "\n".join(lines)
+
+
+def _labels(recipe: TransferRecipe) -> str:
+    if recipe.training.soft_labels:
+        return (
+            "the source model's answers; where it was not sure and answers form a closed set, its "
+            "probabilities over them"
+        )
+    return "the source model's answers"
 
 
 def _loading(recipe: TransferRecipe) -> str:

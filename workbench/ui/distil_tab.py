@@ -29,6 +29,7 @@ _ADVANCED = (
     "training.warmup_fraction",
     "training.weight_decay",
     "training.clip_norm",
+    "training.soft_labels",
     "training.checkpoint_steps",
     "evaluation.metric",
     "evaluation.max_rows",

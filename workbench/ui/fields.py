@@ -57,6 +57,11 @@ FIELDS: dict[str, Field] = {
     "synthesis.near_duplicate": Field(
         "Near-duplicate from", NUMBER, "Similarity from which two inputs are one; 1 is equality."
     ),
+    "synthesis.grafts": Field(
+        "Crossed inputs per sample",
+        NUMBER,
+        "Two known inputs crossed, answered by the teacher: where inputs are written per label.",
+    ),
     "synthesis.train_on_seeds": Field("Train on the seeds too", SWITCH, "Not done in the paper."),
     "synthesis.temperature": Field("Temperature", NUMBER, "Higher is more varied, and wilder."),
     "synthesis.top_k": Field("Top k", WHOLE),
@@ -77,6 +82,11 @@ FIELDS: dict[str, Field] = {
     "training.warmup_fraction": Field("Warm-up (part of all steps)", NUMBER),
     "training.weight_decay": Field("Weight decay", NUMBER),
     "training.clip_norm": Field("Gradient clipping", NUMBER, "0 is off."),
+    "training.soft_labels": Field(
+        "Learn the teacher's doubts",
+        SWITCH,
+        "Its probabilities over the answers, where inputs are written per label.",
+    ),
     "training.checkpoint_steps": Field("Steps between checkpoints", WHOLE),
     "quantize_target": Field(
         "Target in 4-bit (NF4)", SWITCH, "Saves memory on a GPU, and with large bases."

@@ -29,7 +29,7 @@ View = tuple[Any, ...]
 _ORIGIN_WORDS = {
     "target": "the target base",
     "source": "the source base",
-    "inverse": "the inverse generator",
+    "graft": "nobody: crossed from two known inputs",
     "user": "you (own inputs)",
     "hand": "you (by hand)",
 }

@@ -16,6 +16,7 @@ _ORIGINS = [
     ("Anyone", ""),
     ("Target base", "target"),
     ("Source base", "source"),
+    ("Crossed inputs", "graft"),
     ("Your own inputs", "user"),
     ("By hand", "hand"),
 ]

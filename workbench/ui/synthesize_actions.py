@@ -17,6 +17,7 @@ from workbench.ui.figures import plotted
 PLAIN = ("synthesis.samples", "synthesis.method", "synthesis.generator", "synthesis.filter")
 ADVANCED = (
     "synthesis.near_duplicate",
+    "synthesis.grafts",
     "synthesis.train_on_seeds",
     "synthesis.temperature",
     "synthesis.top_k",
