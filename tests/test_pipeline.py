@@ -308,7 +308,7 @@ def sure_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
 
 CLOSED = {
     "synthesis__method": "label",
-    "synthesis__max_rounds": 6,
+    "synthesis__max_rounds": 20,
     "synthesis__grafts": 1.0,
     "training__soft_labels": True,
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 from workbench.recipe import TransferRecipe, override
 from workbench.runs.folder import create
 from workbench.samples import Sample
-from workbench.steps.label_synthesis import (
+from workbench.steps.finding import (
     LEVELS,
     MINED,
     MINED_INPUTS,

@@ -17,7 +17,7 @@ from workbench.runs import checkpoints
 from workbench.runs.folder import Run
 from workbench.samples import Example
 from workbench.stages import Stage
-from workbench.steps.label_synthesis import closed_answers
+from workbench.steps.finding import closed_answers
 from workbench.steps.labels import answered_seeds
 from workbench.teach import TEACHER, answer
 
