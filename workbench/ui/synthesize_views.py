@@ -3,7 +3,6 @@
 from typing import Any
 
 import gradio as gr
-
 from workbench.evaluate.coverage import LabelCount, label_coverage
 from workbench.runs.folder import Run
 from workbench.runs.sample_queries import SampleFilter
@@ -77,13 +76,16 @@ def tiles(now: Snapshot) -> str:
     """Counters: made, kept, duplicate, rejected."""
     totals = now.tail.totals
     wanted = now.recipe.synthesis.samples
+    asked = f"of {wanted:,} asked for"
+    if now.recipe.synthesis.grafts and now.kept > wanted:
+        asked = f"{wanted:,} asked for, the rest crossed"
     repeated = totals.get("duplicates", 0) + totals.get("copied", 0)
     made = totals.get("made", 0)
     share = f"{100 * repeated / made:.0f} % of all" if made else ""
     return plain.tiles(
         [
             ("Written", f"{made:,}", words.count(now.tail.rounds, "round")),
-            ("Kept", f"{now.kept:,}", f"of {wanted:,} asked for"),
+            ("Kept", f"{now.kept:,}", asked),
             ("Rejected", f"{now.counts.get(REJECTED, 0):,}", "by the filter or by you"),
             ("Waiting", f"{now.counts.get(PENDING, 0):,}", "for score or label"),
             ("Repeated", f"{repeated:,}", share),
