@@ -39,7 +39,11 @@ def main() -> int:
     options = parser.parse_args()
     options.to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        run = options.run or _made_up(Path(scratch) / "runs")
+        # A copy: the server leaves its log and temporary files beside the runs.
+        root = Path(scratch) / "runs"
+        run = (
+            shutil.copytree(options.run, root / options.run.name) if options.run else _made_up(root)
+        )
         server = Server(run.parent)
         server.start()
         try:
