@@ -128,7 +128,9 @@ def write(
     multiline = any("\n" in pair.input.strip() for pair in seeds)
     form = bind(PromptFormat(kind="text", template="{input}"), generator.tokenizer)
     results: list[Written] = [Written("", None)] * len(targets)
-    for number, members in enumerate(_groups(targets, GROUP[generator.device.type])):
+    for number, members in enumerate(
+        _groups(targets, GROUP.get(generator.device.type, GROUP["cuda"]))
+    ):
         shown = _demonstrations(draw, seeds, samples)
         temperature = TEMPERATURES[(seed + number) % len(TEMPERATURES)]
         prompts = [_prompt(draw, shown, targets[i], by_kind) for i in members]

@@ -65,6 +65,7 @@ def mine_answers(
         its log-probability there, in nats. Many are noise: ``levels`` sorts them.
     """
     prompts = [form.prompt_ids(text) for text in inputs]
+    most = MOST_BEGINNINGS.get(teacher.device.type, MOST_BEGINNINGS["cuda"])
     open_beginnings = [_Beginning((), at, 0.0) for at in range(len(prompts))]
     found: dict[str, tuple[str, float]] = {}
     for length in range(new_tokens + 1):
@@ -89,7 +90,7 @@ def mine_answers(
                 if answer and (answer not in found or total > found[answer][1]):
                     found[answer] = (text, total)
         likeliest = sorted(longer.values(), key=lambda b: (-b.log_prob, b.ids))
-        open_beginnings = likeliest[: MOST_BEGINNINGS[teacher.device.type]]
+        open_beginnings = likeliest[:most]
     return dict(sorted(found.items(), key=lambda entry: (-entry[1][1], entry[0])))
 
 
