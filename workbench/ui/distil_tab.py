@@ -221,7 +221,8 @@ def _need(now: Snapshot) -> str:
         return ""
     recipe = now.recipe
     if Stage.LABEL in now.done and now.kept >= MIN_SAMPLES:  # as many as there are, not as asked
-        recipe = override(recipe, {"synthesis.samples": now.kept})
+        counted = {"synthesis.samples": now.kept, "synthesis.grafts": 0}  # kept ones are counted
+        recipe = override(recipe, counted)
     estimate = fit.estimate(recipe, now.inputs)
     need, gpu = estimate.stages[2], estimate.gpu
     memory = need.gpu_memory if gpu else need.memory

@@ -3,6 +3,7 @@
 from typing import Any
 
 import gradio as gr
+
 from workbench.evaluate.coverage import LabelCount, label_coverage
 from workbench.runs.folder import Run
 from workbench.runs.sample_queries import SampleFilter
