@@ -51,8 +51,9 @@ def training_rows(
     Args:
         soft: by input, answers that are trained on instead of the example's, each by its share.
     """
-    return [
-        TrainingRow(form.prompt_ids(example.input), form.answer_ids(answer), share)
-        for example in examples
-        for answer, share in (soft or {}).get(example.input, [(example.output or "", 1.0)])
-    ]
+    rows = []
+    for example in examples:
+        labels = (soft or {}).get(example.input, [(example.output or "", 1.0)])
+        (likeliest, share), *others = [(form.answer_ids(answer), p) for answer, p in labels]
+        rows.append(TrainingRow(form.prompt_ids(example.input), likeliest, share, tuple(others)))
+    return rows

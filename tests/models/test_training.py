@@ -283,13 +283,49 @@ def test_rows_without_answer_are_refused(tiny_source: Path) -> None:
 
 
 def test_a_soft_label_is_worth_one_row(tiny_source: Path) -> None:
-    """Rows of weight 0.25 and 0.75 give the loss that one row in four would; nothing is lost."""
+    """Answers with shares 0.25 and 0.75 give the loss that one row in four would."""
     ids = [40, 41, 42]
     settings = replace(SETTINGS, epochs=1, batch_rows=4)
     hard = [TrainingRow(ids, [60, 2]), *[TrainingRow(ids, [70, 2])] * 3]
-    soft = [TrainingRow(ids, [60, 2], 0.25), TrainingRow(ids, [70, 2], 0.75)]
+    soft = [TrainingRow(ids, [60, 2], 0.25, (([70, 2], 0.75),))]
     wanted = losses(fresh(tiny_source), hard, settings)
     assert losses(fresh(tiny_source), soft, settings) == pytest.approx(wanted, rel=1e-4)
+
+
+def soft_rows(count: int, shared: int = 0) -> list[TrainingRow]:
+    """Rows of which every other has two more answers, of other lengths."""
+    rows = random_rows(count, seed=3, shared=shared)
+    others = [
+        tuple((row.answer_ids, 0.25) for row in random_rows(2, seed=at)) for at in range(count)
+    ]
+    return [
+        replace(row, weight=0.5, alternatives=more) if at % 2 else row
+        for at, (row, more) in enumerate(zip(rows, others, strict=True))
+    ]
+
+
+@pytest.mark.parametrize("shared", [0, 30])
+@pytest.mark.parametrize("family", ["tiny_source", "tiny_target"])
+def test_answers_of_a_soft_label_do_not_see_each_other(
+    family: str, shared: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading a prompt once for all its answers gives the losses of reading it for each."""
+    folder = request.getfixturevalue(family)
+    rows = soft_rows(16, shared)
+    apart = [branch for row in rows for branch in row.branches()]
+    once, whole = (
+        replace(SETTINGS, epochs=1, batch_rows=16),
+        replace(SETTINGS, epochs=1, batch_rows=len(apart)),
+    )
+    wanted = losses(fresh(folder), apart, whole)
+    assert losses(fresh(folder), rows, once) == pytest.approx(wanted, rel=1e-4)
+    twice, every = replace(once, epochs=3), replace(whole, epochs=3)
+    wanted = losses(fresh(folder), apart, every)
+    assert losses(fresh(folder), rows, twice) == pytest.approx(wanted, rel=1e-3)
+    # A model whose rows cannot branch reads them apart, and nobody notices.
+    monkeypatch.setattr(training, "has_own_attention", lambda resident: False)
+    monkeypatch.setattr(forward, "has_own_attention", lambda resident: False)
+    assert losses(fresh(folder), rows, twice) == pytest.approx(wanted, rel=1e-3)
 
 
 def test_bf16_base_with_fp32_adapter(tiny_target: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,13 @@ from torch.nn.functional import cross_entropy
 
 from workbench.errors import StageError
 from workbench.models.batches import is_out_of_memory, micro_batches, release_memory
-from workbench.models.forward import logits_at, padded, shared_prefix
+from workbench.models.forward import (
+    has_own_attention,
+    logits_at,
+    padded,
+    shared_prefix,
+    tree_logits_at,
+)
 from workbench.models.resident import Resident
 from workbench.recipe import TrainingSettings
 
@@ -31,14 +37,28 @@ SMALLEST_SCALE = 2**-12
 
 @dataclass(frozen=True)
 class TrainingRow:
-    """One example: the loss is on ``answer_ids``, which end with the end of turn.
+    """One example: the loss is on the answers, which end with the end of turn.
 
-    ``weight`` is its share in the loss: a soft label is several rows whose weights add up to 1.
+    Attributes:
+        answer_ids: the likeliest answer, or the only one.
+        weight: its share in the loss.
+        alternatives: of a soft label, the other answers with their shares, which add up to 1
+            with ``weight``. The prompt is read once for all of them.
     """
 
     prompt_ids: list[int]
     answer_ids: list[int]
     weight: float = 1.0
+    alternatives: tuple[tuple[list[int], float], ...] = ()
+
+    @property
+    def answers(self) -> list[tuple[list[int], float]]:
+        """Every answer with its share."""
+        return [(self.answer_ids, self.weight), *self.alternatives]
+
+    def branches(self) -> list["TrainingRow"]:
+        """The same as rows of one answer each, for models whose rows cannot branch."""
+        return [TrainingRow(self.prompt_ids, ids, share) for ids, share in self.answers]
 
 
 @dataclass(frozen=True)
@@ -98,7 +118,9 @@ def train(
         StageError: no rows, an empty prompt or answer, a state of another training, no memory
             for a single row, or a loss that stays non-finite.
     """
-    if not rows or any(not row.prompt_ids or not row.answer_ids for row in rows):
+    if not rows or any(
+        not row.prompt_ids or any(not ids for ids, _ in row.answers) for row in rows
+    ):
         raise StageError("Training needs rows that have both a prompt and an answer.")
     parameters = resident.trainable(adapter)
     optimizer = torch.optim.AdamW(
@@ -138,8 +160,8 @@ def train(
             steps=steps,
             loss=float(loss),
             learning_rate=rate,
-            tokens=sum(len(row.prompt_ids) + len(row.answer_ids) for row in batch),
-            supervised_tokens=sum(len(row.answer_ids) for row in batch),
+            tokens=sum(len(row.prompt_ids) for row in batch) + _answer_tokens(batch),
+            supervised_tokens=_answer_tokens(batch),
             micro_rows=micro_rows,
             skipped=skipped,
             snapshot=lambda done=step + 1: _snapshot(done, parameters, optimizer, meta),
@@ -193,28 +215,76 @@ def _gradients(
 def _accumulate(
     resident: Resident, batch: Sequence[TrainingRow], scale: float
 ) -> tuple[Tensor, int]:
-    lengths = [len(row.prompt_ids) + len(row.answer_ids) - 1 for row in batch]
-    asked = [len(row.answer_ids) for row in batch]
+    if not has_own_attention(resident):
+        batch = [branch for row in batch for branch in row.branches()]
+    asked = [_answer_tokens([row]) for row in batch]
+    lengths = [
+        len(row.prompt_ids) + count - len(row.answers)
+        for row, count in zip(batch, asked, strict=True)
+    ]
     device = resident.device
-    everything = sum(row.weight * len(row.answer_ids) for row in batch)
+    everything = sum(share * len(ids) for row in batch for ids, share in row.answers)
     total = torch.zeros((), device=device)
     cuts = micro_batches(lengths, asked, resident.model.config.vocab_size, device, scale)
     for cut in cuts:
         part = [batch[i] for i in cut]
         shared, prefix = shared_prefix(resident, [row.prompt_ids for row in part])
-        ids, _ = padded([(row.prompt_ids + row.answer_ids)[shared:-1] for row in part], device)
+        ids, _ = padded([_sequence(row)[shared:] for row in part], device)
         keep = [
-            at * ids.shape[1] + len(row.prompt_ids) - shared - 1 + token
+            at * ids.shape[1] + place - shared
             for at, row in enumerate(part)
-            for token in range(len(row.answer_ids))
+            for place in _answer_places(row)
         ]
-        targets = torch.tensor([token for row in part for token in row.answer_ids])
-        logits = logits_at(resident, ids, torch.tensor(keep).to(device), prefix)
-        weights = torch.tensor([row.weight for row in part for _ in row.answer_ids])
+        targets = torch.tensor([t for row in part for ids_, _ in row.answers for t in ids_])
+        weights = torch.tensor([share for row in part for ids_, share in row.answers for _ in ids_])
+        kept = torch.tensor(keep).to(device)
+        if any(row.alternatives for row in part):
+            places, allowed = _branching(part, shared, ids.shape[1])
+            logits = tree_logits_at(
+                resident, ids, kept, places.to(device), allowed.to(device), prefix
+            )
+        else:
+            logits = logits_at(resident, ids, kept, prefix)
         loss = answer_loss(logits, targets.to(device), weights.to(device)) / everything
         loss.backward()
         total += loss.detach()
     return total, max(map(len, cuts))
+
+
+def _answer_tokens(rows: Sequence[TrainingRow]) -> int:
+    return sum(len(ids) for row in rows for ids, _ in row.answers)
+
+
+def _sequence(row: TrainingRow) -> list[int]:
+    """What the model reads: the prompt, then each answer without its last token."""
+    return row.prompt_ids + [token for ids, _ in row.answers for token in ids[:-1]]
+
+
+def _answer_places(row: TrainingRow) -> list[int]:
+    """For each token of each answer, where in the sequence it is predicted."""
+    places, start = [], len(row.prompt_ids)
+    for ids, _ in row.answers:
+        places += [len(row.prompt_ids) - 1, *range(start, start + len(ids) - 1)]
+        start += len(ids) - 1
+    return places
+
+
+def _branching(rows: Sequence[TrainingRow], shared: int, length: int) -> tuple[Tensor, Tensor]:
+    """Positions [rows, length] and who may see whom [rows, length, length].
+
+    Every answer follows the prompt directly and sees none of the others.
+    """
+    places = torch.arange(shared, shared + length).repeat(len(rows), 1)
+    allowed = torch.ones(len(rows), length, length, dtype=torch.bool)
+    for at, row in enumerate(rows):
+        prompt = start = len(row.prompt_ids) - shared
+        for ids, _ in row.answers:
+            end = start + len(ids) - 1
+            places[at, start:end] = torch.arange(len(ids) - 1) + len(row.prompt_ids)
+            allowed[at, start:end, prompt:] = False
+            allowed[at, start:end, start:end] = True
+            start = end
+    return places, allowed
 
 
 def _apply(
