@@ -121,8 +121,8 @@ class SynthesisSettings:
         max_rounds: cap on attempts; when it is hit the run goes on with what it has and says so.
         new_tokens: tokens generated per prompt; 0 makes room for five items of the seeds' length.
         near_duplicate: similarity in 0..1 from which two inputs count as the same; 1 is equality.
-        grafts: inputs crossed from two known ones, per kept sample; only where answers form a
-            closed set (method "label").
+        grafts: inputs crossed from two known ones, per kept sample; only where answers recur
+            (method "label").
         train_on_seeds: the seeds themselves are distilled too (not in the paper).
         temperature, top_k, top_p: sampling; top_k is applied first (see decoding).
     """
@@ -230,7 +230,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "synthesis.samples": 1000,
         "synthesis.prompts_per_round": 96,
         "synthesis.max_rounds": 60,
-        "synthesis.grafts": 1.0,
+        "synthesis.grafts": 2.0,
         "training.learning_rate": 5e-4,
         "training.soft_labels": True,
     },

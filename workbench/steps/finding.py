@@ -189,6 +189,11 @@ def closed(kinds: Sequence[str]) -> bool:
     return recur(kinds) and all(map(is_whole, kinds))
 
 
+def structured(kinds: Sequence[str]) -> bool:
+    """Are the answers objects with values from the input, whose beginnings recur?"""
+    return recur(kinds) and not all(map(is_whole, kinds))
+
+
 def _to_mine(seeds: Sequence[Pair], samples: Sequence[Sample], mined: Sequence[int]) -> list[str]:
     """Inputs since answers were mined last: those written in vain for an answer, and others.
 

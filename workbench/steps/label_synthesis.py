@@ -7,7 +7,7 @@ the end every kind of answer gets the same share of what is kept.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from workbench.events import Event, Progress, RoundFinished, Warned
@@ -22,6 +22,7 @@ from workbench.steps.finding import (
     closed,
     learn_answers,
     must_mine,
+    structured,
     success_of_trials,
     task_kinds,
     trials,
@@ -33,12 +34,13 @@ from workbench.synthesize import by_label, grafts
 from workbench.synthesize.answers import (
     Pair,
     coverage,
+    is_object,
     is_whole,
     recur,
     sample_kind,
 )
 from workbench.synthesize.duplicates import Written, nearest
-from workbench.synthesize.selection import FOREIGN, UNSURE, select
+from workbench.synthesize.selection import DOUBTFUL, FOREIGN, MALFORMED, UNSURE, select
 
 WRITTEN = "samples asked for when writing ended"  # where the run remembers it
 GRAFT_ROUND = 96  # grafts that are labelled and committed together
@@ -48,6 +50,8 @@ WORTH_TRYING = 0.2
 FEWEST_PER_KIND = 8  # consistent samples of each kind of answer that are worth asking for
 SURPLUS = 1.1  # times what is asked for: then only kinds below the fewest are written for
 MOST_SURPLUS = 2  # times what is asked for: then no thin answer is waited for any more
+STRUCTURED_SURPLUS = 3  # times what is asked for where answers are objects: the surest are kept
+SURE_GRAFT = 0.9  # teacher's confidence from which a graft with an object as answer is kept
 
 
 def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
@@ -92,17 +96,19 @@ def choose_targets(
     free: list[str | None] = [None] * settings.prompts_per_round
     if number < FREE_ROUNDS:
         return free[: max(1, len(free) // 2)]
-    if not recur([sample_kind(sample) for sample in samples]):
+    of_samples = [sample_kind(sample) for sample in samples]
+    if not recur(of_samples):
         return [] if len(samples) >= SURPLUS * settings.samples else free
     kinds, states = task_kinds(seeds, samples), coverage(samples)
-    is_set = closed([sample_kind(sample) for sample in samples])
+    is_set = closed(of_samples)
     sure = [sample for sample in samples if (sample.confidence or 0) >= UNSURE]
     fitting = sum(not is_set or sample_kind(sample) in kinds for sample in sure)
-    if fitting >= (MOST_SURPLUS if is_set else SURPLUS) * settings.samples:
+    surplus = SURPLUS if is_set or not structured(of_samples) else STRUCTURED_SURPLUS
+    if fitting >= (MOST_SURPLUS if is_set else surplus) * settings.samples:
         return []
-    share = math.ceil(SURPLUS * settings.samples / len(kinds))
+    share = math.ceil(surplus * settings.samples / len(kinds))
     candidates = trials(run, seeds, samples) if is_set else []
-    if fitting >= SURPLUS * settings.samples:  # enough in all: only slow answers are waited for
+    if fitting >= surplus * settings.samples:  # enough in all: only slow answers are waited for
         share //= 2
         if success_of_trials(run, seeds, samples) < WORTH_TRYING:
             candidates = []
@@ -123,22 +129,31 @@ def choose_targets(
 def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Event]:
     """Cross known inputs, let the teacher answer: rows that cost no writing (``grafts``).
 
-    Only for closed sets of answers. What was made before an interruption is made again alike.
+    Only where answers recur. What was made before an interruption is made again alike.
     """
     settings, written = run.recipe.synthesis, written_samples(run)
-    if not settings.grafts or not written or not closed([sample_kind(s) for s in written]):
+    of_written = [sample_kind(sample) for sample in written]
+    if not settings.grafts or not written or not recur(of_written):
         return
     samples = run.samples.all()
-    written_inputs = [sample.input for sample in samples if sample.origin != GRAFT]
-    kept = [s.input for s in samples if s.status == KEPT and s.origin != GRAFT]
-    crossed = grafts.cross(
+    known = {normalise(sample.input) for sample in samples if sample.origin != GRAFT}
+    known |= {normalise(pair.input) for pair in seeds}
+    kept = [s for s in samples if s.status == KEPT and s.origin != GRAFT]
+    count = round(settings.grafts * len(kept))
+    crossed: list[str] = []
+    if structured(of_written):
+        pairs = [Pair(s.input, s.teacher_output or "") for s in kept]
+        crossed = grafts.swap(seeds, pairs, count // 2, run.recipe.seed, known)
+        known |= {normalise(text) for text in crossed}
+    crossed += grafts.cross(
         [p.input for p in seeds],
-        kept,
-        round(settings.grafts * len(kept)),
+        [sample.input for sample in kept],
+        count - len(crossed),
         run.recipe.seed,
-        {normalise(text) for text in written_inputs},
+        known,
     )
-    there, kinds = {sample.id for sample in samples}, set(task_kinds(seeds, written))
+    kinds = set(task_kinds(seeds, written)) if closed(of_written) else None
+    there = {sample.id for sample in samples}
     crossed = [text for text in crossed if sample_id(text) not in there]
     number = len(run.samples.rounds())
     for start in range(0, len(crossed), GRAFT_ROUND):
@@ -148,10 +163,9 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
             for text in crossed[start : start + GRAFT_ROUND]
         ]
         made = [
-            sample
-            if sample.teacher_output in kinds
-            else replace(sample, status=REJECTED, reason=FOREIGN)
+            replace(sample, status=REJECTED if reason else KEPT, reason=reason)
             for sample in label(pair, run.recipe, made)
+            for reason in [_fault_of_graft(sample, kinds)]
         ]
         grafted = sum(sample.status == KEPT for sample in made)
         finished = RoundFinished(
@@ -160,6 +174,16 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
         run.samples.commit_round(number, made, finished)
         yield finished
         number += 1
+
+
+def _fault_of_graft(sample: Sample, kinds: Collection[str] | None) -> str:
+    """Why a graft is not kept, "" when it is: its answer is foreign, or an object made up."""
+    answer = sample.teacher_output or ""
+    if kinds is not None:
+        return "" if answer in kinds else FOREIGN
+    if not is_object(answer):
+        return MALFORMED
+    return "" if (sample.confidence or 0.0) >= SURE_GRAFT else DOUBTFUL
 
 
 def write_round(
@@ -228,10 +252,9 @@ def keep_level(run: Run, seeds: Sequence[Pair], count: int) -> None:
     """Of what the filter decides, keep an equal share of every kind of answer."""
     pool = [sample for sample in written_samples(run) if sample.decided_by == "filter"]
     by_person = sum(s.decided_by == "person" and s.origin != GRAFT for s in run.samples.kept())
-    kinds = None
-    if closed([sample_kind(sample) for sample in pool]):
-        kinds = task_kinds(seeds, pool)
-    reasons = select(pool, max(0, count - by_person), kinds)
+    of_pool = [sample_kind(sample) for sample in pool]
+    kinds = task_kinds(seeds, pool) if closed(of_pool) else None
+    reasons = select(pool, max(0, count - by_person), kinds, structured(of_pool))
     run.samples.update_many(
         [
             replace(

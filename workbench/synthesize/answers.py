@@ -62,6 +62,33 @@ def is_whole(kind: str) -> bool:
     return not kind.startswith("{") or _fields(kind) is not None
 
 
+def first_field(kind: str) -> str:
+    """Of the kind of a JSON object the first decided field, as an object; else the whole kind.
+
+    An answer about "PlayMusic" stays one whichever of its values are copied from the input.
+    """
+    fields = _fields(kind) or _fields(f'{kind} ""}}')
+    if fields is None:
+        return kind
+    name, value = next(iter(fields.items()))
+    return json.dumps({name: value}, ensure_ascii=False)
+
+
+def is_object(answer: str) -> bool:
+    """A JSON object that has no field twice: a teacher that is lost repeats itself."""
+    return _fields(answer) is not None
+
+
+def copied_values(answer: str, text: str) -> dict[str, str]:
+    """The fields of a JSON object whose values stand in the input, in order."""
+    folded = normalise(text)
+    return {
+        name: value
+        for name, value in (_fields(answer) or {}).items()
+        if isinstance(value, str) and value.strip() and normalise(value) in folded
+    }
+
+
 def recur(kinds: Sequence[str]) -> bool:
     """Do the answers come from a limited set? Then it pays to write for each of them.
 
@@ -125,7 +152,14 @@ def _fields(answer: str) -> dict[str, object] | None:
     if not answer.startswith("{"):
         return None
     try:
-        fields = json.loads(answer)
+        fields = json.loads(answer, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         return None
     return fields if isinstance(fields, dict) and fields else None
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a field comes twice")
+    return fields

@@ -3,14 +3,18 @@
 Most are nonsense, and nonsense with the teacher's answer still teaches where the teacher draws
 its lines: model extraction with random text works nearly as well as with real text (Krishna et
 al. 2020, arXiv 1910.12366). They cost no writing and keep the words and the manner of the seeds.
+
+Where answers are objects with values from the input, values of the same field change places too.
 """
 
 import random
 from collections.abc import Collection, Sequence
 
 from workbench.samples import normalise
+from workbench.synthesize.answers import Pair, copied_values
 
 FROM_SEEDS = 0.5  # of the inputs that are crossed
+SWAPPED = 0.75  # of the values in an input that others take the place of
 TRIES = 20  # per graft, before fewer are made
 
 
@@ -39,6 +43,38 @@ def cross(
         graft = draw.randint(1, min(len(donor) // 2 + 1, cut + 2))
         at, start = draw.randint(0, len(host) - cut), draw.randint(0, len(donor) - graft)
         text = " ".join([*host[:at], *donor[start : start + graft], *host[at + cut :]])
+        if normalise(text) not in known:
+            made.setdefault(normalise(text), text)
+    return list(made.values())
+
+
+def swap(
+    seeds: Sequence[Pair], written: Sequence[Pair], count: int, seed: int, known: Collection[str]
+) -> list[str]:
+    """At most ``count`` new texts: known inputs with values from other answers' same fields.
+
+    Args:
+        seeds, written: with answers that are JSON objects; others are passed over.
+        known: normalised inputs that are not made again, theirs among them.
+    """
+    draw = random.Random(f"{seed}:swaps")
+    hosts = [[(p.input, copied_values(p.answer, p.input)) for p in s] for s in (seeds, written)]
+    hosts = [[host for host in some if host[1]] for some in hosts]
+    of_seeds, of_written = hosts
+    values: dict[str, list[str]] = {}
+    for _, copied in of_seeds + of_written:
+        for name, value in copied.items():
+            values.setdefault(name, []).append(value)
+    made: dict[str, str] = {}
+    for _ in range(TRIES * count if values else 0):
+        if len(made) == count:
+            break
+        from_seeds = of_seeds and (not of_written or draw.random() < FROM_SEEDS)
+        text, copied = draw.choice(of_seeds if from_seeds else of_written)
+        for name, value in copied.items():
+            at = text.lower().find(value.lower())
+            if at >= 0 and draw.random() < SWAPPED:
+                text = text[:at] + draw.choice(values[name]) + text[at + len(value) :]
         if normalise(text) not in known:
             made.setdefault(normalise(text), text)
     return list(made.values())

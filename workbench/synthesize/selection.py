@@ -2,42 +2,55 @@
 
 Nothing cleverer than chance among those: samples that got the answer they were written for, the
 most different ones, those that a discriminator found most real were no better on average (the
-table is in docs/method.md). Nothing is decided about samples that a person has decided about.
+table is in docs/method.md). Only where answers are JSON objects with values from the input, the
+surest come first: outside its task a teacher invents fields, and is less sure of them. Nothing is
+decided about samples that a person has decided about.
 """
 
 import hashlib
 from collections.abc import Collection, Sequence
 
 from workbench.samples import Sample
-from workbench.synthesize.answers import sample_kind
+from workbench.synthesize.answers import first_field, is_object, sample_kind
 
 UNSURE = 0.5  # mean token probability below which an answer teaches noise
 
 FOREIGN = "its answer is not one of the task's"
 DOUBTFUL = "the teacher is not sure of its answer"
 ENOUGH = "there are enough samples with this answer"
+MALFORMED = "its answer is not an object, or has a field twice"
 
 
-def select(samples: Sequence[Sample], count: int, kinds: Collection[str] | None) -> dict[str, str]:
+def select(
+    samples: Sequence[Sample],
+    count: int,
+    kinds: Collection[str] | None,
+    structured: bool = False,
+) -> dict[str, str]:
     """Reasons for rejection by sample id; "" for what is kept.
 
     Args:
         samples: labelled, decided by the filter.
         count: how many to keep at most.
         kinds: of answers that belong to the task; None when answers do not recur.
+        structured: answers are JSON objects: an equal share of every first field, surest first.
     """
     reasons = {}
     shelves: dict[str, list[Sample]] = {}
     for sample in samples:
-        kind = "" if kinds is None else sample_kind(sample)
+        kind = sample_kind(sample) if kinds is not None or structured else ""
         if kinds is not None and kind not in kinds:
             reasons[sample.id] = FOREIGN
+        elif structured and not is_object(sample.teacher_output or ""):
+            reasons[sample.id] = MALFORMED
         elif (sample.confidence or 0.0) < UNSURE:
             reasons[sample.id] = DOUBTFUL
         else:
-            shelves.setdefault(kind, []).append(sample)
+            shelves.setdefault(first_field(kind) if structured else kind, []).append(sample)
     for shelf in shelves.values():
         shelf.sort(key=_by_chance)
+        if structured:
+            shelf.sort(key=lambda sample: -(sample.confidence or 0.0))
     kept = _level(shelves, count)
     for shelf in shelves.values():
         for sample in shelf:
