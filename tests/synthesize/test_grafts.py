@@ -1,7 +1,8 @@
 """Crossing known inputs."""
 
 from workbench.samples import normalise
-from workbench.synthesize.grafts import cross
+from workbench.synthesize.answers import Pair
+from workbench.synthesize.grafts import cross, swap
 
 SEEDS = ["add this song to my list", "is it going to rain tomorrow", "rate this book five stars"]
 
@@ -24,3 +25,12 @@ def test_what_is_known_is_not_made_again() -> None:
 def test_too_little_to_cross_gives_few_or_none() -> None:
     assert cross(["one", "two"], [], 5, 1, set()) == []
     assert len(cross(["a b"], [], 50, 1, set())) < 50
+
+
+def test_values_of_one_field_change_places() -> None:
+    seeds = [Pair("play Lithium by Nirvana", '{"do": "start", "artist": "Nirvana"}')]
+    written = [Pair("add Queen to it", '{"do": "list", "artist": "Queen"}'), Pair("hello", "hi")]
+    known = {normalise(pair.input) for pair in seeds + written}
+    made = swap(seeds, written, 10, 1, known)
+    assert sorted(made) == ["add Nirvana to it", "play Lithium by Queen"]
+    assert swap([Pair("hello", "hi")], [], 5, 1, set()) == []

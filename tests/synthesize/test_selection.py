@@ -3,7 +3,7 @@
 from collections import Counter
 
 from workbench.samples import Sample
-from workbench.synthesize.selection import DOUBTFUL, ENOUGH, FOREIGN, select
+from workbench.synthesize.selection import DOUBTFUL, ENOUGH, FOREIGN, MALFORMED, select
 
 
 def _sample(name: str, answer: str, wanted: str | None = None, confidence: float = 0.9) -> Sample:
@@ -43,3 +43,13 @@ def test_the_choice_does_not_depend_on_the_order_of_the_samples() -> None:
     samples = [_sample(f"s{i}", f"label {i % 3}") for i in range(60)]
     kinds = {"label 0", "label 1", "label 2"}
     assert select(samples, 10, kinds) == select(samples[::-1], 10, kinds)
+
+
+def test_of_objects_the_surest_of_every_first_field_are_kept() -> None:
+    play = '{"intent": "Play", "song": "a"}'
+    samples = [_sample(f"a{i}", play, confidence=0.9 + i / 1000) for i in range(6)]
+    samples += [_sample("a b", '{"intent": "Rate", "book": "b"}', confidence=0.6)]
+    samples += [_sample("twice", '{"intent": "Play", "song": "x", "song": "y"}')]
+    reasons = select(samples, 3, None, structured=True)
+    assert reasons["twice"] == MALFORMED
+    assert {name for name, reason in reasons.items() if not reason} == {"a5", "a4", "a b"}
