@@ -235,8 +235,9 @@ def _accumulate(
             for at, row in enumerate(part)
             for place in _answer_places(row)
         ]
-        targets = torch.tensor([t for row in part for ids_, _ in row.answers for t in ids_])
-        weights = torch.tensor([share for row in part for ids_, share in row.answers for _ in ids_])
+        answers = [answer for row in part for answer in row.answers]
+        targets = torch.tensor([token for tokens, _ in answers for token in tokens])
+        weights = torch.tensor([share for tokens, share in answers for _ in tokens])
         kept = torch.tensor(keep).to(device)
         if any(row.alternatives for row in part):
             places, allowed = _branching(part, shared, ids.shape[1])

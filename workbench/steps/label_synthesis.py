@@ -63,9 +63,10 @@ def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
     rounds = settings.max_rounds if run.recall(WRITTEN) != settings.samples else 0
     for number in range(len(run.samples.rounds()), rounds):
         samples = written_samples(run)
-        yield Progress(
-            Stage.SYNTHESIZE, min(len(samples), settings.samples), settings.samples, "samples"
-        )
+        wanted = settings.samples
+        if structured([sample_kind(sample) for sample in samples]):
+            wanted *= STRUCTURED_SURPLUS  # written, before the surest of them are kept
+        yield Progress(Stage.SYNTHESIZE, min(len(samples), wanted), wanted, "samples")
         if mines := must_mine(run, seeds, samples, number):
             yield Progress(Stage.SYNTHESIZE, 0, 0, "answers", note="asking what the teacher knows")
         learn_answers(run, pair, seeds, samples, number if mines else None)
@@ -103,7 +104,7 @@ def choose_targets(
     is_set = closed(of_samples)
     sure = [sample for sample in samples if (sample.confidence or 0) >= UNSURE]
     fitting = sum(not is_set or sample_kind(sample) in kinds for sample in sure)
-    surplus = SURPLUS if is_set or not structured(of_samples) else STRUCTURED_SURPLUS
+    surplus = SURPLUS if is_set else STRUCTURED_SURPLUS  # answers recur: a set, or objects
     if fitting >= (MOST_SURPLUS if is_set else surplus) * settings.samples:
         return []
     share = math.ceil(surplus * settings.samples / len(kinds))
@@ -152,7 +153,7 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
         run.recipe.seed,
         known,
     )
-    kinds = set(task_kinds(seeds, written)) if closed(of_written) else None
+    kinds = None if structured(of_written) else set(task_kinds(seeds, written))
     there = {sample.id for sample in samples}
     crossed = [text for text in crossed if sample_id(text) not in there]
     number = len(run.samples.rounds())
