@@ -12,7 +12,7 @@ from workbench.events import Metric
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run
 from workbench.stages import Stage
-from workbench.ui import distil_tab, snapshot
+from workbench.ui import distil_tab, snapshot, synthesize_actions
 from workbench.ui.page import build_page, launch_options
 
 
@@ -105,6 +105,20 @@ def test_a_training_step_draws_the_curve_and_nothing_else(page: gr.Blocks, draft
         drawn[tab] = [name for name in now if now[name] != json.loads(former)[name]]
     assert drawn.pop("distil") == ["distil curve"]
     assert not any(drawn.values()), drawn
+
+
+def test_counters_follow_the_form_of_a_draft(page: gr.Blocks, draft: Run) -> None:
+    """After the preset "best" they went on saying "of 300 asked for" beside a form with 1,000."""
+    (tick,) = (fn.fn for fn in page.fns.values() if fn.name == "tick")
+    (draw,) = (fn.fn for fn in page.fns.values() if fn.name == "draw_synthesize_rows")
+    assert tick is not None and draw is not None
+    snapshot.take(draft.id, fresh=True)
+    former = json.loads(json.loads(tick(draft.id, "synthesize", ""))["pulse"])
+    synthesize_actions.preset(draft.id, "best")
+    snapshot.take(draft.id, fresh=True)
+    now = json.loads(json.loads(tick(draft.id, "synthesize", json.dumps(former)))["pulse"])
+    assert now["synthesize rows"] != former["synthesize rows"]
+    assert any("of 1,000 asked for" in str(shown) for shown in draw(draft.id).values())
 
 
 @pytest.mark.parametrize("steps", [1, 2, 199, 201, 799, 12_345])

@@ -275,7 +275,7 @@ def _sections(
             "synthesize rows",
             TAB,
             [tiles, rows],
-            lambda now: f"{now.samples_token}|{now.tail.rounds}",
+            lambda now: f"{now.samples_token}|{now.tail.rounds}|{now.recipe.synthesis}",
             lambda now: {tiles: views.tiles(now), rows: views.newest(now)},
         ),
     ]
