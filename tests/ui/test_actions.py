@@ -99,6 +99,22 @@ def test_adapter_that_changes_nothing_is_refused(runs: Path, tmp_path: Path) -> 
         source_actions.take_files("", [str(path) for path in folder.iterdir()])
 
 
+def test_refused_adapter_is_shown_with_what_it_passed(
+    runs: Path, draft: Run, tmp_path: Path
+) -> None:
+    """The sentence went with its toast; nothing on the page said why there was no adapter."""
+    handler = source_actions.taking_adapter(source_actions.take_files)
+    zero = fake_run.write_adapter(tmp_path / "zero", zero=True)
+    with pytest.warns(UserWarning, match="every B matrix is zero"):
+        run_id, card = handler("", [str(path) for path in zero.iterdir()])
+    assert run_id == gr.skip()
+    assert "This adapter was not taken" in card and card.count("passed: ") == 3
+    assert "failed: " in card and "every B matrix is zero" in card
+    good = fake_run.write_adapter(tmp_path / "good")
+    run_id, card = handler("", [str(path) for path in good.iterdir()])
+    assert find_run(runs, run_id).inputs.adapter is not None and card == ""
+
+
 def test_too_many_seeds_are_refused_whole(draft: Run) -> None:
     with pytest.raises(IntakeError, match="at most 15"):
         source_actions.add_pasted(draft.id, "one\ntwo\nthree\nfour")
@@ -167,6 +183,9 @@ def test_card_names_what_was_found(draft: Run) -> None:
     card = source_cards.adapter_card(take(draft))
     for words in ("q_proj, v_proj", "8, alpha 16", "7,168", "SmolLM2-135M-Instruct"):
         assert words in card
+    assert "chat template of the base" in card
+    draft.change_recipe({"source_format.kind": "text", "source_format.template": "{input}\n<b>"})
+    assert "plain text: &#x27;{input}\\n&lt;b&gt;&#x27;" in source_cards.adapter_card(take(draft))
     assert "Memory: about" in source_cards.fit_card(take(draft))
 
 

@@ -1,5 +1,6 @@
 """What the controls of the Source tab do: intake checks, the run keeps. Thin by intent."""
 
+import functools
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from workbench import jobs
 from workbench import recipe as recipes
 from workbench.errors import IntakeError, WorkbenchError
 from workbench.inputs import AdapterFiles
-from workbench.intake.adapter import inspect_adapter, read_adapter
+from workbench.intake.adapter import Inspection, inspect_adapter, read_adapter
 from workbench.intake.archive import holds
 from workbench.intake.bounded_json import read_json
 from workbench.intake.copying import read_small
@@ -32,6 +33,28 @@ _PROMPT = "Prompt: "  # how the check of the rendered prompt begins
 _BASES = ("source_base", "target_base")
 _KIT_KNOWS = ("task_name", "source_base", "source_format", "evaluation")
 EXAMPLE = ASSETS / "example-kit.zip"
+
+
+class RefusedAdapter(IntakeError):
+    """An adapter that failed a check, with those that it passed."""
+
+    def __init__(self, inspection: Inspection) -> None:
+        super().__init__(inspection.problem)
+        self.inspection = inspection
+
+
+def taking_adapter(take: Callable[..., Any]) -> Callable[..., Any]:
+    """Handler that hands on what ``take`` does, and says of a refused adapter what was checked."""
+
+    @functools.wraps(take)
+    def taking(*given: Any) -> tuple[Any, str]:
+        try:
+            return take(*given), ""
+        except RefusedAdapter as error:
+            warn(error.message)
+            return gr.skip(), source_cards.refused(error.inspection)
+
+    return told(taking)
 
 
 def load_example(run_id: str, owner: str = "") -> str:
@@ -58,12 +81,17 @@ def take_files(run_id: str, paths: Sequence[str] | None, owner: str = "") -> Any
             run = workspace.find_or_create(run_id, owner, _kit_bytes(kit))
             _put_kit(run, kit)
         else:
-            inspection = inspect_adapter(files if len(files) > 1 else files[0], Path(scratch))
-            if inspection.adapter is None:
-                raise IntakeError(inspection.problem)
-            run = workspace.find_or_create(run_id, owner, _bytes(inspection.adapter))
-            run.put_adapter(inspection.adapter, role="adapter")
+            adapter = _inspected(files if len(files) > 1 else files[0], Path(scratch))
+            run = workspace.find_or_create(run_id, owner, _bytes(adapter))
+            run.put_adapter(adapter, role="adapter")
     return run.id
+
+
+def _inspected(paths: Path | Sequence[Path], scratch: Path) -> AdapterFiles:
+    inspection = inspect_adapter(paths, scratch)
+    if inspection.adapter is None:
+        raise RefusedAdapter(inspection)
+    return inspection.adapter
 
 
 def _kit_bytes(kit: Kit) -> int:
@@ -92,7 +120,7 @@ def _put_kit(run: Run, kit: Kit) -> None:
 def take_hub(run_id: str, reference: str, owner: str = "") -> str:
     """An adapter of the Hub, fetched into the intake checks like an upload."""
     with tempfile.TemporaryDirectory() as scratch:
-        adapter = read_adapter(fetch_adapter(reference, Path(scratch)), Path(scratch))
+        adapter = _inspected(fetch_adapter(reference, Path(scratch)), Path(scratch))
         run = workspace.find_or_create(run_id, owner, _bytes(adapter))
         run.put_adapter(adapter)
     return run.id

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from workbench import fit
 from workbench.inputs import AdapterFiles
+from workbench.intake.adapter import Inspection
 from workbench.limits import LIMITS
 from workbench.models import references
 from workbench.recipe import PromptFormat
@@ -38,7 +39,8 @@ def adapter_card(now: Snapshot, asked: Sequence[tuple[str, str]] = ()) -> str:
         return plain.empty(
             "No adapter yet. Upload one, or load the example: it is inspected at once."
         )
-    card = plain.facts(_adapter_facts(adapter), "Adapter")
+    facts = [*_adapter_facts(adapter), ("Prompt", _prompt_words(now.recipe.source_format))]
+    card = plain.facts(facts, "Adapter")
     return card + plain.checks(
         [
             (plain.GOOD, "Weights are readable and every layer is complete"),
@@ -50,6 +52,14 @@ def adapter_card(now: Snapshot, asked: Sequence[tuple[str, str]] = ()) -> str:
             *(asked or [(plain.UNSURE, "Its layers match the base: not checked yet")]),
         ]
     )
+
+
+def refused(inspection: Inspection) -> str:
+    """What of a refused adapter was as it should be, and what was not."""
+    rows = [
+        (plain.BAD, c.problem) if c.problem else (plain.GOOD, c.words) for c in inspection.checks
+    ]
+    return plain.sentence("This adapter was not taken.", "problem") + plain.checks(rows)
 
 
 def _base_check(now: Snapshot, adapter: AdapterFiles) -> tuple[str, str]:
@@ -72,6 +82,11 @@ def _adapter_facts(adapter: AdapterFiles) -> list[tuple[str, str]]:
         ("Base it names", adapter.base_hint[:200] or "none"),
         ("SHA-256", adapter.sha256[:16] + "…"),
     ]
+
+
+def _prompt_words(form: PromptFormat) -> str:
+    around = "" if form.template == "{input}" else f": {form.template!r}"
+    return ("chat template of the base" if form.kind == "chat" else "plain text") + around
 
 
 def _filter_sentence(now: Snapshot) -> str:

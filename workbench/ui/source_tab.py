@@ -33,6 +33,7 @@ class _Adapter:
     hub: gr.Textbox
     fetch: gr.Button
     recipe: gr.UploadButton
+    refused: gr.HTML
     card: gr.HTML
     inspect: gr.Button
 
@@ -63,8 +64,8 @@ def build(parts: Parts) -> None:
             plain.block(
                 plain.heading("Inspection", "What was found out about what you handed over.")
             )
-            card = adapter.card
-            card.render()
+            adapter.refused.render()
+            adapter.card.render()
             with gr.Row(elem_classes="buttons"):
                 adapter.inspect.render()
             plain.block(plain.heading("Fit", "What it needs, before anything is started."))
@@ -114,9 +115,10 @@ def _adapter_part() -> _Adapter:
         )
         with gr.Row(elem_classes="buttons"):
             fetch = gr.Button("Fetch the adapter", size="sm", elem_id="fetch-adapter")
+    refused = plain.block(elem_id="adapter-refused", render=False)
     card = plain.block(elem_id="adapter-card", render=False)
     inspect = gr.Button("Check it against its base", size="sm", render=False, elem_id="inspect")
-    return _Adapter(example, files, hub, fetch, recipe, card, inspect)
+    return _Adapter(example, files, hub, fetch, recipe, refused, card, inspect)
 
 
 def _bases_part() -> dict[str, Any]:
@@ -302,13 +304,14 @@ def _sections(
 
 def _wire_adapter(parts: Parts, adapter: _Adapter, preview: gr.Textbox) -> None:
     run, owner, actions = parts.run_id, parts.owner, source_actions
+    taking, shown = actions.taking_adapter, [run, adapter.refused]
     parts.opened += [
-        adapter.example.click(told(actions.load_example), [run, owner], [run]),
-        adapter.files.upload(told(actions.take_files), [run, adapter.files, owner], [run]),
+        adapter.example.click(taking(actions.load_example), [run, owner], shown),
+        adapter.files.upload(taking(actions.take_files), [run, adapter.files, owner], shown),
         adapter.recipe.upload(told(actions.take_recipe), [run, adapter.recipe, owner], [run]),
     ]
     for event in (adapter.fetch.click, adapter.hub.submit):
-        parts.opened.append(event(told(actions.take_hub), [run, adapter.hub, owner], [run]))
+        parts.opened.append(event(taking(actions.take_hub), [run, adapter.hub, owner], shown))
     adapter.inspect.click(
         told(source_actions.inspect),
         [run],
