@@ -35,12 +35,12 @@ def bad_adapter(kind: str, folder: Path) -> list[Path]:
 
 
 ADAPTERS = {
-    "alone": "adapter_model.safetensors is missing",
-    "torn": "adapter_model.safetensors",
-    "not json": "adapter_config.json",
-    "zero": "B",
-    "no zip": "adapter.zip",
-    "traversal": "adapter.zip",
+    "alone": "adapter_model.safetensors is missing. An adapter is the two files",
+    "torn": "adapter_model.safetensors is cut off: 1000 bytes are missing. Upload again.",
+    "not json": "adapter_config.json: it is not valid JSON",
+    "zero": "every B matrix is zero, so the adapter changes nothing. Hand over the adapter after",
+    "no zip": "adapter.zip is cut off or damaged. Pack it again and upload it anew.",
+    "traversal": "adapter.zip has a member with an unsafe name: ../adapter_config.json.",
 }
 SEEDS = (
     ("seeds.csv", b"question;reply\n", "has no rows"),
@@ -59,9 +59,14 @@ def test_bad_adapters(open_run: Callable[..., Any], server: Server, tmp_path: Pa
         folder.mkdir()
         page.locator("#adapter-files input[type=file]").set_input_files(bad_adapter(kind, folder))
         toast(page, words)
+        expect(page.locator("#adapter-refused")).to_contain_text(words)  # stays, unlike the toast
         expect(page.locator("#adapter-card")).to_contain_text("No adapter yet")
         page.get_by_role("button", name="Clear").first.click()
     assert set(server.runs.glob("*/recipe.json")) == before
+    good = fake_run.write_adapter(tmp_path / "good")
+    page.locator("#adapter-files input[type=file]").set_input_files(sorted(good.iterdir()))
+    expect(page.locator("#adapter-card")).to_contain_text("every layer is complete")
+    expect(page.locator("#adapter-refused")).to_have_text("")
 
 
 def test_bad_seeds(open_run: Callable[..., Any], tmp_path: Path) -> None:
@@ -73,3 +78,24 @@ def test_bad_seeds(open_run: Callable[..., Any], tmp_path: Path) -> None:
         chooser.value.set_files(tmp_path / name)
         toast(page, words)
         expect(page.locator("#seeds-count")).to_contain_text("No seeds yet")
+
+
+def test_bad_files_of_the_other_kinds(open_run: Callable[..., Any], tmp_path: Path) -> None:
+    """Evaluation rows, own inputs, a discriminator and a recipe."""
+    page = open_run()
+    page.get_by_role("button", name="Optional: evaluation rows").click()
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"output": "a label"}\n')
+    for element in ("evaluation-file", "unlabelled-file"):
+        page.locator(f"#{element} input[type=file]").set_input_files(rows)
+        toast(page, 'rows.jsonl: row 1: there is no "input"')
+    zero = sorted(fake_run.write_adapter(tmp_path / "zero", zero=True).iterdir())
+    page.locator("#discriminator-files input[type=file]").set_input_files(zero)
+    toast(page, "every B matrix is zero")
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text('{"sed": 1}')
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Load a recipe").click()
+    chooser.value.set_files(recipe)
+    toast(page, 'recipe has no field "sed"')
+    expect(page.locator(".strip-name")).to_have_text("No run open")
