@@ -1,6 +1,7 @@
 """Handlers called as Gradio calls them, without a browser and without models."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -372,6 +373,19 @@ def test_training_button_says_what_is_missing(draft: Run, reviewable: Run, finis
     assert distil_tab.start_button(take(draft))["value"] == "Write samples first"
     assert distil_tab.start_button(take(reviewable))["value"].startswith("Train on")
     assert not distil_tab.start_button(take(finished))["interactive"]
+
+
+def test_the_log_says_how_good_the_estimate_was(
+    reviewable: Run, finished: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "first_gpu", lambda: None)
+    assert "estimate" not in distil_tab.log_text(take(reviewable))
+    last = distil_tab.log_text(take(finished)).splitlines()[-1]
+    memory, time = re.findall(r"[+−]\d+ %", last)
+    assert last == f"Note: the estimate of the training was off: memory {memory}, time {time}"
+    assert f"memory {memory}, time {time}" in distil_tab._need(take(finished))
+    monkeypatch.setattr(machine, "first_gpu", lambda: Gpu("L4", 20 * 10**9, 24 * 10**9))
+    assert "estimate" not in distil_tab.log_text(take(finished))  # no time is estimated on one
 
 
 def test_preset_changes_only_the_training(reviewable: Run) -> None:

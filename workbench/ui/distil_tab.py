@@ -181,7 +181,7 @@ def _sections(choices: _Choices, live: _Live, log: gr.Textbox) -> list[Section]:
             TAB,
             [log],
             lambda now: f"{now.run_id}|{len(now.tail.log)}|{now.tail.log[-1:]}",
-            lambda now: {log: "\n".join(now.tail.log)},
+            lambda now: {log: log_text(now)},
         ),
     ]
 
@@ -216,14 +216,18 @@ def start_button(now: Snapshot) -> Any:
     return gr.update(value=f"Train on {words.count(now.kept, 'sample')}", interactive=True)
 
 
-def _need(now: Snapshot) -> str:
-    if now.run is None:
-        return ""
+def _estimate(now: Snapshot) -> fit.Estimate:
     recipe = now.recipe
     if Stage.LABEL in now.done and now.kept >= MIN_SAMPLES:  # as many as there are, not as asked
         counted = {"synthesis.samples": now.kept, "synthesis.grafts": 0}  # kept ones are counted
         recipe = override(recipe, counted)
-    estimate = fit.estimate(recipe, now.inputs)
+    return fit.estimate(recipe, now.inputs)
+
+
+def _need(now: Snapshot) -> str:
+    if now.run is None:
+        return ""
+    estimate = _estimate(now)
     need, gpu = estimate.stages[2], estimate.gpu
     memory = need.gpu_memory if gpu else need.memory
     told_before = f"about {words.size(memory)} {'GPU memory' if gpu else 'memory'}"
@@ -237,12 +241,28 @@ def _need(now: Snapshot) -> str:
             rows.append(("Free", words.size(free)))
         return plain.facts(rows)
     record = now.run.stages()[Stage.DISTIL]
-    used = record.counts.get("peak_memory_bytes") if record.counts else None
+    used = (record.counts or {}).get("peak_memory_bytes")
     rows.append(("Used", f"{words.size(used)} memory, {words.duration(record.seconds)}"))
-    if record.seconds and used and need.seconds is not None:
-        off = f"memory {_off(memory, used)}, time {_off(need.seconds, record.seconds)}"
+    if off := _error_of(now, estimate):
         rows.append(("Estimate was off by", off))
     return plain.facts(rows)
+
+
+def _error_of(now: Snapshot, estimate: fit.Estimate) -> str:
+    """By how much the estimate of a finished training was wrong; "" where nothing is known."""
+    need = estimate.stages[2]
+    record = now.run.stages()[Stage.DISTIL] if now.run and Stage.DISTIL in now.done else None
+    used = (record.counts or {}).get("peak_memory_bytes") if record else None
+    if record is None or not record.seconds or not used or need.seconds is None:
+        return ""
+    return f"memory {_off(need.memory, used)}, time {_off(need.seconds, record.seconds)}"
+
+
+def log_text(now: Snapshot) -> str:
+    """The run's log; at its end, how good the estimate of the training was."""
+    off = _error_of(now, _estimate(now)) if Stage.DISTIL in now.done else ""
+    last = [f"Note: the estimate of the training was off: {off}"] if off else []
+    return "\n".join([*now.tail.log, *last])
 
 
 def _off(guess: float, truth: float) -> str:
