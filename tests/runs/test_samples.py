@@ -74,6 +74,42 @@ def test_one_answer_for_all_of_a_filter_is_one_action(tmp_path: Path) -> None:
         run.samples.relabel(SampleFilter(), " ")
 
 
+def test_fresh_samples_take_the_place_of_others_in_one_action(tmp_path: Path) -> None:
+    """A regenerated sample counted as edited and answered by a person."""
+    run = with_samples(
+        tmp_path,
+        a_sample("a", teacher_output="x", written_for="x", nearest_seed=1, confidence=0.4),
+        a_sample("b", teacher_output="y", discriminator_score=0.6),
+        a_sample("c", teacher_output="y"),
+    )
+    run.samples.edit(sample_id("b"), 0, status=REJECTED)
+    a, b, c = run.samples.all()
+    fresh = [
+        a_sample(text, teacher_output="z", confidence=0.9, nearest_seed=2, discriminator_score=0.8)
+        for text in ("new a", "new b", "A")
+    ]
+    there = run.samples.rewrite(list(zip((a, b, c), fresh, strict=True)))
+    assert [sample.input for sample in there] == ["new a", "new b"]  # "A" is the former "a"
+    assert run.samples.all() == [*there, c]
+    new_a, new_b = there
+    assert new_a == replace(fresh[0], id=a.id, version=1)
+    assert (new_b.status, new_b.decided_by, new_b.answered_by) == (KEPT, "filter", "teacher")
+    assert not new_b.edited and run.samples.owed_scores() == []
+    assert [s.input for s in run.samples.page(SampleFilter(search="NEW"), "made")] == [
+        "new a", "new b",
+    ]  # fmt: skip
+    assert run.samples.undo() == "regenerated 2"
+    assert [replace(sample, version=0) for sample in run.samples.all()] == [
+        replace(sample, version=0) for sample in (a, b, c)
+    ]
+    assert run.samples.redo() == "regenerated 2"
+    assert [replace(s, version=0) for s in run.samples.all()[:2]] == [
+        replace(s, version=0) for s in there
+    ]
+    assert run.samples.rewrite([(new_a, a_sample("newest"))]) == []  # changed since it was read
+    assert run.samples.history() == ("regenerated 2", None)
+
+
 def test_a_line_is_one_action(tmp_path: Path) -> None:
     """Undo after moving the line took back half of it."""
     scores = {"low kept": 0.2, "high kept": 0.9, "high rejected": 0.8, "low rejected": 0.1}

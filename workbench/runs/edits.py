@@ -26,7 +26,8 @@ from workbench.stages import Stage
 # pipeline may have filled in the rest of the group since.
 _DECISION = ("status", "reason", "decided_by", "owed")
 _ANSWER = ("teacher_output", "answered_by", "excess", "confidence", "folded")
-_INPUT = ("input", "edited", "discriminator_score", *_ANSWER, *_DECISION)
+_WRITTEN = ("input", "edited", "origin", "written_for", "nearest_seed", "discriminator_score")
+_INPUT = (*_WRITTEN, *_ANSWER, *_DECISION)
 _REJECTED_BY_HAND = "rejected by hand"
 _WANTS_WORK = """
 SELECT EXISTS (SELECT 1 FROM samples WHERE owed)
@@ -121,6 +122,33 @@ def relabel(database: Database, chosen: SampleFilter, answer: str) -> int:
                 f"UPDATE samples SET {sets}, version = version + 1 WHERE id = :id", after
             )
         return len(rows)
+
+
+def rewrite(database: Database, pairs: Sequence[tuple[Sample, Sample]]) -> list[Sample]:
+    """Put freshly written samples in place of others, as one action; returns those that are there.
+
+    Nothing a person said of the former text holds for the new one. A sample that was changed since
+    it was read stays, and so does one whose new input another sample has.
+    """
+    with _action(database) as connection:
+        done: dict[int, tuple[dict[str, Any], Sample]] = {}
+        for old, new in pairs:
+            row = connection.execute(f"{SELECT} WHERE id = ?", (old.id,)).fetchone()
+            twin = connection.execute("SELECT 1 FROM samples WHERE id = ?", (sample_id(new.input),))
+            if row is not None and row["version"] == old.version and twin.fetchone() is None:
+                after = replace(new, id=old.id, round=old.round, version=old.version + 1)
+                done[row["seq"]] = ({name: row[name] for name in _INPUT}, after)
+        number = _begin(connection, f"regenerated {len(done)}") if done else 0
+        sets = ", ".join(f"{name} = :{name}" for name in (*_INPUT, "version"))
+        for seq, (before, after) in done.items():
+            values = to_values(after)
+            new_side = json.dumps({name: values[name] for name in _INPUT})
+            connection.execute(
+                "INSERT INTO changes VALUES (?, ?, ?, ?)",
+                (number, seq, json.dumps(before), new_side),
+            )
+            connection.execute(f"UPDATE samples SET {sets} WHERE id = :id", values)
+        return [after for _, after in done.values()]
 
 
 def draw_line(database: Database, score: str, line: float) -> tuple[int, int]:

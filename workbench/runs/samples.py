@@ -150,6 +150,10 @@ class Samples:
         """Give all of a filter one answer of a person's; returns how many had another."""
         return edits.relabel(self._database, chosen, answer)
 
+    def rewrite(self, pairs: Sequence[tuple[Sample, Sample]]) -> list[Sample]:
+        """Put fresh samples in place of (former, fresh) ones; returns those that are there."""
+        return edits.rewrite(self._database, pairs)
+
     def draw_line(self, score: str, line: float) -> tuple[int, int]:
         """Reject below a score and keep from it on, as one action: (rejected, come back)."""
         return edits.draw_line(self._database, score, line)
