@@ -299,7 +299,7 @@ def test_coverage_names_thin_labels(reviewable: Run) -> None:
 
 
 def test_page_turns_and_keeps_its_bounds(reviewable: Run) -> None:
-    table, sentence, number, ids, keep, _ = review_actions.page_forward(
+    table, sentence, number, ids, keep, *_ = review_actions.page_forward(
         reviewable.id, *FINDER, 1, ""
     )
     assert number == 2 and "51–100 of 480" in sentence and len(table) == len(ids) == 50
@@ -313,7 +313,7 @@ def test_score_means_the_one_that_decides(draft: Run) -> None:
     not order."""
     run = fake_run.synthesize(draft, for_labels=True)
     finder = ("", "", "", "", 0.9, None, False, "score")
-    table, _, _, ids, keep, _ = review_actions.same_page(run.id, *finder, 1, "")
+    table, _, _, ids, keep, *_ = review_actions.same_page(run.id, *finder, 1, "")
     scores = [run.samples.get(name).confidence for name in ids]  # type: ignore[union-attr]
     assert scores == sorted(scores) and scores[0] >= 0.9  # type: ignore[type-var]
     total = sum((sample.confidence or 0) >= 0.9 for sample in run.samples.all())
@@ -334,21 +334,62 @@ def test_samples_are_fixed_once_trained_on(finished: Run) -> None:
         review_actions.reject(finished.id, *FINDER, 1, ids[0], ids, 0)
 
 
+def fresh_sample(text: str, status: str = KEPT) -> dict[str, Any]:
+    """What a generator and the teacher hand back."""
+    return asdict(Sample(sample_id(text), text, "target", status=status, teacher_output="balance"))
+
+
 def test_undone_regeneration_brings_the_former_text(
     reviewable: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fresh = {"sample": {"input": "a new text", "teacher_output": "balance"}}
+    fresh = {"sample": fresh_sample("a new text")}
     monkeypatch.setattr(jobs, "consult", lambda folder, question, arguments: fresh)
     sample = reviewable.samples.kept()[0]
     review_actions.regenerate(reviewable.id, sample.id, sample.version)
-    assert reviewable.samples.get(sample.id).input == "a new text"  # type: ignore[union-attr]
+    after = reviewable.samples.get(sample.id)
+    assert after is not None and after.input == "a new text" and after.answered_by == "teacher"
+    with pytest.raises(RunError, match="changed meanwhile"):
+        review_actions.regenerate(reviewable.id, sample.id, sample.version)
     review_actions.undo(reviewable.id, sample.id)
     assert reviewable.samples.get(sample.id).input == sample.input  # type: ignore[union-attr]
+
+
+def test_what_a_filter_shows_is_regenerated_without_what_a_person_touched(
+    reviewable: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finder = ("kept", "limit", "", "", None, None, False, "-made")
+    shown = reviewable.samples.page(review_actions.asked_for(reviewable, finder)[0], "-made")
+    mine, *others = shown
+    assert 1 < len(others) < review_actions.PAGE_ROWS
+    reviewable.samples.edit(mine.id, mine.version, status=KEPT)
+    button = review_actions.same_page(reviewable.id, *finder, 1, "")[7]
+    assert button["value"] == f"Regenerate {len(others)}" and button["interactive"]
+    asked: list[Any] = []
+    texts = [fresh_sample(f"which number {n}") for n in range(len(others) - 1)]
+    answer = {"samples": [fresh_sample("no", REJECTED), *texts]}
+    monkeypatch.setattr(jobs, "consult", lambda *given: asked.append(given) or answer)
+    before = reviewable.samples.all()
+    review_actions.regenerate_all(reviewable.id, *finder)
+    assert asked[0][1:] == ("preview", {"count": len(others)})
+    after = reviewable.samples.all()
+    new = {one.id for one, other in zip(before, after, strict=True) if one.input != other.input}
+    assert new == {sample.id for sample in others[:-1]}
+    assert reviewable.samples.undo() == f"regenerated {len(texts)}"
+    assert [sample.input for sample in reviewable.samples.all()] == [s.input for s in before]
+    button = review_actions.same_page(reviewable.id, *FINDER, 1, "")[7]
+    assert not button["interactive"] and "50 at most" in button["value"]
+    with pytest.raises(RunError, match="Narrow the filter"):
+        review_actions.regenerate_all(reviewable.id, *FINDER)
+    answer["samples"] = []
+    with pytest.raises(RunError, match="Nothing new was written"):
+        review_actions.regenerate_all(reviewable.id, *finder)
 
 
 def test_bulk_counts_what_the_filter_shows(reviewable: Run) -> None:
     finder = ("kept", "card", "", "", None, None, False, "-made")
     words = review_actions.same_page(reviewable.id, *finder, 1, "")[5]["value"]
+    give = review_actions.same_page(reviewable.id, *finder, 1, "")[6]["value"]
+    assert give == f"Give it to all {words.split()[-1]}"
     before = reviewable.samples.status_counts()[REJECTED]
     review_actions.reject_all(reviewable.id, *finder)
     assert reviewable.samples.status_counts()[REJECTED] == before + int(words.split()[-1])

@@ -64,6 +64,7 @@ THREADS: dict[str, tuple[str, ...]] = {
     ),
     "16 one bad row is regenerated, or written by hand": (
         "ui/test_actions.py::test_undone_regeneration_brings_the_former_text",
+        "ui/test_actions.py::test_what_a_filter_shows_is_regenerated_without_what_a_person_touched",
         "browser/test_review.py::test_written_by_hand",
         "browser/test_review.py::test_two_tabs_on_one_sample_get_a_sentence",
     ),

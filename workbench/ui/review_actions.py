@@ -98,7 +98,7 @@ def page_forward(run_id: str, *values: Any) -> View:
 
 def _page(run_id: str, finder: list[Any], page: float | None, chosen: str) -> View:
     if not run_id:
-        return [], plain.sentence("No run is open."), 1, [], gr.skip(), gr.skip()
+        return [], plain.sentence("No run is open."), 1, [], *[gr.skip()] * 4
     run = workspace.find(run_id)
     samples = run.samples
     wanted, sort = asked_for(run, finder)
@@ -116,7 +116,25 @@ def _page(run_id: str, finder: list[Any], page: float | None, chosen: str) -> Vi
         [row.id for row in rows],
         gr.update(value=f"Keep all {total:,}", interactive=total > 0),
         gr.update(value=f"Reject all {total:,}", interactive=total > 0),
+        gr.update(value=f"Give it to all {total:,}", interactive=total > 0),
+        _regenerate_button(total, rows),
     )
+
+
+def _regenerate_button(total: int, rows: list[Sample]) -> Any:
+    if total > PAGE_ROWS:
+        return gr.update(value=f"Regenerate: {PAGE_ROWS} at most", interactive=False)
+    count = len(_untouched(rows))
+    return gr.update(value=f"Regenerate {count}", interactive=count > 0)
+
+
+def _untouched(samples: list[Sample]) -> list[Sample]:
+    """Those without any word of a person."""
+    return [
+        sample
+        for sample in samples
+        if not sample.edited and (sample.decided_by, sample.answered_by) == ("filter", "teacher")
+    ]
 
 
 # One sample ------------------------------------------------------------------------------------
@@ -260,10 +278,10 @@ def regenerate(run_id: str, chosen: str, version: float) -> View:
     if sample is None:
         raise RunError("Choose a sample first.")
     fresh = jobs.consult(run.folder, "regenerate", {"id": chosen})["sample"]
-    after = run.samples.edit(
-        chosen, int(version), input=str(fresh["input"]), teacher_output=fresh.get("teacher_output")
-    )
-    return editor(run, after)
+    there = run.samples.rewrite([(replace(sample, version=int(version)), Sample(**fresh))])
+    if not there:
+        raise RunError("This sample was changed meanwhile, so it stays as it is. Try again.")
+    return editor(run, there[0])
 
 
 def undo(run_id: str, chosen: str) -> View:
@@ -312,6 +330,24 @@ def relabel_all(run_id: str, answer: str, *finder: Any) -> str:
     count = run.samples.relabel(asked_for(run, finder)[0], answer or "")
     say(f"{words.count(count, 'answer')} changed. Undo takes it back.")
     return ""
+
+
+def regenerate_all(run_id: str, *finder: Any) -> None:
+    """Write everything anew that the filter shows and no person has touched."""
+    run = _changeable(run_id)
+    wanted, sort = asked_for(run, finder)
+    samples = run.samples.page(wanted, sort, 0, PAGE_ROWS + 1)
+    if len(samples) > PAGE_ROWS:
+        raise RunError(f"At most {PAGE_ROWS} at once. Narrow the filter.")
+    former = _untouched(samples)
+    if not former:
+        raise RunError("None to regenerate: you decided, edited or answered all of these.")
+    written = jobs.consult(run.folder, "preview", {"count": len(former)})["samples"]
+    fresh = [Sample(**sample) for sample in written if sample["status"] == KEPT]
+    there = run.samples.rewrite(list(zip(former, fresh, strict=False)))
+    if not there:
+        raise RunError("Nothing new was written that could be kept. Reject these and write more.")
+    say(f"{len(there)} of {words.count(len(former), 'sample')} regenerated. Undo takes it back.")
 
 
 def take_rows(run_id: str, path: str) -> None:

@@ -87,7 +87,8 @@ def build(parts: Parts) -> None:
             with gr.Column(scale=5, min_width=300):
                 editor, buttons = _editor()
         files = _files()
-    view = [table, pager["sentence"], pager["page"], ids, pager["keep"], pager["reject"]]
+    bulk = [pager[name] for name in ("keep", "reject", "relabel", "again")]
+    view = [table, pager["sentence"], pager["page"], ids, *bulk]
     asked = [parts.run_id, *finder.inputs()]
     _wire_table(parts, finder, view, editor, pager, token, ids)
     _wire_editor(parts, asked, view, editor, buttons, pager, ids)
@@ -158,6 +159,7 @@ def _table() -> tuple[gr.Dataframe, dict[str, Any]]:
     with gr.Row(elem_classes="buttons"):
         pager["keep"] = gr.Button("Keep all of these", size="sm", elem_id="bulk-keep")
         pager["reject"] = gr.Button("Reject all of these", size="sm", elem_id="bulk-reject")
+        pager["again"] = gr.Button("Regenerate these", size="sm", elem_id="bulk-regenerate")
     with gr.Accordion("One answer for all of these", open=False):
         pager["answer"] = gr.Textbox(
             label="Answer", info="For what the filter shows, on all pages.", elem_id="bulk-answer"
@@ -250,6 +252,10 @@ def _wire_table(
     for name, handler in (("keep", actions.keep_all), ("reject", actions.reject_all)):
         done = pager[name].click(told(handler), asked, None, show_progress="hidden")
         parts.changed.append(done)
+    done = pager["again"].click(
+        told(actions.regenerate_all), asked, None, show_progress_on=[view[0]]
+    )
+    parts.changed.append(done)
     given = [parts.run_id, pager["answer"], *finder.inputs()]
     done = pager["relabel"].click(
         told(actions.relabel_all), given, [pager["answer"]], show_progress="hidden"
