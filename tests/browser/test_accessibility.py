@@ -69,3 +69,18 @@ def test_strip_stays_in_sight(open_run: Callable[..., Any], server: Server) -> N
     assert page.evaluate("window.scrollY") > 300
     box = page.locator("#strip").bounding_box()
     assert box is not None and 0 <= box["y"] < 80
+
+
+def test_nothing_scrolls_over_the_strip(open_run: Callable[..., Any], server: Server) -> None:
+    """The names of text fields were drawn over it."""
+    page = open_run(fake_run.finished(server.runs).id, viewport={"width": 1280, "height": 500})
+    go_to(page, "Review")
+    expect(page.locator("#page-sentence")).to_contain_text("of 480")
+    label = page.locator("#review-input [data-testid=block-info]")
+    expect(label).to_be_visible()
+    page.mouse.wheel(0, label.bounding_box()["y"] - 40)
+    page.wait_for_timeout(500)
+    box = label.bounding_box()
+    assert 0 < box["y"] < 70
+    there = "([x, y]) => document.elementFromPoint(x, y).closest('#status') !== null"
+    assert page.evaluate(there, [box["x"] + 5, box["y"] + 5])
