@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from workbench.errors import IntakeError, RunError, WorkbenchError
 from workbench.events import RoundFinished, Stopped
 from workbench.export.bundle import find_bundle
 from workbench.intake.kit import write_kit
+from workbench.jobs import RunState
 from workbench.machine import Gpu
 from workbench.runs.folder import Run, find_run
 from workbench.runs.listing import list_runs
@@ -469,6 +470,17 @@ def test_without_labelled_rows_nothing_pretends_to_be_right(
 
 
 # Take home and Runs ----------------------------------------------------------------------------
+
+
+def test_take_home_says_what_is_missing(draft: Run, reviewable: Run) -> None:
+    """It said "Not there yet" until the adapter was there."""
+    assert takehome_tab._draw(take(draft), Boxes())["zip"]["label"] == "Train the adapter first"
+    fake_run.distil(reviewable, upto=5)
+    half = replace(take(reviewable), state=RunState("running", phase="Training"))
+    assert takehome_tab._draw(half, Boxes())["zip"]["label"] == "Not there yet: the run is at work"
+    fake_run.distil(reviewable)
+    trained = takehome_tab._draw(take(reviewable), Boxes())["zip"]
+    assert trained["label"].startswith("Continue the run") and not trained["interactive"]
 
 
 def test_edited_card_is_in_the_zip(finished: Run, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def build(parts: Parts) -> None:
 def _downloads(boxes: dict[str, Any]) -> None:
     plain.block(plain.heading("Adapter", "Loads with plain PEFT on the plain target base."))
     boxes["zip"] = gr.DownloadButton(
-        "Not there yet", variant="primary", interactive=False, elem_id="download-adapter"
+        "Train the adapter first", variant="primary", interactive=False, elem_id="download-adapter"
     )
     boxes["facts"] = plain.block(elem_id="bundle-facts")
     plain.block(plain.heading("Data set", f"The kept samples with their answers. {CSV_NOTE}"))
@@ -144,7 +144,7 @@ def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
         text = "The adapter is packed when the training and the comparison are done."
         return drawn | {
             boxes["state"]: plain.empty(text),
-            boxes["zip"]: gr.update(value=None, label="Not there yet", interactive=False),
+            boxes["zip"]: gr.update(value=None, label=missing(now), interactive=False),
             boxes["facts"]: "",
             boxes["card"]: gr.update(value="", interactive=False),
             boxes["save"]: gr.update(interactive=False),
@@ -160,6 +160,15 @@ def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
         boxes["save"]: gr.update(interactive=True),
         boxes["snippet"]: code.group(1).rstrip() if code else "",
     }
+
+
+def missing(now: Snapshot) -> str:
+    """What is to be done before there is an adapter; words of the primary button."""
+    if now.busy:
+        return "Not there yet: the run is at work"
+    if Stage.DISTIL not in now.done:
+        return "Train the adapter first"
+    return "Continue the run: it is not packed yet"
 
 
 def _download(bundle: Bundle) -> Any:
