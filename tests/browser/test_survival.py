@@ -5,6 +5,7 @@ about "running" that is not true, then about stops without a choice; these are t
 """
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from tests.browser.driving import (
 )
 from tests.ui import fake_run
 from workbench import jobs
+from workbench.events import Metric, StageStarted
 from workbench.intake.adapter import read_adapter
 from workbench.recipe import TransferRecipe, override
 from workbench.runs import lease
@@ -204,6 +206,75 @@ def test_killed_worker_is_told_and_resumed_by_click(
     phase(page, "Writing and scoring samples", 90)
     samples_there(run, count)
     jobs.stop(run, "pause")
+
+
+def training_is_shown(page: Any, least_step: int) -> int:
+    """Settings, curve and log of a training are on the page; returns the step that it shows."""
+    go_to(page, "Distil")
+    expect(page.locator("#distil-tiles")).to_contain_text("nats per answer token")
+    expect(page.locator("#loss-curve svg, #loss-curve canvas").first).to_be_visible()
+    expect(field(page, "training-epochs")).to_have_value("100")
+    expect(field(page, "training-epochs")).to_be_disabled()
+    page.locator("#tab-distil button.label-wrap", has_text="Log").click()
+    expect(field(page, "run-log")).to_have_value(re.compile("Training the new adapter begins"))
+    text = page.locator("#distil-tiles .tile", has_text="Step").locator("dd").inner_text()
+    step = int(text.split("of")[0].replace(",", ""))
+    assert step >= least_step
+    return step
+
+
+def test_training_outlives_reload_restart_and_kill(
+    browser: Any, own_server: Server, make_draft: Callable[..., Run]
+) -> None:
+    run = make_draft(own_server.runs, **LONG_TRAINING, **{"synthesis.samples": 200})
+    run.put_examples("unlabelled", [Example(f"count {n} coins in box {n}") for n in range(200)])
+    page: Any = open_page(browser, own_server.address, run.id)
+    go_to(page, "Synthesize")
+    page.get_by_role("button", name="Write 200 samples").click()
+    expect(page.locator("#synthesize-start")).to_contain_text("are ready", timeout=120_000)
+    go_to(page, "Distil")
+    page.get_by_role("button", name="Train on").click()
+    steps_there(run)
+    step = training_is_shown(page, 1)
+    page.reload()
+    drawn(page)
+    phase(page, "Training the new adapter")
+    step = training_is_shown(page, step)
+    page.context.close()
+    own_server.stop()
+    own_server.start()
+    page = open_page(browser, own_server.address, run.id)
+    phase(page, "Training the new adapter")
+    step = training_is_shown(page, step)
+
+    holder = lease.holder(run.folder)
+    assert holder is not None
+    os.kill(holder.pid, signal.SIGKILL)
+    phase(page, "Interrupted at: Training the new adapter")
+    last = run.journal.last(Metric)
+    assert last is not None and step <= last.step < last.steps
+    page.get_by_role("button", name="Continue", exact=True).click()
+    phase(page, "Training the new adapter", 90)
+    deadline = time.monotonic() + 120
+    while (now := run.journal.last(Metric)) is None or now.step <= last.step:
+        assert time.monotonic() < deadline, jobs.state(run)
+        time.sleep(0.2)
+    assert StageStarted(Stage.DISTIL, resumed=True) in run.journal.all_of(StageStarted)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.locator("#stop-keep").click()
+    phase(page, "Finished", 180)
+
+    page.context.close()
+    own_server.stop()
+    own_server.start()
+    page = open_page(browser, own_server.address, run.id)
+    phase(page, "Finished")
+    go_to(page, "Compare")
+    expect(page.locator("#verdict")).to_contain_text("8 rows")
+    go_to(page, "Take home")
+    expect(page.get_by_role("button", name="Download the adapter")).to_be_enabled()
+    assert not page.problems
+    page.context.close()
 
 
 @pytest.mark.parametrize("choice", ["keep", "discard"])
