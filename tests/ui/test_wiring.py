@@ -1,0 +1,77 @@
+"""The page over HTTP, as Gradio's own client drives it: what goes into a handler, what comes out.
+
+Handlers are private, so the client is told by their numbers that it may call them.
+"""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client
+
+from tests.ui import fake_run
+from workbench.runs.folder import Run, find_run
+from workbench.samples import REJECTED
+from workbench.ui.page import build_page, launch_options
+
+FINDER = ("", "", "", "", None, None, False, "-made")
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    page = build_page()
+    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    yield Client(address, verbose=False)
+    page.close()
+
+
+def call(client: Client, name: str, *given: Any) -> Any:
+    """What a handler answers, without the components that its page never shows."""
+    (number,) = (d["id"] for d in client.config["dependencies"] if d["api_name"] == name)
+    client.endpoints[number].is_valid = True
+    return client.predict(*given, fn_index=number)
+
+
+def test_nothing_is_offered_to_programs(client: Client) -> None:
+    offered = client.view_api(return_format="dict")
+    assert offered == {"named_endpoints": {}, "unnamed_endpoints": {}}
+
+
+def test_an_adapter_and_seeds_make_a_run(client: Client, runs: Path) -> None:
+    run_id, refused = call(client, "load_example", "", "")
+    run = find_run(runs, run_id)
+    assert len(run.inputs.seeds) == 15 and refused == ""
+    news = json.loads(call(client, "tick", run_id, "synthesize", ""))
+    assert news["run"] == run_id and run.name in news["strip"]
+    assert "synthesize form" in json.loads(news["pulse"])
+    tiles, rows = call(client, "draw_synthesize_rows", run_id)
+    assert "of 300 asked for" in tiles and rows["data"] == []
+    assert call(client, "take_seed_table", run_id, {"headers": ["input", "output"],
+                "data": [["one", 2], ["", None]], "metadata": None}, "") == run_id  # fmt: skip
+    assert [(seed.input, seed.output) for seed in run.inputs.seeds] == [("one", "2")]
+
+
+def test_a_page_of_samples_is_turned_decided_and_handed_out(
+    client: Client, reviewable: Run
+) -> None:
+    table, sentence, number, *_ = call(client, "page_forward", reviewable.id, *FINDER, 1, "")
+    assert "51–100 of 480" in sentence and number == 2 and len(table["data"]) == 50
+    first, second = reviewable.samples.page(offset=50, limit=2)
+    # The ids of the page are held by the server, for this client alone.
+    shown = call(client, "reject", reviewable.id, *FINDER, 2, first.id, first.version)
+    after = reviewable.samples.get(first.id)
+    assert after is not None and (after.status, after.decided_by) == (REJECTED, "person")
+    assert second.id in shown
+    path = call(client, "make_file", reviewable.id, *FINDER, "CSV")
+    with Path(path["value"] if isinstance(path, dict) else path).open(encoding="utf-8-sig") as rows:
+        assert len(list(csv.DictReader(rows))) == 480
+
+
+def test_a_failure_leaves_what_is_shown(client: Client, runs: Path) -> None:
+    run = fake_run.draft(runs)
+    call(client, "take_seed_table", run.id, {"headers": ["input", "output"],
+         "data": [[f"seed {n}", ""] for n in range(16)], "metadata": None}, "")  # fmt: skip
+    assert len(run.inputs.seeds) == 12
