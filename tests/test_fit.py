@@ -12,6 +12,7 @@ from workbench.machine import Gpu
 from workbench.models import references
 from workbench.recipe import TransferRecipe, override
 from workbench.samples import Example
+from workbench.steps import label_synthesis
 
 KIT = Path(__file__).resolve().parents[1] / "assets" / "example-kit.zip"
 INPUTS = Inputs(seeds=(Example("how much is left", "balance"),))
@@ -23,6 +24,17 @@ def test_more_work_takes_longer() -> None:
     much = fit.estimate(override(TransferRecipe(), changes), INPUTS)
     assert seconds(much) > 5 * seconds(little)
     assert [need.name for need in much.stages] == [need.name for need in little.stages]
+
+
+def test_more_is_written_where_answers_are_objects() -> None:
+    """The surest third is kept, which the time told left out."""
+    objects = Inputs(seeds=(Example("how much is left", '{"is": "balance"}'),))
+    best = override(TransferRecipe(), {"synthesis.method": "label"})
+    flat, much = (fit.estimate(best, inputs).stages[0].seconds for inputs in (INPUTS, objects))
+    assert flat and much and 2.5 * flat < much
+    free, same = (fit.estimate(TransferRecipe(), it).stages[0].seconds for it in (INPUTS, objects))
+    assert free == same
+    assert fit._OBJECT_TIMES == label_synthesis.STRUCTURED_SURPLUS
 
 
 def seconds(told: fit.Estimate) -> float:

@@ -66,6 +66,7 @@ _GPU = _Place(600_000_000, 2, 0, 0, 16384, 2**29)
 
 # Time.
 _KEPT_SHARE = 0.35  # of what is written; the rest is rejected or a duplicate
+_OBJECT_TIMES = 3  # as many where inputs are written per label and answers are objects
 _CHARACTERS_PER_TOKEN = 4.0
 _PROMPT_TOKENS = 16  # of template and turn marks
 _PADDED = 1.4  # of training's rows: all of a batch are as long as its longest
@@ -139,6 +140,8 @@ def _seconds(recipe: TransferRecipe, inputs: Inputs, source: int, target: int) -
     item, row = _lengths(inputs)
     trained = _PADDED * _trained_row(recipe.target_format, inputs)
     written = recipe.synthesis.samples / _KEPT_SHARE
+    if recipe.synthesis.method == "label" and _answers_are_objects(inputs):
+        written *= _OBJECT_TIMES
     writing = 2 * writer * written * item / (speed * _DECODING)
     writing += 2 * 2 * source * written * row / (speed * _SCORING)
     crossed = recipe.synthesis.grafts * recipe.synthesis.samples
@@ -242,6 +245,12 @@ def _trained_row(form: PromptFormat, inputs: Inputs) -> float:
     answer = _mean(len(text) for text in outputs) / _CHARACTERS_PER_TOKEN + 1
     prompt = characters / _CHARACTERS_PER_TOKEN + (_PROMPT_TOKENS if form.kind == "chat" else 1)
     return prompt + (answer if outputs else _ANSWER_TOKENS)
+
+
+def _answers_are_objects(inputs: Inputs) -> bool:
+    seeds = inputs.seeds or inputs.evaluation[:50]
+    outputs = [seed.output for seed in seeds if seed.output]
+    return bool(outputs) and all(text.lstrip().startswith("{") for text in outputs)
 
 
 def _mean(numbers: Iterable[int]) -> float:
