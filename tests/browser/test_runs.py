@@ -1,0 +1,50 @@
+"""The Runs tab: duplicate, compare, rename, delete and take back, as a person does it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.driving import Server, choose, field, go_to, run_in_address, toast
+from tests.ui import fake_run
+from workbench.runs.folder import find_run
+
+pytestmark = pytest.mark.browser
+
+
+def test_history_is_worked_with(open_run: Callable[..., Any], server: Server) -> None:
+    run = fake_run.finished(server.runs, "Dutch requests")
+    page = open_run(run.id)
+    go_to(page, "Runs")
+    row = page.locator("#runs-table tr", has_text="▸ Dutch requests")
+    for words in ("Finished", "→", "just now", "MB"):
+        expect(row).to_contain_text(words)
+
+    page.get_by_role("button", name="Duplicate").click()
+    toast(page, "A new draft with the same inputs")
+    expect(page.locator(".strip-name")).to_have_text("Dutch requests (copy)")
+    copy = find_run(server.runs, run_in_address(page))
+    assert copy.id != run.id and copy.recipe == run.recipe and copy.inputs.seeds == run.inputs.seeds
+
+    go_to(page, "Runs")
+    expect(page.locator("#runs-table")).to_contain_text("▸ Dutch requests (copy)")
+    copy.change_recipe({"lora.rank": 4})
+    choose(page, "runs-other", "Dutch requests ·")
+    expect(page.locator("#runs-compared")).to_contain_text("lora.rank")
+    expect(page.locator("#runs-compared")).to_contain_text("transferred")
+
+    field(page, "runs-name").fill("Frisian requests")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.locator(".strip-name")).to_have_text("Frisian requests")
+    expect(page.locator("#runs-table")).to_contain_text("▸ Frisian requests")
+
+    page.get_by_role("button", name="Delete").click()
+    toast(page, '"Frisian requests" (')
+    expect(page.locator(".strip-name")).to_have_text("No run open")
+    expect(page.locator("#runs-table")).not_to_contain_text("Frisian requests")
+    assert not copy.folder.exists()
+    page.get_by_role("button", name="Take back: Frisian requests").click()
+    toast(page, '"Frisian requests" is back')
+    expect(page.locator("#runs-table")).to_contain_text("Frisian requests")
+    assert copy.folder.is_dir()
