@@ -22,9 +22,9 @@ from workbench.intake.adapter import read_adapter
 from workbench.pipeline import advance
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run, create, open_run
-from workbench.samples import GRAFT, KEPT, REJECTED, Example, Sample
+from workbench.samples import GRAFT, KEPT, NAMED, REJECTED, Example, Sample
 from workbench.stages import Stage
-from workbench.steps import label_synthesis
+from workbench.steps import comparison, finding, label_synthesis
 from workbench.steps.distillation import SOFT_LABELS
 
 SEEDS = [Example(f"please move {n} coins to box {n * 7}", f"box{n % 3}") for n in range(1, 7)]
@@ -118,6 +118,21 @@ def test_whole_transfer(make_run: MakeRun) -> None:
     assert result["peak_memory_bytes"] > 10**8
     assert result["counts"]["kept"] >= 12
     assert list(advance(run)) == []  # nothing is owed any more
+
+
+def test_a_base_is_read_no_further_than_right_answers_reach(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_rows, asked = comparison.arms.answer_rows, {}
+
+    def note(resident, adapter, form, inputs, answer_tokens):
+        asked.setdefault(adapter is None, set()).add(answer_tokens)
+        return answer_rows(resident, adapter, form, inputs, answer_tokens)
+
+    monkeypatch.setattr(comparison.arms, "answer_rows", note)
+    finish(make_run(evaluation=ROWS[:3], evaluation__answer_tokens=40))
+    assert asked[False] == {40}  # an adapter ends its answers itself
+    assert all(comparison.BEYOND < tokens < 40 for tokens in asked[True])
 
 
 def test_discriminator_keeps_what_it_says_yes_to(make_run: MakeRun) -> None:
@@ -330,6 +345,21 @@ def test_grafts_are_added_and_doubts_are_learnt(make_run: MakeRun, sure_teacher:
         assert sum(share for _, share in label) == pytest.approx(1)
         assert {answer for answer, _ in label} <= {"box0", "box1", "box2"}
     assert run.stage_done(Stage.DISTIL)
+
+
+def test_an_answer_is_tried_first_in_seeds_that_say_its_words(
+    make_run: MakeRun, sure_teacher: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"box9": (SEEDS[0].input, -1.0)}  # a random teacher knows no answers that end
+    monkeypatch.setattr(finding.mining, "mine_answers", lambda *_given: found)
+    run = make_run(**CLOSED | {"synthesis__samples": 40})
+    for _ in advance(run, Stage.SYNTHESIZE):
+        pass
+    named = [sample for sample in run.samples.all() if sample.origin == NAMED]
+    assert named
+    assert {sample.written_for for sample in named} == {"box9"}
+    assert all("box9" in sample.input for sample in named)
+    assert len({sample.round for sample in named}) == 1  # later attempts are written
 
 
 def test_killed_among_grafts_it_makes_the_same_ones(

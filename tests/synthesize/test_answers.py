@@ -5,7 +5,14 @@ import json
 import pytest
 
 from workbench.samples import Sample
-from workbench.synthesize.answers import coverage, is_whole, kind_of, recur
+from workbench.synthesize.answers import (
+    begun_with,
+    coverage,
+    is_whole,
+    kind_of,
+    kinds_of,
+    recur,
+)
 
 
 def test_a_plain_answer_is_its_own_kind() -> None:
@@ -16,6 +23,22 @@ def test_a_json_answer_ends_before_the_first_copied_value() -> None:
     answer = json.dumps({"intent": "RateBook", "object_name": "Dune", "rating": "4"})
     assert kind_of(answer, "give dune 4 stars") == '{"intent": "RateBook", "object_name":'
     assert not is_whole(kind_of(answer, "give dune 4 stars"))
+
+
+def test_a_json_answer_is_of_a_kind_for_each_copied_value() -> None:
+    answer = json.dumps(
+        {"intent": "RateBook", "object_name": "Dune", "sort": "best", "rating": "4"}
+    )
+    begun = ['{"intent": "RateBook", "object_name":', '{"intent": "RateBook", "rating":']
+    assert kinds_of(answer, "give dune 4 stars") == begun
+
+
+def test_the_field_that_a_kind_ends_with_comes_first_and_nothing_is_lost() -> None:
+    answer = json.dumps({"intent": "RateBook", "object_name": "Dune", "rating": "4"})
+    led = begun_with('{"intent": "RateBook", "rating":', answer)
+    assert led == '{"intent": "RateBook", "rating": "4", "object_name": "Dune"}'
+    assert begun_with('{"intent": "RateBook", "year":', answer) == answer
+    assert begun_with("transfer", "transfer") == "transfer"
 
 
 def test_two_inputs_with_other_values_have_the_same_kind() -> None:
@@ -44,6 +67,11 @@ def test_json_that_is_spelled_in_another_way_is_not_cut_in_the_wrong_place() -> 
     assert not is_whole("{")
 
 
+def test_a_broken_object_is_a_whole_answer_and_no_beginning() -> None:
+    assert is_whole('{"intent": "PlayMusic", "intent": "RateBook"}')
+    assert is_whole("{broken")
+
+
 @pytest.mark.parametrize("answer", ["{broken", "{}", "[1, 2]", "{" * 5000])
 def test_what_is_no_object_is_a_plain_answer(answer: str) -> None:
     assert kind_of(answer, "anything") == answer
@@ -68,3 +96,11 @@ def test_coverage_counts_a_sample_for_the_answer_that_the_teacher_gave() -> None
     assert (known["x"].samples, known["x"].asked, known["x"].consistent) == (2, 2, 1)
     assert (known["y"].samples, known["y"].asked) == (1, 0)
     assert (known["z"].samples, known["z"].asked) == (0, 1)
+
+
+def test_coverage_counts_an_object_for_each_of_its_fields_and_once_as_consistent() -> None:
+    rate, dune = '{"intent": "Rate", "stars":', '{"intent": "Rate", "book":'
+    answer = '{"intent": "Rate", "book": "dune", "stars": "4"}'
+    known = coverage([_sample("dune gets 4", answer, rate)])
+    assert (known[dune].samples, known[dune].asked, known[dune].consistent) == (1, 0, 0)
+    assert (known[rate].samples, known[rate].asked, known[rate].consistent) == (1, 1, 1)

@@ -11,7 +11,7 @@ from workbench.samples import Sample
 from workbench.synthesize import by_label, mining
 from workbench.synthesize.answers import Coverage, Pair
 from workbench.synthesize.by_label import MARK, PROBE_ATTEMPTS, attempts_left, plan, write
-from workbench.synthesize.mining import choose_probes, come_nearer
+from workbench.synthesize.mining import NAMED_INPUTS, choose_probes, come_nearer, named_inputs
 
 SEEDS = [Pair(f"the film was fine {n}", ("good", "bad", "dull")[n % 3]) for n in range(6)]
 
@@ -119,6 +119,14 @@ def test_mined_answers_are_distinct_and_complete(source: Resident) -> None:
         assert mined == mining.mine_answers(source, form, ["a film"], new_tokens=4)
     assert all(answer.strip() for answer in mined)
     assert all(text == "a film" and log_prob <= 0 for text, log_prob in mined.values())
+
+
+def test_a_label_takes_the_place_of_a_span_of_known_inputs() -> None:
+    hosts = ["where did they leave the bags", "my suitcase is not here yet"]
+    named = named_inputs("lost luggage", hosts)
+    assert named == named_inputs("lost luggage", hosts)
+    assert 1 < len(named) == len(set(named)) <= NAMED_INPUTS
+    assert all("lost luggage" in text and len(text.split()) == 6 for text in named)
 
 
 def test_texts_that_come_nearer_are_remembered_once() -> None:

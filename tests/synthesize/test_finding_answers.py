@@ -76,6 +76,29 @@ def test_an_answer_belongs_once_the_teacher_was_certain_of_it() -> None:
     assert task_kinds(SEEDS, [*others, *shots(0.95, 0.6)]) == ["pay bill"]
 
 
+def test_an_answer_in_the_words_of_the_input_takes_more_certainty() -> None:
+    def lost(text: str, confidence: float) -> Sample:
+        return replace(_sample(text, "lost card"), confidence=confidence)
+
+    made_up = [lost("i lost my cat", 0.98), lost("what is a card", 0.98)]
+    assert task_kinds(SEEDS, made_up) == ["pay bill"]
+    assert task_kinds(SEEDS, [*made_up, lost("my wallet is gone", 0.98)])[1:] == ["lost card"]
+    assert task_kinds(SEEDS, [*made_up, lost("is my card lost", 0.995)])[1:] == ["lost card"]
+
+
+def test_a_field_belongs_after_three_sure_answers_with_it() -> None:
+    seeds = [Pair("play dune", '{"intent": "Music", "song": "dune"}')]
+    year = '{"intent": "Music", "year":'
+
+    def play(number: int) -> Sample:
+        text = f"songs of {number}"
+        return _sample(text, f'{{"intent": "Music", "song": "songs", "year": "{number}"}}')
+
+    few, enough = [play(1980), play(1981)], [play(1980), play(1981), play(1982)]
+    assert year not in task_kinds(seeds, few)
+    assert task_kinds(seeds, enough) == ['{"intent": "Music", "song":', year]
+
+
 def test_candidates_that_were_given_are_tried_first_and_make_room_for_others(
     tmp_path: Path,
 ) -> None:

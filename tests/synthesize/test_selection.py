@@ -45,11 +45,22 @@ def test_the_choice_does_not_depend_on_the_order_of_the_samples() -> None:
     assert select(samples, 10, kinds) == select(samples[::-1], 10, kinds)
 
 
-def test_of_objects_the_surest_of_every_first_field_are_kept() -> None:
-    play = '{"intent": "Play", "song": "a"}'
-    samples = [_sample(f"a{i}", play, confidence=0.9 + i / 1000) for i in range(6)]
-    samples += [_sample("a b", '{"intent": "Rate", "book": "b"}', confidence=0.6)]
-    samples += [_sample("twice", '{"intent": "Play", "song": "x", "song": "y"}')]
-    reasons = select(samples, 3, None, structured=True)
-    assert reasons["twice"] == MALFORMED
-    assert {name for name, reason in reasons.items() if not reason} == {"a5", "a4", "a b"}
+def test_of_objects_the_surest_of_every_field_are_kept() -> None:
+    song, year = '{"intent": "Music", "song":', '{"intent": "Music", "year":'
+    plays = [
+        _sample(f"play a{i}", f'{{"intent": "Music", "song": "a{i}"}}', confidence=0.9 + i / 1000)
+        for i in range(6)
+    ]
+    rare = [_sample("1980 b", '{"intent": "Music", "song": "b", "year": "1980"}', confidence=0.6)]
+    odd = [
+        _sample("twice x y", '{"intent": "Music", "song": "x", "song": "y"}'),
+        _sample("wash c", '{"intent": "Music", "car": "c"}'),
+    ]
+    reasons = select([*plays, *rare, *odd], 3, {song, year}, structured=True)
+    assert (reasons["twice x y"], reasons["wash c"]) == (MALFORMED, FOREIGN)
+    # "1980 b" fills the share of the years, and counts as a song as well.
+    assert {name for name, reason in reasons.items() if not reason} == {
+        "1980 b",
+        "play a5",
+        "play a4",
+    }

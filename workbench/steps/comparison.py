@@ -10,7 +10,10 @@ from workbench.evaluate.metrics import is_correct
 from workbench.evaluate.verdict import verdict
 from workbench.events import ArmFinished, Event, Progress, Warned
 from workbench.intake.overlap import overlap
+from workbench.models.formats import bind
 from workbench.models.pair import Pair
+from workbench.models.resident import Resident
+from workbench.recipe import PromptFormat
 from workbench.runs.folder import Run
 from workbench.runs.results import Answer
 from workbench.samples import Example
@@ -20,6 +23,7 @@ from workbench.steps.labels import answered_seeds
 from workbench.teach import TEACHER
 
 CHUNK = 64  # rows per commit; the same chunks after an interruption
+BEYOND = 8  # tokens after which an answer that is longer than all right ones is read no further
 
 
 def evaluation_rows(run: Run, pair: Pair) -> list[Example]:
@@ -91,7 +95,7 @@ def _answer_chunk(run: Run, pair: Pair, arm: str, rows: list[Example], chunk: li
         adapter,
         form,
         [rows[index].input for index in chunk],
-        recipe.evaluation.answer_tokens,
+        recipe.evaluation.answer_tokens if adapter else _tokens_of_base(run, rows, form, resident),
     )
     graded = []
     for position, text in answers:
@@ -99,6 +103,16 @@ def _answer_chunk(run: Run, pair: Pair, arm: str, rows: list[Example], chunk: li
         correct = is_correct(recipe.evaluation.metric, text, rows[index].output or "")
         graded.append(Answer(index, text, correct))
     run.answers.put(arm, graded)
+
+
+def _tokens_of_base(run: Run, rows: list[Example], form: PromptFormat, resident: Resident) -> int:
+    """Room for a base's answer: it does not know where to end, and what goes on is wrong anyway."""
+    settings = run.recipe.evaluation
+    if settings.metric != "exact":
+        return settings.answer_tokens  # the last number, or JSON with other white space
+    bound = bind(form, resident.tokenizer)
+    longest = max(len(bound.answer_ids(row.output or "")) for row in rows)
+    return min(settings.answer_tokens, longest + BEYOND)
 
 
 def load_student(run: Run, pair: Pair) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from workbench.events import Event, Progress, RoundFinished, Warned
 from workbench.models.pair import Pair as ModelPair
 from workbench.runs.folder import Run
-from workbench.samples import GRAFT, KEPT, REJECTED, Example, Sample, normalise, sample_id
+from workbench.samples import GRAFT, KEPT, NAMED, REJECTED, Example, Sample, normalise, sample_id
 from workbench.stages import Stage
 from workbench.steps.finding import (
     FREE_ROUNDS,
@@ -30,7 +30,7 @@ from workbench.steps.finding import (
 )
 from workbench.steps.labels import answered_seeds
 from workbench.steps.rounds import LONGEST_TIMES, label, room_for_items, sort_out, take_own_inputs
-from workbench.synthesize import by_label, grafts
+from workbench.synthesize import by_label, grafts, mining
 from workbench.synthesize.answers import (
     Pair,
     coverage,
@@ -38,6 +38,7 @@ from workbench.synthesize.answers import (
     is_whole,
     recur,
     sample_kind,
+    sample_kinds,
 )
 from workbench.synthesize.duplicates import Written, nearest
 from workbench.synthesize.selection import DOUBTFUL, FOREIGN, MALFORMED, UNSURE, select
@@ -199,17 +200,24 @@ def write_round(
     settings = run.recipe.synthesis
     generator = pair.target if settings.generator == "target" else pair.source
     kinds = set(task_kinds(seeds, samples))
-    accepted = [s for s in samples if (s.confidence or 0) >= SURE and sample_kind(s) in kinds]
+    accepted = [
+        s for s in samples if (s.confidence or 0) >= SURE and not kinds.isdisjoint(sample_kinds(s))
+    ]
     # Where the kind is the beginning of an answer only, its rest is written before the input.
     rest = any(target is not None and not is_whole(target) for target in targets)
     examples = [Example(f"{p.answer}\n{p.input}" if rest else p.input) for p in seeds]
     room = settings.new_tokens or room_for_items(generator, examples, 1.5)
+    # A candidate's first attempts are made of its own words; they cost no writing.
+    tried = {sample.written_for for sample in samples}
+    fresh = [t for t in dict.fromkeys(targets) if t is not None and not {t} & (kinds | tried)]
+    inputs = [seed.input for seed in seeds]
+    named = [by_label.Written(x, t) for t in fresh for x in mining.named_inputs(t, inputs)]
     with generator.using(None):
         texts = by_label.write(
             generator,
             seeds,
             accepted,
-            targets,
+            [target for target in targets if target not in fresh],
             room,
             run.recipe.seed * 1_000_003 + number,
             {
@@ -218,7 +226,8 @@ def write_round(
                 if answer not in kinds
             },
         )
-    inputs = [seed.input for seed in seeds]
+    of_words = {entry.text for entry in named}
+    texts += named
     written = Written(inputs, [s.input for s in run.samples.all()], settings.near_duplicate)
     longest = LONGEST_TIMES * max(map(len, inputs)) + 80
     sorting = sort_out([entry.text for entry in texts], written, longest)
@@ -227,7 +236,7 @@ def write_round(
         Sample(
             id=sample_id(text),
             input=text,
-            origin=settings.generator,
+            origin=NAMED if text in of_words else settings.generator,
             written_for=wanted[text],
             round=number,
             status=KEPT,
@@ -254,7 +263,7 @@ def keep_level(run: Run, seeds: Sequence[Pair], count: int) -> None:
     pool = [sample for sample in written_samples(run) if sample.decided_by == "filter"]
     by_person = sum(s.decided_by == "person" and s.origin != GRAFT for s in run.samples.kept())
     of_pool = [sample_kind(sample) for sample in pool]
-    kinds = task_kinds(seeds, pool) if closed(of_pool) else None
+    kinds = set(task_kinds(seeds, pool)) if recur(of_pool) else None
     reasons = select(pool, max(0, count - by_person), kinds, structured(of_pool))
     run.samples.update_many(
         [

@@ -1,8 +1,8 @@
 """What kind of answer is it? The unit in which coverage is counted and balanced.
 
 For a closed set of answers ("transfer", "(B)", "yes") the kind is the answer itself. In a JSON
-object the values that are copied from the input say nothing about coverage, so its kind is the
-text up to the first copied value. Pure text work: no models here.
+object the values that are copied from the input say nothing about coverage, but the names of their
+fields do: it is of as many kinds as it has such fields. Pure text work: no models here.
 """
 
 import json
@@ -32,46 +32,46 @@ def words(text: str) -> frozenset[str]:
     return frozenset(_WORD.findall(normalise(text)))
 
 
-def kind_of(answer: str, text: str) -> str:
-    """The part of an answer that is decided rather than copied.
+def kinds_of(answer: str, text: str) -> list[str]:
+    """What an answer covers: the parts of it that are decided rather than copied.
 
     Args:
         answer: of the teacher.
         text: the input that it answers.
 
     Returns:
-        The whole answer, or of a JSON object the beginning up to the name of the first field whose
-        value stands in the input. ``is_whole`` tells the two apart.
+        The whole answer alone; or of a JSON object with values that stand in the input a beginning
+        for each of them: the first field where that is decided, and the name of the copied one.
+        ``is_whole`` tells the two apart.
     """
-    fields = _fields(answer)
-    if fields is None:
-        return answer
-    folded = normalise(text)
-    decided: dict[str, object] = {}
-    for name, value in fields.items():
-        if isinstance(value, str) and normalise(value) in folded:
-            before = json.dumps(decided, ensure_ascii=False)[:-1] + (", " if decided else "")
-            beginning = f"{before}{json.dumps(name, ensure_ascii=False)}:"
-            return beginning if answer.startswith(beginning) else "{"
-        decided[name] = value
-    return answer
+    fields, copied = _fields(answer), copied_values(answer, text)
+    if not fields or not copied:
+        return [answer]
+    if json.dumps(fields, ensure_ascii=False) != answer:
+        return ["{"]  # spelled in another way: a beginning would be cut in the wrong place
+    first = next(iter(fields))
+    decided = {} if first in copied else {first: fields[first]}
+    head = json.dumps(decided, ensure_ascii=False)[:-1] + (", " if decided else "")
+    return [f"{head}{json.dumps(name, ensure_ascii=False)}:" for name in copied]
+
+
+def kind_of(answer: str, text: str) -> str:
+    """The first of ``kinds_of``."""
+    return kinds_of(answer, text)[0]
 
 
 def is_whole(kind: str) -> bool:
     """True when the kind is a complete answer, so that only the input is still to be written."""
-    return not kind.startswith("{") or _fields(kind) is not None
+    return kind != "{" and not (kind.startswith("{") and kind.endswith(":"))
 
 
-def first_field(kind: str) -> str:
-    """Of the kind of a JSON object the first decided field, as an object; else the whole kind.
-
-    An answer about "PlayMusic" stays one whichever of its values are copied from the input.
-    """
-    fields = _fields(kind) or _fields(f'{kind} ""}}')
-    if fields is None:
-        return kind
-    name, value = next(iter(fields.items()))
-    return json.dumps({name: value}, ensure_ascii=False)
+def begun_with(kind: str, answer: str) -> str:
+    """The same JSON object with the field first whose name ends the kind, after what is decided."""
+    fields = _fields(answer)
+    begun = _fields(f'{kind} ""}}')
+    if is_whole(kind) or not fields or not begun or begun.keys() - fields.keys():
+        return answer
+    return json.dumps({name: fields[name] for name in (*begun, *fields)}, ensure_ascii=False)
 
 
 def is_object(answer: str) -> bool:
@@ -115,32 +115,41 @@ class Coverage:
     confidence: float
 
 
+def sample_kinds(sample: Sample) -> list[str]:
+    """The kinds of a labelled sample (``kinds_of``)."""
+    return kinds_of(sample.teacher_output or "", sample.input)
+
+
 def sample_kind(sample: Sample) -> str:
-    """The kind of a labelled sample."""
-    return kind_of(sample.teacher_output or "", sample.input)
+    """The first of ``sample_kinds``."""
+    return sample_kinds(sample)[0]
 
 
 def consistent(sample: Sample) -> bool:
-    """The teacher gave the kind of answer that the sample was written for."""
-    return sample.written_for is not None and sample.written_for == sample_kind(sample)
+    """The teacher gave a kind of answer that the sample was written for."""
+    return sample.written_for is not None and sample.written_for in sample_kinds(sample)
 
 
 def coverage(samples: Sequence[Sample]) -> dict[str, Coverage]:
-    """Coverage by kind over all labelled samples, most frequent first."""
+    """Coverage by kind over all labelled samples, most frequent first.
+
+    A sample counts for each of its kinds, and as consistent for the one that it was written for.
+    """
     found: dict[str, list[Sample]] = {}
     asked: dict[str, int] = {}
     for sample in samples:
         if sample.written_for is not None:
             asked[sample.written_for] = asked.get(sample.written_for, 0) + 1
         if sample.teacher_output:
-            found.setdefault(sample_kind(sample), []).append(sample)
+            for kind in sample_kinds(sample):
+                found.setdefault(kind, []).append(sample)
     result = {}
     for kind, members in sorted(found.items(), key=lambda item: (-len(item[1]), item[0])):
         certain = sorted(sample.confidence or 0.0 for sample in members)
         result[kind] = Coverage(
             len(members),
             asked.pop(kind, 0),
-            sum(consistent(sample) for sample in members),
+            sum(sample.written_for == kind for sample in members),
             certain[len(certain) // 2],
         )
     for kind, times in sorted(asked.items()):

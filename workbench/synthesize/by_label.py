@@ -21,10 +21,10 @@ from workbench.samples import Sample
 from workbench.synthesize.answers import (
     Coverage,
     Pair,
+    begun_with,
     consistent,
     is_whole,
-    kind_of,
-    sample_kind,
+    kinds_of,
 )
 from workbench.synthesize.mining import Approach, Nearest
 
@@ -169,13 +169,18 @@ def _examples_by_kind(seeds: Sequence[Pair], accepted: Sequence[Sample]) -> dict
     sure: dict[str, list[Pair]] = {}
     rest: dict[str, list[Pair]] = {}
     for pair in seeds:
-        sure.setdefault(kind_of(pair.answer, pair.input), []).append(pair)
+        _shelve(sure, pair)
     for sample in accepted:
-        kept = sure if consistent(sample) else rest
-        kept.setdefault(sample_kind(sample), []).append(
-            Pair(sample.input, sample.teacher_output or "")
+        _shelve(
+            sure if consistent(sample) else rest, Pair(sample.input, sample.teacher_output or "")
         )
     return rest | sure
+
+
+def _shelve(shelves: dict[str, list[Pair]], pair: Pair) -> None:
+    """Put the pair under each of its kinds, with the field first that the kind ends with."""
+    for kind in kinds_of(pair.answer, pair.input):
+        shelves.setdefault(kind, []).append(Pair(pair.input, begun_with(kind, pair.answer)))
 
 
 def _demonstrations(

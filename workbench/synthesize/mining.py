@@ -6,6 +6,7 @@ which are worth trying first.
 """
 
 import math
+import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ LEAST_NEXT = 0.04  # probability of a next token, given the beginning, from whic
 MOST_BEGINNINGS = {"cpu": 64, "cuda": 256}  # that are followed at a time, the likeliest
 PROBES = 16  # inputs under which a candidate's probability is read
 NEAREST_INPUTS = 2  # inputs that are remembered with an answer that no sample has yet
+NAMED_INPUTS = 4  # inputs that are made of an answer's own words
 STEP = 0.7  # an input is nearer when no more than this part of the nats to certainty is left
 
 
@@ -132,6 +134,23 @@ def choose_probes(pairs: Sequence[Pair], count: int = PROBES) -> list[Pair]:
         first.setdefault(pair.answer, pair)
     rest = [pair for pair in pairs if first[pair.answer] is not pair]
     return [*first.values(), *rest][:count]
+
+
+def named_inputs(answer: str, inputs: Sequence[str]) -> list[str]:
+    """Known inputs with the answer's own words in the place of a span; a function of its arguments.
+
+    A label often says what it is for ("lost luggage"). A teacher also makes answers up from words
+    that it reads, but is less sure of them: of 116 candidates for the answers of a task it was 99 %
+    sure of 11 of 13 real ones under such inputs, and of one other.
+    """
+    draw = random.Random(f"{answer}:named")
+    named = []
+    for host in draw.choices(inputs, k=NAMED_INPUTS):
+        words_of_host = host.split()
+        cut = max(1, len(words_of_host) // 3)
+        at = draw.randint(0, len(words_of_host) - cut)
+        named.append(" ".join([*words_of_host[:at], answer, *words_of_host[at + cut :]]))
+    return list(dict.fromkeys(named))
 
 
 def come_nearer(nearest: Nearest, answer: str, text: str, log_prob: float) -> None:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 
 from workbench.samples import Sample
-from workbench.synthesize.answers import first_field, is_object, sample_kind
+from workbench.synthesize.answers import is_object, sample_kinds
 
 UNSURE = 0.5  # mean token probability below which an answer teaches noise
 
@@ -33,20 +33,21 @@ def select(
         samples: labelled, decided by the filter.
         count: how many to keep at most.
         kinds: of answers that belong to the task; None when answers do not recur.
-        structured: answers are JSON objects: an equal share of every first field, surest first.
+        structured: answers are JSON objects, each of several kinds: the surest of every kind.
     """
     reasons = {}
     shelves: dict[str, list[Sample]] = {}
     for sample in samples:
-        kind = sample_kind(sample) if kinds is not None or structured else ""
-        if kinds is not None and kind not in kinds:
-            reasons[sample.id] = FOREIGN
-        elif structured and not is_object(sample.teacher_output or ""):
+        of_sample = [""] if kinds is None else [k for k in sample_kinds(sample) if k in kinds]
+        if structured and not is_object(sample.teacher_output or ""):
             reasons[sample.id] = MALFORMED
+        elif not of_sample:
+            reasons[sample.id] = FOREIGN
         elif (sample.confidence or 0.0) < UNSURE:
             reasons[sample.id] = DOUBTFUL
         else:
-            shelves.setdefault(first_field(kind) if structured else kind, []).append(sample)
+            for kind in of_sample:
+                shelves.setdefault(kind, []).append(sample)
     for shelf in shelves.values():
         shelf.sort(key=_by_chance)
         if structured:
@@ -64,12 +65,21 @@ def _by_chance(sample: Sample) -> str:
 
 
 def _level(shelves: dict[str, list[Sample]], count: int) -> set[str]:
-    """Ids of ``count`` samples, taken one from each shelf in turn until all are empty."""
+    """Ids of ``count`` samples: ever again the first of the shelf that has given the fewest."""
+    shelves_of: dict[str, list[str]] = {}
+    for kind, shelf in shelves.items():
+        for sample in shelf:
+            shelves_of.setdefault(sample.id, []).append(kind)
+    left = {kind: shelf[::-1] for kind, shelf in sorted(shelves.items())}
+    given = dict.fromkeys(left, 0)
     kept: set[str] = set()
-    depth = 0
-    while len(kept) < count and any(len(shelf) > depth for shelf in shelves.values()):
-        for kind in sorted(shelves):
-            if len(shelves[kind]) > depth and len(kept) < count:
-                kept.add(shelves[kind][depth].id)
-        depth += 1
+    while left and len(kept) < count:
+        kind = min(left, key=given.__getitem__)
+        sample = left[kind].pop()
+        if not left[kind]:
+            del left[kind]
+        if sample.id not in kept:
+            kept.add(sample.id)
+            for each in shelves_of[sample.id]:
+                given[each] += 1
     return kept

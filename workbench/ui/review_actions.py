@@ -30,6 +30,7 @@ _ORIGIN_WORDS = {
     "target": "the target base",
     "source": "the source base",
     "graft": "nobody: crossed from two known inputs",
+    "named": "nobody: a label's own words in a seed",
     "user": "you (own inputs)",
     "hand": "you (by hand)",
 }

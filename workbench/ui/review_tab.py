@@ -17,6 +17,7 @@ _ORIGINS = [
     ("Target base", "target"),
     ("Source base", "source"),
     ("Crossed inputs", "graft"),
+    ("Label words in seeds", "named"),
     ("Your own inputs", "user"),
     ("By hand", "hand"),
 ]
