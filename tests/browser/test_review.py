@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 from playwright.sync_api import expect
 
@@ -159,7 +160,7 @@ def test_pages_turn(open_run: Callable[..., Any], run: Run) -> None:
     expect(page.locator("#page-sentence")).to_contain_text("451–480 of 480")
 
 
-@pytest.mark.parametrize("form", ["JSONL", "CSV"])
+@pytest.mark.parametrize("form", ["JSONL", "CSV", "Parquet"])
 def test_rows_go_out_and_come_in(
     open_run: Callable[..., Any], run: Run, tmp_path: Path, form: str
 ) -> None:
@@ -177,6 +178,8 @@ def test_rows_go_out_and_come_in(
     if form == "CSV":
         with path.open(encoding="utf-8-sig") as lines:
             assert next(iter(csv.DictReader(lines)))["input"] == "'=HYPERLINK(1)"
+    elif form == "Parquet":
+        assert pyarrow.parquet.read_table(path)["input"].to_pylist() == ["=HYPERLINK(1)"]
     else:
         assert json.loads(path.read_text())["input"] == "=HYPERLINK(1)"
     more = tmp_path / "more.csv"
