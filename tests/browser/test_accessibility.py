@@ -1,6 +1,7 @@
 """axe-core finds nothing serious on any tab, light and dark, wide and narrow."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,14 @@ def test_nothing_scrolls_over_the_strip(open_run: Callable[..., Any], server: Se
     assert 0 < box["y"] < 70
     there = "([x, y]) => document.elementFromPoint(x, y).closest('#status') !== null"
     assert page.evaluate(there, [box["x"] + 5, box["y"] + 5])
+
+
+def test_a_long_choice_ends_before_the_arrow(open_run: Callable[..., Any]) -> None:
+    """A base's licence ran under it."""
+    page = open_run()
+    expect(page.locator("#target-base input")).to_have_value(re.compile("Gemma Terms"))
+    ends = page.locator("#target-base input").evaluate(
+        "box => box.getBoundingClientRect().right - parseFloat(getComputedStyle(box).paddingRight)"
+    )
+    arrow = page.locator("#target-base .dropdown-arrow").bounding_box()
+    assert ends <= arrow["x"]
