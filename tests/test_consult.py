@@ -17,7 +17,7 @@ from workbench.export.bundle import write_bundle
 from workbench.models.resident import load
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run, create
-from workbench.samples import KEPT, REJECTED, Example, Sample, sample_id
+from workbench.samples import KEPT, NAMED, REJECTED, Example, Sample, sample_id
 
 
 def ask(run: Run, question: str, **arguments: object) -> dict:
@@ -31,6 +31,8 @@ def test_draft_can_be_previewed_inspected_and_drawn(make_run: MakeRun) -> None: 
     assert 1 <= len(preview["samples"]) <= 3
     assert all(sample["teacher_output"] is not None for sample in preview["samples"])
     assert run.samples.all() == before  # a preview leaves no trace
+    again = ask(run, "preview", count=3)
+    assert [s["input"] for s in again["samples"]] != [s["input"] for s in preview["samples"]]
     checks = ask(run, "inspect")["checks"]
     assert [check["ok"] for check in checks] == [True, True]
     assert "coins" in checks[1]["sentence"]
@@ -78,7 +80,10 @@ def test_more_for_an_answer_keeps_what_is_answered_so(
     assert (answer["round"]["kept"], answer["round"]["rejected"]) == (1, 2)
     assert run.samples.all() == before  # the page stores it
     monkeypatch.setattr(consult.label_synthesis, "write_round", real)
-    assert ask(run, "write_for", label="three", count=4)["round"]["made"] == 4
+    # Of six for a label that nobody tried, four are seeds with its words, and two are written.
+    more = ask(run, "write_for", label="three", count=6)
+    assert more["round"]["made"] == 6
+    assert sum(sample["origin"] == NAMED for sample in more["samples"]) == 4
 
 
 def test_merged_model_answers_like_base_and_adapter(make_run: MakeRun) -> None:  # noqa: F811

@@ -72,22 +72,23 @@ def preview(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     require_inputs(run)
     started = time.monotonic()
     pair = Pair(run.recipe, run.inputs)
-    samples = _fresh(run, pair, int(arguments.get("count", 10)), PREVIEW_ROUND)
+    samples = _fresh(run, pair, int(arguments.get("count", 10)))
     return {"samples": [asdict(s) for s in samples], "seconds": time.monotonic() - started}
 
 
 def regenerate(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     """One new input in place of the sample ``id``: {"sample": {...}}."""
     require_inputs(run)
-    number = PREVIEW_ROUND + 1 + time.time_ns() % 1_000_000  # another text every time
-    samples = _fresh(run, Pair(run.recipe, run.inputs), 8, number)
+    samples = _fresh(run, Pair(run.recipe, run.inputs), 8)
     kept = [sample for sample in samples if sample.status == KEPT] or samples
     if not kept:
         raise WorkbenchError("The generator wrote nothing new this time. Try again.")
     return {"sample": asdict(kept[0])}
 
 
-def _fresh(run: Run, pair: Pair, count: int, number: int) -> list[Sample]:
+def _fresh(run: Run, pair: Pair, count: int) -> list[Sample]:
+    """Other texts every time, and none that the run has."""
+    number = PREVIEW_ROUND + time.time_ns() % 1_000_000
     seeds = [seed.input for seed in run.inputs.seeds]
     written = Written(
         seeds, [s.input for s in run.samples.all()], run.recipe.synthesis.near_duplicate

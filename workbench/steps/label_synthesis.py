@@ -209,7 +209,7 @@ def write_round(
     room = settings.new_tokens or room_for_items(generator, examples, 1.5)
     # A candidate's first attempts are made of its own words; they cost no writing.
     tried = {sample.written_for for sample in samples}
-    fresh = [t for t in dict.fromkeys(targets) if t is not None and not {t} & (kinds | tried)]
+    fresh = [t for t in dict.fromkeys(targets) if t and is_whole(t) and t not in kinds | tried]
     inputs = [seed.input for seed in seeds]
     named = [by_label.Written(x, t) for t in fresh for x in mining.named_inputs(t, inputs)]
     with generator.using(None):
@@ -217,7 +217,7 @@ def write_round(
             generator,
             seeds,
             accepted,
-            [target for target in targets if target not in fresh],
+            _without(targets, [entry.written_for for entry in named]),
             room,
             run.recipe.seed * 1_000_003 + number,
             {
@@ -256,6 +256,15 @@ def write_round(
         empty=sorting.empty,
     )
     return made, finished
+
+
+def _without(targets: Sequence[str | None], named: Sequence[str | None]) -> list[str | None]:
+    """The targets that are still to be written for, one less for each text that there is."""
+    left = list(targets)
+    for target in named:
+        if target in left:
+            left.remove(target)
+    return left
 
 
 def keep_level(run: Run, seeds: Sequence[Pair], count: int) -> None:
