@@ -182,7 +182,12 @@ def test_rows_go_out_and_come_in(
         assert pyarrow.parquet.read_table(path)["input"].to_pylist() == ["=HYPERLINK(1)"]
     else:
         assert json.loads(path.read_text())["input"] == "=HYPERLINK(1)"
-    more = tmp_path / "more.csv"
-    more.write_text("input,output\nclose it please,close\n")
+    if form == "Parquet":
+        more = tmp_path / "more.parquet"
+        row = {"input": ["close it please"], "output": ["close"]}
+        pyarrow.parquet.write_table(pyarrow.table(row), more)
+    else:
+        more = tmp_path / "more.csv"
+        more.write_text("input,output\nclose it please,close\n")
     page.locator("#review-import input[type=file]").set_input_files(more)
     toast(page, "1 sample added")

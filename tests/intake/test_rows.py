@@ -119,7 +119,7 @@ def test_more_rows_than_asked_for_are_refused() -> None:
 
 def test_files_of_unknown_kind_are_refused(tmp_path: Path) -> None:
     (tmp_path / "seeds.xlsx").write_bytes(b"PK\x03\x04")
-    with pytest.raises(IntakeError, match=r"\.jsonl, \.csv or \.txt"):
+    with pytest.raises(IntakeError, match=r"\.jsonl, \.csv, \.parquet or \.txt"):
         read_rows(tmp_path / "seeds.xlsx")
 
 

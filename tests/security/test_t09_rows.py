@@ -152,7 +152,7 @@ def test_t09_compressed_files_are_never_expanded(tmp_path: Path, name: str, kind
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
 
 
-@pytest.mark.parametrize("name", ["rows.csv.gz", "rows.parquet", "rows.pkl", "rows", "rows.JSON"])
+@pytest.mark.parametrize("name", ["rows.csv.gz", "rows.feather", "rows.pkl", "rows", "rows.JSON"])
 def test_t09_names_that_other_readers_would_act_on(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"input\na\n")
     with pytest.raises(IntakeError, match="unknown kind"):

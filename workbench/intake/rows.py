@@ -1,8 +1,8 @@
 """Rows of text from strangers: seeds, evaluation rows, unlabelled inputs.
 
-JSON lines, CSV, or pasted lines become ``Example``s. Two columns of text and nothing else; the
-first ten bad rows are named by number and then nothing is taken. Files are read by the standard
-library under our own ceilings: no pandas, no compression, no guessing of encodings.
+JSON lines, CSV, Parquet or pasted lines become ``Example``s. Two columns of text and nothing else;
+the first ten bad rows are named by number and then nothing is taken. Files are read by the standard
+library under our own ceilings (no pandas, no guessing of encodings), Parquet in a process apart.
 """
 
 import csv
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import IntakeError
+from workbench.intake import parquet
 from workbench.intake.bounded_json import read_json
 from workbench.intake.copying import read_small
 from workbench.intake.wording import shown
@@ -24,6 +25,8 @@ from workbench.samples import Example
 _INPUTS = ("input", "text", "prompt", "question")
 _OUTPUTS = ("output", "label", "completion", "answer")
 _KINDS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv", ".txt": "text"}
+_PARQUET = ".parquet"
+FILE_TYPES = (*_KINDS, _PARQUET)
 _COMPRESSED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _BAD_ROWS_NAMED = 10
@@ -57,7 +60,7 @@ class _BadRow(Exception):
 
 
 def read_examples(path: Path, at_most: int = LIMITS.rows) -> list[Example]:
-    """Rows of a .jsonl, .csv, .tsv or .txt file; see ``read_rows``."""
+    """Rows of a .jsonl, .csv, .tsv, .parquet or .txt file; see ``read_rows``."""
     return list(read_rows(path, at_most).examples)
 
 
@@ -67,13 +70,16 @@ def read_rows(path: Path, at_most: int = LIMITS.rows) -> Rows:
     Raises:
         IntakeError: what is wrong, in which rows, and what to do.
     """
-    kind = _KINDS.get(path.suffix.lower())
-    if kind is None:
+    kind, name = path.suffix.lower(), shown(path.name)
+    if kind not in FILE_TYPES:
         raise IntakeError(
-            f"{shown(path.name)} is of an unknown kind. Hand over .jsonl, .csv or .txt."
+            f"{name} is of an unknown kind. Hand over .jsonl, .csv, .parquet or .txt."
         )
     raw = read_small(path, LIMITS.rows_file_bytes)
-    return parse_rows(decode(raw, shown(path.name)), kind, at_most, where=shown(path.name))
+    if kind == _PARQUET:
+        text = parquet.as_jsonl(raw, name, _INPUTS + _OUTPUTS)
+        return parse_rows(text, "jsonl", at_most, where=name)
+    return parse_rows(decode(raw, name), _KINDS[kind], at_most, where=name)
 
 
 def parse_examples(text: str, kind: str = "auto", at_most: int = LIMITS.rows) -> list[Example]:

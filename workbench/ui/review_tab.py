@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.intake.rows import FILE_TYPES
 from workbench.ui import plain
 from workbench.ui import review_actions as actions
 from workbench.ui.failures import told
@@ -205,8 +206,8 @@ def _files() -> dict[str, Any]:
     with gr.Accordion("Import and export", open=False), gr.Row(equal_height=False):
         with gr.Column():
             files["import"] = gr.File(
-                label="Add rows: .jsonl, .csv or .txt with input and, if you like, output",
-                file_types=[".jsonl", ".ndjson", ".csv", ".tsv", ".txt"],
+                label="Add rows with input and, if you like, output: .jsonl, .csv, .parquet, .txt",
+                file_types=list(FILE_TYPES),
                 height=110,
                 elem_id="review-import",
             )

@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.intake.rows import FILE_TYPES
 from workbench.limits import LIMITS
 from workbench.ui import fields, plain, source_actions, source_cards
 from workbench.ui.failures import told
@@ -12,7 +13,7 @@ from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 
 TAB = "source"
-_ROWS_FILES = [".jsonl", ".ndjson", ".csv", ".tsv", ".txt"]
+_ROWS_FILES = list(FILE_TYPES)
 _FORM = (
     "task_name",
     "source_base",
@@ -162,7 +163,7 @@ def _rows_part() -> _Rows:
     count = plain.block(elem_id="seeds-count")
     with gr.Row(elem_classes="buttons"):
         seeds_file = gr.UploadButton(
-            "Upload seeds (.jsonl, .csv, .txt)",
+            "Upload seeds (.jsonl, .csv, .parquet, .txt)",
             file_types=_ROWS_FILES,
             size="sm",
             elem_id="seeds-file",
