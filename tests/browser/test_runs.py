@@ -17,7 +17,8 @@ def test_history_is_worked_with(open_run: Callable[..., Any], server: Server) ->
     run = fake_run.finished(server.runs, "Dutch requests")
     page = open_run(run.id)
     go_to(page, "Runs")
-    row = page.locator("#runs-table tr", has_text="▸ Dutch requests")
+    # By role: a table of few rows is made of other elements than one of many.
+    row = page.locator("#runs-table").get_by_role("row").filter(has_text="▸ Dutch requests")
     for words in ("Finished", "→", "just now", "MB"):
         expect(row).to_contain_text(words)
 
