@@ -169,15 +169,15 @@ def task_kinds(seeds: Sequence[Pair], samples: Sequence[Sample]) -> list[str]:
     of_seeds = [kind for p in seeds for kind in kinds_of(p.answer, p.input)]
     sure: dict[str, list[float]] = {}  # confidences by kind
     worded: dict[str, list[float]] = {}  # where a word of the answer stands in the input
-    firsts = [sample_kind(sample) for sample in samples]
-    is_set = closed([*of_seeds, *firsts])
-    for sample in samples:
-        for kind in sample_kinds(sample):
+    of_samples = [sample_kinds(sample) for sample in samples]
+    is_set = closed([*of_seeds, *(kinds[0] for kinds in of_samples)])
+    for sample, kinds in zip(samples, of_samples, strict=True):
+        for kind in kinds:
             copied = is_set and words(kind) & words(sample.input)
             (worded if copied else sure).setdefault(kind, []).append(sample.confidence or 0.0)
     found = [
         kind
-        for kind in dict.fromkeys(kind for sample in samples for kind in sample_kinds(sample))
+        for kind in dict.fromkeys(kind for kinds in of_samples for kind in kinds)
         if _meets(sure.get(kind, []), EVIDENCE if is_set else EVIDENCE_OF_FIELDS)
         or _meets(worded.get(kind, []), EVIDENCE_IN_WORDS)
     ]
