@@ -27,11 +27,11 @@ def test_more_work_takes_longer() -> None:
 
 
 def test_more_is_written_where_answers_are_objects() -> None:
-    """The surest third is kept, which the time told left out."""
+    """The surest half is kept, which the time told left out."""
     objects = Inputs(seeds=(Example("how much is left", '{"is": "balance"}'),))
     best = override(TransferRecipe(), {"synthesis.method": "label"})
     flat, much = (fit.estimate(best, inputs).stages[0].seconds for inputs in (INPUTS, objects))
-    assert flat and much and 2.5 * flat < much
+    assert flat and much and 1.7 * flat < much
     free, same = (fit.estimate(TransferRecipe(), it).stages[0].seconds for it in (INPUTS, objects))
     assert free == same
     assert fit._OBJECT_TIMES == label_synthesis.STRUCTURED_SURPLUS

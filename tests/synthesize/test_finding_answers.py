@@ -13,7 +13,6 @@ from workbench.steps.finding import (
     MINING_ROUNDS,
     _to_mine,
     must_mine,
-    task_kinds,
     trials,
 )
 from workbench.synthesize.answers import Pair
@@ -60,44 +59,6 @@ def test_mining_goes_on_while_it_brings_answers_that_come_back(tmp_path: Path) -
     assert not must_mine(run, SEEDS, known, MINING_ROUNDS[1])
     assert must_mine(run, SEEDS, fresh, MINING_ROUNDS[1])
     assert not must_mine(run, SEEDS, fresh, 3)
-
-
-def test_an_answer_belongs_once_the_teacher_was_certain_of_it() -> None:
-    """It answers "stock price" to texts about stocks, but never as surely as it gives its own."""
-    made_up = [replace(_sample(f"stocks {i}", "stock price"), confidence=0.75) for i in range(30)]
-    bills = [replace(_sample(f"bill {i}", "pay bill"), confidence=0.5) for i in range(9)]
-    others = [*made_up, *bills]
-
-    def shots(*confidences: float) -> list[Sample]:
-        return [replace(_sample(f"shot {c}", "vaccines"), confidence=c) for c in confidences]
-
-    assert task_kinds(SEEDS, [*others, *shots(0.98)]) == ["pay bill", "vaccines"]
-    assert task_kinds(SEEDS, [*others, *shots(0.82, 0.85)]) == ["pay bill", "vaccines"]
-    assert task_kinds(SEEDS, [*others, *shots(0.95, 0.6)]) == ["pay bill"]
-
-
-def test_an_answer_in_the_words_of_the_input_takes_more_certainty() -> None:
-    def lost(text: str, confidence: float) -> Sample:
-        return replace(_sample(text, "lost card"), confidence=confidence)
-
-    made_up = [lost("i lost my cat", 0.98), lost("what is a card", 0.85)]
-    assert task_kinds(SEEDS, made_up) == ["pay bill"]
-    assert task_kinds(SEEDS, [*made_up, lost("my wallet is gone", 0.98)])[1:] == ["lost card"]
-    assert task_kinds(SEEDS, [*made_up, lost("is my card lost", 0.995)])[1:] == ["lost card"]
-    assert task_kinds(SEEDS, [*made_up, lost("is my card lost", 0.91)])[1:] == ["lost card"]
-
-
-def test_a_field_belongs_after_three_sure_answers_with_it() -> None:
-    seeds = [Pair("play dune", '{"intent": "Music", "song": "dune"}')]
-    year = '{"intent": "Music", "year":'
-
-    def play(number: int) -> Sample:
-        text = f"songs of {number}"
-        return _sample(text, f'{{"intent": "Music", "song": "songs", "year": "{number}"}}')
-
-    few, enough = [play(1980), play(1981)], [play(1980), play(1981), play(1982)]
-    assert year not in task_kinds(seeds, few)
-    assert task_kinds(seeds, enough) == ['{"intent": "Music", "song":', year]
 
 
 def test_candidates_that_were_given_are_tried_first_and_make_room_for_others(

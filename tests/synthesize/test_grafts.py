@@ -1,8 +1,14 @@
 """Crossing known inputs."""
 
+from pathlib import Path
+
+import pytest
+
+from workbench.models.resident import load
 from workbench.samples import normalise
+from workbench.synthesize import by_label
 from workbench.synthesize.answers import Pair
-from workbench.synthesize.grafts import cross, swap
+from workbench.synthesize.grafts import cross, swap, write_values
 
 SEEDS = ["add this song to my list", "is it going to rain tomorrow", "rate this book five stars"]
 
@@ -31,6 +37,37 @@ def test_values_of_one_field_change_places() -> None:
     seeds = [Pair("play Lithium by Nirvana", '{"do": "start", "artist": "Nirvana"}')]
     written = [Pair("add Queen to it", '{"do": "list", "artist": "Queen"}'), Pair("hello", "hi")]
     known = {normalise(pair.input) for pair in seeds + written}
-    made = swap(seeds, written, 10, 1, known)
+    made = swap(seeds, written, 10, 1, known, {})
     assert sorted(made) == ["add Nirvana to it", "play Lithium by Queen"]
-    assert swap([Pair("hello", "hi")], [], 5, 1, set()) == []
+    assert swap([Pair("hello", "hi")], [], 5, 1, set(), {}) == []
+
+
+def test_new_values_take_the_place_of_those_of_their_field_only() -> None:
+    seeds = [Pair("play Lithium by Nirvana", '{"artist": "Nirvana", "song": "Lithium"}')]
+    made = swap(seeds, [], 50, 1, set(), {"artist": ["Queen", "Abba"], "city": ["Bonn"]})
+    assert {"play Lithium by Queen", "play Lithium by Abba"} <= set(made)
+    assert not any("Bonn" in text for text in made)
+
+
+def test_values_are_asked_for_by_the_name_of_their_field(
+    tiny_target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts: list[str] = []
+    real = by_label._prompt
+    monkeypatch.setattr(
+        by_label, "_prompt", lambda *given: prompts.append(real(*given)) or prompts[-1]
+    )
+    generator = load(tiny_target, device="cpu")
+    songs = [
+        Pair("play Lithium by Nirvana", '{"do": "start", "song": "Lithium", "artist": "Nirvana"}'),
+        Pair("what is the time", "time"),
+    ]
+    values = write_values(generator, songs, 40, 12, 3)
+    assert values == write_values(generator, songs, 40, 12, 3)
+    assert sorted(values) == ["artist", "song"], "not what is decided, nor answers that are none"
+    assert len(prompts) == 80
+    assert {prompt.splitlines()[-1] for prompt in prompts} == {"### artist", "### song"}
+    assert all("### song\nLithium\n" in p for p in prompts if p.endswith("### song\n"))
+    assert any(values.values()), "random weights write something now and then"
+    assert all(len(set(texts)) == len(texts) for texts in values.values())
+    assert write_values(generator, songs[1:], 40, 12, 3) == {}

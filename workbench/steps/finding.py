@@ -19,14 +19,10 @@ from workbench.synthesize.answers import (
     Pair,
     consistent,
     coverage,
-    is_whole,
     kind_of,
-    kinds_of,
-    recur,
     sample_kind,
-    sample_kinds,
-    words,
 )
+from workbench.synthesize.evidence import closed, task_kinds
 from workbench.teach import TEACHER
 
 LEVELS = "levels of answers"  # of candidates (see ``mining.levels``); where the run remembers it
@@ -39,13 +35,6 @@ MOST_CANDIDATES = 400  # answers that are examined at a time, those of samples f
 SEEN_TWICE = 2  # samples from which an answer is a candidate
 LEAST_PROBE_SHARE = 0.1  # of a round's prompts for candidates, however few were worth it
 FREE_ROUNDS = 1  # rounds before anything is asked for, half as long as others
-# An answer belongs to the task when the teacher was so sure of it with so many texts. What it makes
-# up comes from words that it reads, so more is asked where a word of the answer stands in the text.
-# Over four runs for 30 and 150 intents this keeps 212 of 240 real answers and 48 others.
-EVIDENCE = ((0.97, 1), (0.8, 2))
-EVIDENCE_IN_WORDS = ((0.99, 1), (0.9, 2))
-# Over 3,040 texts for SNIPS as JSON this keeps all 53 real fields and 40 others.
-EVIDENCE_OF_FIELDS = ((0.9, 3),)
 SURE = 0.7  # teacher's confidence from which a sample may be shown to the generator
 
 
@@ -132,7 +121,7 @@ def trials(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample]) -> list[s
     One that texts do not come nearer to runs out of attempts and makes room for the next.
     """
     states, nearest = coverage(samples), run.recall(NEAREST, {})
-    levels, known = run.recall(LEVELS, {}), set(task_kinds(seeds, samples))
+    levels, known = run.recall(LEVELS, {}), set(kinds_of_task(run, seeds, samples))
     surest: dict[str, float] = {}
     for sample in samples:
         answer = sample.teacher_output or ""
@@ -150,7 +139,7 @@ def trials(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample]) -> list[s
 def success_of_trials(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample]) -> float:
     """Share of tried candidates that came to belong (rule of succession), within bounds."""
     states, levels = coverage(samples), run.recall(LEVELS, {})
-    certain, known = {p.answer for p in seeds}, set(task_kinds(seeds, samples))
+    certain, known = {p.answer for p in seeds}, set(kinds_of_task(run, seeds, samples))
     tried = {a for a in levels if a not in certain and (a in known or _asked(states, a))}
     success = (len(tried & known) + 1) / (len(tried) + 2)
     return min(by_label.PROBE_SHARE, max(LEAST_PROBE_SHARE, success))
@@ -160,32 +149,9 @@ def _asked(states: Mapping[str, Coverage], answer: str) -> bool:
     return answer in states and states[answer].asked > 0
 
 
-def task_kinds(seeds: Sequence[Pair], samples: Sequence[Sample]) -> list[str]:
-    """Kinds of answers that belong to the task: those of the seeds, then as they were found.
-
-    Those with ``EVIDENCE``; more of it where answers are partly copied, since fields are made up
-    for many inputs alike.
-    """
-    of_seeds = [kind for p in seeds for kind in kinds_of(p.answer, p.input)]
-    sure: dict[str, list[float]] = {}  # confidences by kind
-    worded: dict[str, list[float]] = {}  # where a word of the answer stands in the input
-    of_samples = [sample_kinds(sample) for sample in samples]
-    is_set = closed([*of_seeds, *(kinds[0] for kinds in of_samples)])
-    for sample, kinds in zip(samples, of_samples, strict=True):
-        for kind in kinds:
-            copied = is_set and words(kind) & words(sample.input)
-            (worded if copied else sure).setdefault(kind, []).append(sample.confidence or 0.0)
-    found = [
-        kind
-        for kind in dict.fromkeys(kind for kinds in of_samples for kind in kinds)
-        if _meets(sure.get(kind, []), EVIDENCE if is_set else EVIDENCE_OF_FIELDS)
-        or _meets(worded.get(kind, []), EVIDENCE_IN_WORDS)
-    ]
-    return list(dict.fromkeys([*of_seeds, *found]))
-
-
-def _meets(confidences: Sequence[float], evidence: Sequence[tuple[float, int]]) -> bool:
-    return any(sum(c >= least for c in confidences) >= count for least, count in evidence)
+def kinds_of_task(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample]) -> list[str]:
+    """Kinds of answers that belong to the task, by all that the run knows (``evidence``)."""
+    return task_kinds(seeds, samples, run.recall(LEVELS, {}))
 
 
 def closed_answers(run: Run, pair: ModelPair) -> list[str]:
@@ -193,17 +159,7 @@ def closed_answers(run: Run, pair: ModelPair) -> list[str]:
     seeds = [Pair(e.input, e.output or "") for e in answered_seeds(run, pair)]
     samples = written_samples(run)
     kinds = [kind_of(p.answer, p.input) for p in seeds] + [sample_kind(s) for s in samples]
-    return task_kinds(seeds, samples) if closed(kinds) else []
-
-
-def closed(kinds: Sequence[str]) -> bool:
-    """Do the answers form a set? Partly copied ones do not, though their beginnings recur."""
-    return recur(kinds) and all(map(is_whole, kinds))
-
-
-def structured(kinds: Sequence[str]) -> bool:
-    """Are the answers objects with values from the input, whose beginnings recur?"""
-    return recur(kinds) and not all(map(is_whole, kinds))
+    return kinds_of_task(run, seeds, samples) if closed(kinds) else []
 
 
 def _to_mine(seeds: Sequence[Pair], samples: Sequence[Sample], mined: Sequence[int]) -> list[str]:

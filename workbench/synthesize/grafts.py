@@ -4,14 +4,18 @@ Most are nonsense, and nonsense with the teacher's answer still teaches where th
 its lines: model extraction with random text works nearly as well as with real text (Krishna et
 al. 2020, arXiv 1910.12366). They cost no writing and keep the words and the manner of the seeds.
 
-Where answers are objects with values from the input, values of the same field change places too.
+Where answers are objects with values from the input, values of the same field change places too,
+and new values are written for each field by its name: a few tokens instead of a whole input.
 """
 
+import math
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from workbench.models.resident import Resident
 from workbench.samples import normalise
 from workbench.synthesize.answers import Pair, copied_values
+from workbench.synthesize.by_label import write
 
 FROM_SEEDS = 0.5  # of the inputs that are crossed
 SWAPPED = 0.75  # of the values in an input that others take the place of
@@ -48,20 +52,55 @@ def cross(
     return list(made.values())
 
 
+def write_values(
+    generator: Resident, pairs: Sequence[Pair], count: int, new_tokens: int, seed: int
+) -> dict[str, list[str]]:
+    """About ``count`` values for the fields that the answers copy, none twice per field.
+
+    Args:
+        generator: a plain language model, no adapter in use. It is shown values with the names of
+            their fields and asked for another one of each name.
+        pairs: with answers that are JSON objects; nothing is written without one.
+
+    Returns:
+        Values by name of field. Many do not fit; the teacher is asked about what is made of them.
+    """
+    known = [
+        Pair(value, name)
+        for pair in pairs
+        for name, value in copied_values(pair.answer, pair.input).items()
+    ]
+    names = sorted({pair.answer for pair in known})
+    if not names:
+        return {}
+    targets = names * math.ceil(count / len(names))
+    values: dict[str, dict[str, None]] = {name: {} for name in names}
+    for text in write(generator, known, [], targets, new_tokens, seed):
+        if text.text and text.written_for:
+            values[text.written_for][text.text] = None
+    return {name: list(texts) for name, texts in values.items()}
+
+
 def swap(
-    seeds: Sequence[Pair], written: Sequence[Pair], count: int, seed: int, known: Collection[str]
+    seeds: Sequence[Pair],
+    written: Sequence[Pair],
+    count: int,
+    seed: int,
+    known: Collection[str],
+    more_values: Mapping[str, Sequence[str]],
 ) -> list[str]:
-    """At most ``count`` new texts: known inputs with values from other answers' same fields.
+    """At most ``count`` new texts: known inputs with other values of the same fields.
 
     Args:
         seeds, written: with answers that are JSON objects; others are passed over.
         known: normalised inputs that are not made again, theirs among them.
+        more_values: by name of field, besides those of the other answers (``write_values``).
     """
     draw = random.Random(f"{seed}:swaps")
     hosts = [[(p.input, copied_values(p.answer, p.input)) for p in s] for s in (seeds, written)]
     hosts = [[host for host in some if host[1]] for some in hosts]
     of_seeds, of_written = hosts
-    values: dict[str, list[str]] = {}
+    values = {name: list(texts) for name, texts in more_values.items()}
     for _, copied in of_seeds + of_written:
         for name, value in copied.items():
             values.setdefault(name, []).append(value)
