@@ -1,5 +1,6 @@
 """Writing for labels: what is mined, who is asked for, and how a continuation is read."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,10 +77,32 @@ def test_an_answer_without_samples_is_shown_the_input_that_came_nearest(
     real = by_label._prompt
     monkeypatch.setattr(by_label, "_prompt", lambda *given: prompts.append(real(*given)) or "x")
     nearest = {"vaccines": ["do i need a shot"]}
+    targets = [*["vaccines"] * 60, "good"]
     with target.using(None):
-        write(target, SEEDS, [], ["vaccines", "good"], new_tokens=1, seed=1, nearest=nearest)
-    assert f"{MARK} vaccines\ndo i need a shot\n\n{MARK} vaccines\n" in prompts[0]
-    assert "do i need a shot" not in prompts[1]
+        write(target, SEEDS, [], targets, new_tokens=1, seed=1, nearest=nearest)
+    own = f"{MARK} vaccines\ndo i need a shot\n\n{MARK} vaccines\n"
+    shown = [own in prompt for prompt in prompts[:60]]
+    assert 30 < sum(shown) < 50, "two of three; the others leave it to what the answer says"
+    assert all(
+        "do i need a shot" not in p for p, own in zip(prompts, shown, strict=False) if not own
+    )
+    assert "do i need a shot" not in prompts[-1]
+
+
+def test_a_text_ends_before_markup_that_no_seed_has(
+    target: Resident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stops: list[list[int]] = []
+
+    def decoded(*_: object, stop_ids: list[int], **__: object) -> Iterator[object]:
+        stops.append(stop_ids)
+        return iter(())
+
+    monkeypatch.setattr(by_label, "decode", decoded)
+    token = target.tokenizer.convert_tokens_to_ids("<pad>")
+    for seeds in (SEEDS, [*SEEDS, Pair("what does <pad> mean", "dull")]):
+        write(target, seeds, [], [None], new_tokens=1, seed=1)
+    assert token in stops[0] and token not in stops[1]
 
 
 def test_nothing_is_planned_when_everything_is_covered() -> None:
