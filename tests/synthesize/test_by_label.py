@@ -11,7 +11,14 @@ from workbench.recipe import PromptFormat
 from workbench.samples import Sample
 from workbench.synthesize import by_label, mining
 from workbench.synthesize.answers import Coverage, Pair
-from workbench.synthesize.by_label import MARK, PROBE_ATTEMPTS, attempts_left, plan, write
+from workbench.synthesize.by_label import (
+    MARK,
+    PROBE_ATTEMPTS,
+    PROMISING_TIMES,
+    attempts_left,
+    plan,
+    write,
+)
 from workbench.synthesize.mining import NAMED_INPUTS, choose_probes, come_nearer, named_inputs
 
 SEEDS = [Pair(f"the film was fine {n}", ("good", "bad", "dull")[n % 3]) for n in range(6)]
@@ -30,41 +37,39 @@ def target(tiny_target: Path) -> Resident:
 def test_thin_answers_are_asked_for_more_often_than_covered_ones() -> None:
     known = {"full": Coverage(40, 40, 40, 0.9), "thin": Coverage(2, 4, 2, 0.9)}
     known["half"] = Coverage(20, 40, 20, 0.9)
-    planned = plan(known, ["full", "thin", "half"], [], per_kind=40, prompts=60, seed=1, nearest={})
+    kinds = ["full", "thin", "half"]
+    planned = plan(known, kinds, {}, per_kind=40, prompts=60, seed=1)
     assert len(planned) == 60
     assert planned.count("full") == 0
     assert planned.count("thin") > planned.count("half") > 0
-    assert planned == plan(
-        known, ["full", "thin", "half"], (), per_kind=40, prompts=60, seed=1, nearest={}
-    )
+    assert planned == plan(known, kinds, {}, per_kind=40, prompts=60, seed=1)
 
 
 def test_samples_that_were_not_written_for_their_answer_fill_no_share() -> None:
     """Texts about nothing were answered "order checks" until nobody asked for order checks."""
     known = {"order checks": Coverage(40, 0, 0, 0.9)}
-    assert plan(known, ["order checks"], [], per_kind=20, prompts=96, seed=1, nearest={})
+    assert plan(known, ["order checks"], {}, per_kind=20, prompts=96, seed=1)
 
 
 def test_a_round_is_no_longer_than_what_is_missing() -> None:
     known = {"a": Coverage(12, 18, 9, 0.9)}
-    assert plan(known, ["a"], [], per_kind=10, prompts=96, seed=1, nearest={}) == ["a"] * 2
+    assert plan(known, ["a"], {}, per_kind=10, prompts=96, seed=1) == ["a"] * 2
 
 
 def test_a_candidate_is_tried_and_given_up_unless_texts_come_nearer_to_it() -> None:
-    known = {"a": Coverage(9, 9, 9, 0.9)}
-    first = plan(known, ["a"], ["new"], 10, 96, seed=1, nearest={})
-    assert first.count("new") == PROBE_ATTEMPTS
+    assert attempts_left(None, None, promising=False) == PROBE_ATTEMPTS
     tried = Coverage(0, PROBE_ATTEMPTS, 0, 0.0)
-    assert attempts_left(tried, None) == 0
-    assert attempts_left(tried, {"inputs": [(-3.0, "x")], "steps": 3}) == PROBE_ATTEMPTS
-    known["new"] = tried
-    assert "new" not in plan(known, ["a"], ["new"], 10, 96, seed=1, nearest={})
+    assert attempts_left(tried, None, promising=False) == 0
+    assert attempts_left(tried, {"inputs": [(-3.0, "x")], "steps": 3}, False) == PROBE_ATTEMPTS
+    assert attempts_left(tried, None, promising=True) == PROBE_ATTEMPTS, "no more in one round"
+    often = Coverage(0, PROMISING_TIMES * PROBE_ATTEMPTS, 0, 0.0)
+    assert attempts_left(often, None, promising=True) == 0
 
 
 def test_candidates_take_half_of_a_round_at_most_the_most_promising_first() -> None:
     known = {"a": Coverage(9, 9, 1, 0.9)}
-    mined = [f"mined {i}" for i in range(50)]
-    planned = plan(known, ["a"], mined, per_kind=100, prompts=40, seed=1, nearest={})
+    mined = {f"mined {i}": PROBE_ATTEMPTS for i in range(50)}
+    planned = plan(known, ["a"], mined, per_kind=100, prompts=40, seed=1)
     assert len(planned) == 40
     assert planned.count("a") == 20
     assert planned.count("mined 0") == PROBE_ATTEMPTS and "mined 49" not in planned
@@ -77,16 +82,10 @@ def test_an_answer_without_samples_is_shown_the_input_that_came_nearest(
     real = by_label._prompt
     monkeypatch.setattr(by_label, "_prompt", lambda *given: prompts.append(real(*given)) or "x")
     nearest = {"vaccines": ["do i need a shot"]}
-    targets = [*["vaccines"] * 60, "good"]
     with target.using(None):
-        write(target, SEEDS, [], targets, new_tokens=1, seed=1, nearest=nearest)
-    own = f"{MARK} vaccines\ndo i need a shot\n\n{MARK} vaccines\n"
-    shown = [own in prompt for prompt in prompts[:60]]
-    assert 30 < sum(shown) < 50, "two of three; the others leave it to what the answer says"
-    assert all(
-        "do i need a shot" not in p for p, own in zip(prompts, shown, strict=False) if not own
-    )
-    assert "do i need a shot" not in prompts[-1]
+        write(target, SEEDS, [], ["vaccines", "good"], new_tokens=1, seed=1, nearest=nearest)
+    assert f"{MARK} vaccines\ndo i need a shot\n\n{MARK} vaccines\n" in prompts[0]
+    assert "do i need a shot" not in prompts[1]
 
 
 def test_a_text_ends_before_markup_that_no_seed_has(
@@ -106,7 +105,7 @@ def test_a_text_ends_before_markup_that_no_seed_has(
 
 
 def test_nothing_is_planned_when_everything_is_covered() -> None:
-    assert plan({"a": Coverage(10, 10, 10, 0.9)}, ["a"], [], 10, 8, seed=1, nearest={}) == []
+    assert plan({"a": Coverage(10, 10, 10, 0.9)}, ["a"], {}, 10, 8, seed=1) == []
 
 
 def test_probes_show_every_answer_once_before_any_twice() -> None:
@@ -149,7 +148,7 @@ def test_a_label_takes_the_place_of_a_span_of_known_inputs() -> None:
     named = named_inputs("lost luggage", hosts)
     assert named == named_inputs("lost luggage", hosts)
     assert 1 < len(named) == len(set(named)) <= NAMED_INPUTS
-    assert all("lost luggage" in text and len(text.split()) == 6 for text in named)
+    assert all("lost luggage" in text and len(text.split()) == 4 for text in named)
 
 
 def test_texts_that_come_nearer_are_remembered_once() -> None:

@@ -61,13 +61,20 @@ def test_mining_goes_on_while_it_brings_answers_that_come_back(tmp_path: Path) -
     assert not must_mine(run, SEEDS, fresh, 3)
 
 
-def test_candidates_that_were_given_are_tried_first_and_make_room_for_others(
+def test_candidates_on_the_level_of_the_known_are_tried_first_and_make_room_for_others(
     tmp_path: Path,
 ) -> None:
     run = create(tmp_path, override(TransferRecipe(), {"synthesis.prompts_per_round": 16}))
-    run.remember(LEVELS, {"pay bill": -5.0, "likely": -6.0, "given": -9.0, "unlikely": -12.0})
+    levels = {"pay bill": -5.0, "level": -4.0, "likely": -6.0, "given": -9.0, "unlikely": -12.0}
+    run.remember(LEVELS, levels)
     samples = [_sample(f"bill {i}", "pay bill") for i in range(9)]
     samples += [replace(_sample("what", "given"), confidence=0.6)]
-    assert trials(run, SEEDS, samples) == ["given", "likely"]
-    samples += [_sample(f"vain {i}", "pay bill", wanted="likely") for i in range(4)]
-    assert trials(run, SEEDS, samples)[:2] == ["given", "unlikely"], "likely had its attempts"
+    assert trials(run, SEEDS, samples) == {"level": 4, "given": 4}
+    assert list(trials(run, SEEDS, samples, promising_only=True)) == ["level"]
+    samples += [_sample(f"vain {i}", "pay bill", wanted="level") for i in range(16)]
+    assert list(trials(run, SEEDS, samples))[:2] == ["given", "likely"], "it had its attempts"
+    samples += [replace(_sample("when", "given"), confidence=0.79)] * 4
+    samples += [_sample(f"no {i}", "pay bill", wanted="given") for i in range(4)]
+    assert list(trials(run, SEEDS, samples))[:1] == ["likely"]
+    nearly = [*samples, replace(_sample("i see", "given"), confidence=0.85)]
+    assert list(trials(run, SEEDS, nearly, promising_only=True)) == ["given"]

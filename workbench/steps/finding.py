@@ -22,7 +22,7 @@ from workbench.synthesize.answers import (
     kind_of,
     sample_kind,
 )
-from workbench.synthesize.evidence import closed, task_kinds
+from workbench.synthesize.evidence import closed, on_level, task_kinds
 from workbench.teach import TEACHER
 
 LEVELS = "levels of answers"  # of candidates (see ``mining.levels``); where the run remembers it
@@ -35,6 +35,7 @@ MOST_CANDIDATES = 400  # answers that are examined at a time, those of samples f
 SEEN_TWICE = 2  # samples from which an answer is a candidate
 LEAST_PROBE_SHARE = 0.1  # of a round's prompts for candidates, however few were worth it
 FREE_ROUNDS = 1  # rounds before anything is asked for, half as long as others
+NEARLY_CERTAIN = 0.8  # teacher's confidence once, from which a candidate gets more attempts
 SURE = 0.7  # teacher's confidence from which a sample may be shown to the generator
 
 
@@ -89,7 +90,7 @@ def learn_answers(
         # Last what says that it was done: a kill before repeats all of it, with the same result.
         run.remember(LEVELS, examined)
         run.remember(NEAREST, nearest)
-        _come_nearer(pair, nearest, trials(run, seeds, samples), samples)
+        _come_nearer(pair, nearest, list(trials(run, seeds, samples)), samples)
     run.remember(NEAREST, nearest)
     run.remember(MINED, mined)
 
@@ -115,10 +116,13 @@ def _come_nearer(
             mining.come_nearer(nearest, answer, latest[at], log_prob)
 
 
-def trials(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample]) -> list[str]:
-    """Candidates that the next round writes for: given answers first, then on the level of known.
+def trials(
+    run: Run, seeds: Sequence[Pair], samples: Sequence[Sample], promising_only: bool = False
+) -> dict[str, int]:
+    """Candidates that the next round writes for, with samples for each, the most promising first.
 
-    One that texts do not come nearer to runs out of attempts and makes room for the next.
+    Promising are those on the level of the known answers, and those that the teacher was nearly
+    certain of. One that texts do not come nearer to runs out of attempts and makes room for others.
     """
     states, nearest = coverage(samples), run.recall(NEAREST, {})
     levels, known = run.recall(LEVELS, {}), set(kinds_of_task(run, seeds, samples))
@@ -126,14 +130,20 @@ def trials(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample]) -> list[s
     for sample in samples:
         answer = sample.teacher_output or ""
         surest[answer] = max(surest.get(answer, 0.0), sample.confidence or 0.0)
-    order = sorted(levels, key=lambda answer: (-surest.get(answer, 0.0), -levels[answer], answer))
+    level = on_level(seeds, levels)
+    promising = {a for a in levels if a in level or surest.get(a, 0.0) >= NEARLY_CERTAIN}
+    order = sorted(
+        promising if promising_only else levels,
+        key=lambda a: (a not in level, -surest.get(a, 0.0), -levels[a], a),
+    )
     room = round(success_of_trials(run, seeds, samples) * run.recipe.synthesis.prompts_per_round)
-    open_ones = [
-        answer
-        for answer in order
-        if answer not in known and by_label.attempts_left(states.get(answer), nearest.get(answer))
-    ]
-    return open_ones[: math.ceil(room / by_label.PROBE_ATTEMPTS)]
+    attempts = {
+        a: by_label.attempts_left(states.get(a), nearest.get(a), a in promising)
+        for a in order
+        if a not in known
+    }
+    open_ones = [(answer, left) for answer, left in attempts.items() if left]
+    return dict(open_ones[: math.ceil(room / by_label.PROBE_ATTEMPTS)])
 
 
 def success_of_trials(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample]) -> float:

@@ -45,7 +45,8 @@ from workbench.synthesize.selection import DOUBTFUL, FOREIGN, MALFORMED, UNSURE,
 WRITTEN = "samples asked for when writing ended"  # where the run remembers it
 GRAFT_ROUND = 96  # grafts that are labelled and committed together
 FREE_EVERY = 16  # of so many texts of later rounds one is free
-# Of the tried candidates that came to belong: below it no more are tried when all is there.
+# Of the tried candidates that came to belong: below it, when all is there, only promising ones
+# are still tried.
 WORTH_TRYING = 0.2
 FEWEST_PER_KIND = 8  # consistent samples of each kind of answer that are worth asking for
 SURPLUS = 1.1  # times what is asked for: then only kinds below the fewest are written for
@@ -111,11 +112,11 @@ def choose_targets(
     if fitting >= (MOST_SURPLUS if is_set else surplus) * settings.samples:
         return []
     share = math.ceil(surplus * settings.samples / len(kinds))
-    candidates = trials(run, seeds, samples) if is_set else []
-    if fitting >= surplus * settings.samples:  # enough in all: only slow answers are waited for
+    enough = fitting >= surplus * settings.samples
+    if enough:  # only slow answers are waited for
         share //= 2
-        if success_of_trials(run, seeds, samples) < WORTH_TRYING:
-            candidates = []
+    few_succeed = success_of_trials(run, seeds, samples) < WORTH_TRYING
+    candidates = trials(run, seeds, samples, enough and few_succeed) if is_set else {}
     wanted = by_label.plan(
         states,
         kinds,
@@ -123,7 +124,6 @@ def choose_targets(
         max(FEWEST_PER_KIND, share),
         len(free),
         run.recipe.seed * 1_000_003 + number,
-        run.recall(NEAREST, {}),
     )
     # Some free texts in every round: they bring what nobody thought of asking for.
     some = len(wanted) // FREE_EVERY

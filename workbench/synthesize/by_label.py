@@ -29,7 +29,7 @@ from workbench.synthesize.answers import (
     is_whole,
     kinds_of,
 )
-from workbench.synthesize.mining import Approach, Nearest
+from workbench.synthesize.mining import Approach
 
 MARK = "###"  # begins a block: the mark and the answer, then the input, then an empty line
 DEMONSTRATIONS = 8  # blocks in a prompt
@@ -37,14 +37,11 @@ SEED_SHARE = 0.4  # of the demonstrations, once there are samples to show as wel
 # Prompts that share their demonstrations (read once) and are decoded together.
 GROUP = {"cpu": 96, "cuda": 256}
 OWN_EXAMPLES = 2  # at most so many examples of the very answer that a prompt asks for
-# Of the prompts for an answer that show them. They make a text more likely to get the answer, and
-# much like themselves: after "can i translate my name" comes "can i translate for a room", and
-# without it "what language is this in". The other prompts leave it to what the answer says.
-OWN_SHARE = 2 / 3
 TEMPERATURES = (0.8, 1.1, 1.4)  # in turn; a teacher that is asked back forgives the hottest
 TOP_K, TOP_P = 256, 0.98
 GIVE_UP_AFTER = 40  # samples that were asked of a kind, nearly all in vain
 PROBE_ATTEMPTS = 4  # samples that are asked of a candidate each time that texts came nearer to it
+PROMISING_TIMES = 4  # as many of a promising one before it is given up, never more in a round
 PROBE_SHARE = 0.5  # of a round's prompts at most, for candidates
 NOTHING = Coverage(0, 0, 0, 0.0)
 _MARKUP = re.compile("<[^<>]+>")
@@ -62,11 +59,10 @@ class Written:
 def plan(
     known: Mapping[str, Coverage],
     kinds: Sequence[str],
-    candidates: Sequence[str],
+    candidates: Mapping[str, int],
     per_kind: int,
     prompts: int,
     seed: int,
-    nearest: Nearest,
 ) -> list[str]:
     """The kinds that a round writes for, one per prompt: as many as each is likely to need.
 
@@ -76,10 +72,9 @@ def plan(
     Args:
         known: coverage so far.
         kinds: those that belong to the task.
-        candidates: answers that may belong to it, the most promising first.
+        candidates: answers that may belong to it with the samples to ask of each, best first.
         per_kind: consistent samples wanted of each kind.
         prompts: in this round at most; when more are needed, every kind gets its part of them.
-        nearest: how near texts have come to candidates.
 
     Returns:
         Empty when nothing is thin.
@@ -94,7 +89,7 @@ def plan(
             continue  # the teacher hardly ever says it
         success = (state.consistent + 1) / (state.asked + 2)
         wanted += [kind] * math.ceil(missing / max(LEAST_SUCCESS, success))
-    tried = [c for c in candidates for _ in range(attempts_left(known.get(c), nearest.get(c)))]
+    tried = [candidate for candidate, attempts in candidates.items() for _ in range(attempts)]
     tried = tried[: round(PROBE_SHARE * prompts)]
     room = prompts - len(tried)
     if len(wanted) > room:
@@ -102,9 +97,9 @@ def plan(
     return [*wanted, *tried]
 
 
-def attempts_left(state: Coverage | None, approach: Approach | None) -> int:
-    """Samples that may still be asked of a candidate; more each time that texts came nearer."""
-    steps = max(1, approach["steps"] if approach else 0)
+def attempts_left(state: Coverage | None, approach: Approach | None, promising: bool) -> int:
+    """Samples that a round may ask of a candidate; more in all each time that texts came nearer."""
+    steps = max(PROMISING_TIMES if promising else 1, approach["steps"] if approach else 0)
     asked = state.asked if state else 0
     return min(PROBE_ATTEMPTS, max(0, PROBE_ATTEMPTS * steps - asked))
 
@@ -226,7 +221,7 @@ def _prompt(
 ) -> str:
     if target is None:
         return "".join(f"{MARK}\n{pair.input}\n\n" for pair in shown) + f"{MARK}\n"
-    own = list(by_kind.get(target, ())) if draw.random() < OWN_SHARE else []
+    own = list(by_kind.get(target, ()))
     # Last, where they count most. Measured on 15 intents with one seed each: of what was written
     # for an answer the teacher gave that answer to 62 %, and to about 20 % without.
     blocks = [*shown, *draw.sample(own, min(OWN_EXAMPLES, len(own)))]

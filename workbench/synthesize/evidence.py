@@ -18,7 +18,7 @@ Evidence = Sequence[tuple[float, int]]  # any of: a confidence, and texts that r
 
 EVIDENCE: Evidence = ((0.97, 1), (0.8, 2))
 # What is made up comes from words that it reads: more is asked where one stands in the text.
-EVIDENCE_IN_WORDS: Evidence = ((0.99, 1), (0.9, 2))
+EVIDENCE_IN_WORDS: Evidence = ((0.99, 1), (0.95, 2))
 # One text is enough for an answer that is as likely elsewhere as most of the seeds' answers.
 ON_LEVEL: Evidence = ((0.8, 1),)
 ON_LEVEL_IN_WORDS: Evidence = ((0.9, 1),)
@@ -58,20 +58,28 @@ def task_kinds(
         for kind in kinds:
             given.setdefault(kind, []).append(sample)
     if closed([*of_seeds, *(kinds[0] for kinds in of_samples)]):
-        known = sorted((levels[k] for k in dict.fromkeys(of_seeds) if k in levels), reverse=True)
-        least = known[int(KNOWN_ABOVE * (len(known) - 1))] if known else float("inf")
+        level = on_level(seeds, levels)
         found = [
             kind
             for kind, texts in given.items()
-            if _was_certain(kind, texts, levels.get(kind, float("-inf")) >= least)
-            and not _stays_in_doubt(kind, texts)
+            if _was_certain(kind, texts, kind in level) and not _stays_in_doubt(kind, texts)
         ]
     else:
         found = [kind for kind, texts in given.items() if _meets(texts, EVIDENCE_OF_FIELDS)]
     return list(dict.fromkeys([*of_seeds, *found]))
 
 
-def _was_certain(kind: str, texts: Sequence[Sample], on_level: bool) -> bool:
+def on_level(seeds: Sequence[Pair], levels: Mapping[str, float]) -> set[str]:
+    """Answers that are as likely where they are wrong as most of the seeds' answers are."""
+    answers = {pair.answer for pair in seeds}
+    known = sorted((levels[a] for a in answers if a in levels), reverse=True)
+    if not known:
+        return set()
+    least = known[int(KNOWN_ABOVE * (len(known) - 1))]
+    return {answer for answer, level in levels.items() if level >= least}
+
+
+def _was_certain(kind: str, texts: Sequence[Sample], is_on_level: bool) -> bool:
     """Was there a text, or two, that the teacher gave this answer for certain?"""
     in_words = [bool(words(kind) & words(sample.input)) for sample in texts]
     apart = [s for s, worded in zip(texts, in_words, strict=True) if not worded]
@@ -79,7 +87,7 @@ def _was_certain(kind: str, texts: Sequence[Sample], on_level: bool) -> bool:
     return (
         _meets(apart, EVIDENCE)
         or _meets(worded, EVIDENCE_IN_WORDS)
-        or (on_level and (_meets(apart, ON_LEVEL) or _meets(worded, ON_LEVEL_IN_WORDS)))
+        or (is_on_level and (_meets(apart, ON_LEVEL) or _meets(worded, ON_LEVEL_IN_WORDS)))
     )
 
 

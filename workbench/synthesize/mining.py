@@ -25,6 +25,7 @@ MOST_BEGINNINGS = {"cpu": 64, "cuda": 256}  # that are followed at a time, the l
 PROBES = 16  # inputs under which a candidate's probability is read
 NEAREST_INPUTS = 2  # inputs that are remembered with an answer that no sample has yet
 NAMED_INPUTS = 4  # inputs that are made of an answer's own words
+NAMED_SHARE = 2 / 3  # of an input that they take the place of: what is left must not decide
 STEP = 0.7  # an input is nearer when no more than this part of the nats to certainty is left
 
 
@@ -140,14 +141,14 @@ def named_inputs(answer: str, inputs: Sequence[str]) -> list[str]:
     """Known inputs with the answer's own words in the place of a span; a function of its arguments.
 
     A label often says what it is for ("lost luggage"). A teacher also makes answers up from words
-    that it reads, but is less sure of them: of 116 candidates for the answers of a task it was 99 %
-    sure of 11 of 13 real ones under such inputs, and of one other.
+    that it reads, but is less sure of them: under such inputs two teachers were 99 % sure of 26 of
+    30 real answers and of 7 of 176 others (with a third of the input replaced: 17 and 3).
     """
     draw = random.Random(f"{answer}:named")
     named = []
     for host in draw.choices(inputs, k=NAMED_INPUTS):
         words_of_host = host.split()
-        cut = max(1, len(words_of_host) // 3)
+        cut = max(1, min(len(words_of_host) - 1, round(NAMED_SHARE * len(words_of_host))))
         at = draw.randint(0, len(words_of_host) - cut)
         named.append(" ".join([*words_of_host[:at], answer, *words_of_host[at + cut :]]))
     return list(dict.fromkeys(named))
