@@ -115,8 +115,10 @@ def choose_targets(
     enough = fitting >= surplus * settings.samples
     if enough:  # only slow answers are waited for
         share //= 2
-    few_succeed = success_of_trials(run, seeds, samples) < WORTH_TRYING
-    candidates = trials(run, seeds, samples, enough and few_succeed) if is_set else {}
+    candidates: dict[str, int] = {}
+    if is_set:
+        promising_only = enough and success_of_trials(run, seeds, samples) < WORTH_TRYING
+        candidates = trials(run, seeds, samples, promising_only)
     wanted = by_label.plan(
         states,
         kinds,

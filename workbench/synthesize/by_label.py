@@ -157,11 +157,11 @@ def write(
 
 def _markup(tokenizer: PreTrainedTokenizerBase, seeds: Sequence[Pair]) -> list[int]:
     """Tokens like "<start_of_image>" that no seed has: a text ends before them."""
-    inputs = [pair.input for pair in seeds]
+    inputs = "\n".join(pair.input for pair in seeds)
     return [
         token
         for token, added in tokenizer.added_tokens_decoder.items()
-        if _MARKUP.fullmatch(added.content) and not any(added.content in text for text in inputs)
+        if _MARKUP.fullmatch(added.content) and added.content not in inputs
     ]
 
 

@@ -81,9 +81,9 @@ def on_level(seeds: Sequence[Pair], levels: Mapping[str, float]) -> set[str]:
 
 def _was_certain(kind: str, texts: Sequence[Sample], is_on_level: bool) -> bool:
     """Was there a text, or two, that the teacher gave this answer for certain?"""
-    in_words = [bool(words(kind) & words(sample.input)) for sample in texts]
-    apart = [s for s, worded in zip(texts, in_words, strict=True) if not worded]
-    worded = [s for s, worded in zip(texts, in_words, strict=True) if worded]
+    of_kind = words(kind)
+    worded = [sample for sample in texts if of_kind & words(sample.input)]
+    apart = [sample for sample in texts if not of_kind & words(sample.input)]
     return (
         _meets(apart, EVIDENCE)
         or _meets(worded, EVIDENCE_IN_WORDS)
