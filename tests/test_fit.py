@@ -12,7 +12,7 @@ from workbench.machine import Gpu
 from workbench.models import references
 from workbench.recipe import TransferRecipe, override
 from workbench.samples import Example
-from workbench.steps import label_synthesis
+from workbench.steps import grafting, label_synthesis
 
 KIT = Path(__file__).resolve().parents[1] / "assets" / "example-kit.zip"
 INPUTS = Inputs(seeds=(Example("how much is left", "balance"),))
@@ -35,6 +35,7 @@ def test_more_is_written_where_answers_are_objects() -> None:
     free, same = (fit.estimate(TransferRecipe(), it).stages[0].seconds for it in (INPUTS, objects))
     assert free == same
     assert fit._OBJECT_TIMES == label_synthesis.STRUCTURED_SURPLUS
+    assert fit._OBJECT_GRAFTS == grafting.OBJECT_TIMES
 
 
 def seconds(told: fit.Estimate) -> float:

@@ -22,9 +22,9 @@ from workbench.intake.adapter import read_adapter
 from workbench.pipeline import advance
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run, create, open_run
-from workbench.samples import GRAFT, KEPT, NAMED, REJECTED, Example, Sample
+from workbench.samples import CROSSED, GRAFT, KEPT, NAMED, REJECTED, WORD, Example, Sample
 from workbench.stages import Stage
-from workbench.steps import comparison, finding, label_synthesis
+from workbench.steps import comparison, finding, grafting, label_synthesis
 from workbench.steps.distillation import SOFT_LABELS
 
 SEEDS = [Example(f"please move {n} coins to box {n * 7}", f"box{n % 3}") for n in range(1, 7)]
@@ -319,12 +319,13 @@ def sure_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
         return [answered(sample) if not sample.teacher_output else sample for sample in samples]
 
     monkeypatch.setattr(label_synthesis, "label", label)
+    monkeypatch.setattr(grafting, "label", label)
 
 
 CLOSED = {
     "synthesis__method": "label",
     "synthesis__max_rounds": 20,
-    "synthesis__grafts": 1.0,
+    "synthesis__grafts": 4.0,
     "training__soft_labels": True,
 }
 
@@ -335,8 +336,12 @@ def test_grafts_are_added_and_doubts_are_learnt(make_run: MakeRun, sure_teacher:
         pass
     kept = run.samples.kept()
     grafts = [sample for sample in kept if sample.origin == GRAFT]
-    assert 0 < len(grafts) <= len(kept) - len(grafts) <= 12
-    known = [s.input for s in kept if s.origin != GRAFT] + [seed.input for seed in SEEDS]
+    asked = [sample for sample in run.samples.all() if sample.origin == WORD]
+    assert 0 < len(asked) <= 24, "half of the grafts"
+    assert {sample.round for sample in asked} == {1}, "before anything is written for an answer"
+    assert grafts
+    assert 12 <= len(kept) <= 12 + 48
+    known = [s.input for s in kept if s.origin not in CROSSED] + [seed.input for seed in SEEDS]
     words = {word for text in known for word in text.split()}
     assert all(set(graft.input.split()) <= words for graft in grafts)
     soft = run.recall(SOFT_LABELS)["labels"]
@@ -345,6 +350,22 @@ def test_grafts_are_added_and_doubts_are_learnt(make_run: MakeRun, sure_teacher:
         assert sum(share for _, share in label) == pytest.approx(1)
         assert {answer for answer, _ in label} <= {"box0", "box1", "box2"}
     assert run.stage_done(Stage.DISTIL)
+
+
+def test_killed_while_words_are_asked_about_it_asks_the_same_again(
+    make_run: MakeRun, sure_teacher: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grafting, "GRAFT_ROUND", 8)
+    broken, plain = make_run(name="broken", **CLOSED), make_run(name="plain", **CLOSED)
+    for event in advance(broken, Stage.SYNTHESIZE):
+        if isinstance(event, events.Progress) and event.unit == "words" and event.done:
+            break  # closed as by a kill: nothing of the round is committed
+    assert len(broken.samples.rounds()) == 1
+    for run in (broken, plain):
+        for _ in advance(run, Stage.LABEL):
+            pass
+    assert sum(sample.origin == WORD for sample in plain.samples.all()) > 8
+    assert broken.samples.all() == plain.samples.all()
 
 
 def test_an_answer_is_tried_first_in_seeds_that_say_its_words(
@@ -365,7 +386,7 @@ def test_an_answer_is_tried_first_in_seeds_that_say_its_words(
 def test_killed_among_grafts_it_makes_the_same_ones(
     make_run: MakeRun, sure_teacher: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(label_synthesis, "GRAFT_ROUND", 4)
+    monkeypatch.setattr(grafting, "GRAFT_ROUND", 4)
     broken, plain = make_run(name="broken", **CLOSED), make_run(name="plain", **CLOSED)
     written = -1
     for event in advance(broken, Stage.SYNTHESIZE):

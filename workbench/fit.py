@@ -66,7 +66,8 @@ _GPU = _Place(600_000_000, 2, 0, 0, 16384, 2**29)
 
 # Time.
 _KEPT_SHARE = 0.35  # of what is written; the rest is rejected or a duplicate
-_OBJECT_TIMES = 2  # as many where inputs are written per label and answers are objects
+# As many where inputs are written per label and answers are objects: of inputs, and of grafts.
+_OBJECT_TIMES, _OBJECT_GRAFTS = 2, 3
 _CHARACTERS_PER_TOKEN = 4.0
 _PROMPT_TOKENS = 16  # of template and turn marks
 _PADDED = 1.4  # of training's rows: all of a batch are as long as its longest
@@ -140,11 +141,11 @@ def _seconds(recipe: TransferRecipe, inputs: Inputs, source: int, target: int) -
     item, row = _lengths(inputs)
     trained = _PADDED * _trained_row(recipe.target_format, inputs)
     written = recipe.synthesis.samples / _KEPT_SHARE
+    crossed = recipe.synthesis.grafts * recipe.synthesis.samples
     if recipe.synthesis.method == "label" and _answers_are_objects(inputs):
-        written *= _OBJECT_TIMES
+        written, crossed = written * _OBJECT_TIMES, crossed * _OBJECT_GRAFTS
     writing = 2 * writer * written * item / (speed * _DECODING)
     writing += 2 * 2 * source * written * row / (speed * _SCORING)
-    crossed = recipe.synthesis.grafts * recipe.synthesis.samples
     labelling = 2 * source * (recipe.synthesis.samples + crossed) * row / (speed * _SCORING)
     # Forward, and backward through frozen weights: two products each.
     rows = recipe.synthesis.samples + crossed

@@ -121,8 +121,9 @@ class SynthesisSettings:
         max_rounds: cap on attempts; when it is hit the run goes on with what it has and says so.
         new_tokens: tokens generated per prompt; 0 makes room for five items of the seeds' length.
         near_duplicate: similarity in 0..1 from which two inputs count as the same; 1 is equality.
-        grafts: inputs crossed from two known ones, per kept sample; only where answers recur
-            (method "label").
+        grafts: rows beyond the samples, per sample, three times as many where answers are
+            objects: what else was written, words in seeds, inputs crossed from two known ones.
+            Only where answers recur (method "label").
         train_on_seeds: the seeds themselves are distilled too (not in the paper).
         temperature, top_k, top_p: sampling; top_k is applied first (see decoding).
     """

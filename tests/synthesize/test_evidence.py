@@ -15,16 +15,18 @@ def _sample(text: str, answer: str, confidence: float, wanted: str | None = None
 
 def test_an_answer_belongs_once_the_teacher_was_certain_of_it() -> None:
     """It answers "stock price" to texts about stocks, but never as surely as it gives its own."""
-    made_up = [_sample(f"stocks {i}", "stock price", 0.75) for i in range(30)]
+    made_up = [_sample(f"stocks {i}", "stock price", 0.55) for i in range(30)]
     bills = [_sample(f"bill {i}", "pay bill", 0.5) for i in range(9)]
     others = [*made_up, *bills]
 
     def shots(*confidences: float) -> list[Sample]:
         return [_sample(f"shot {c}", "vaccines", c) for c in confidences]
 
-    assert task_kinds(SEEDS, [*others, *shots(0.98)], {}) == ["pay bill", "vaccines"]
-    assert task_kinds(SEEDS, [*others, *shots(0.82, 0.85)], {}) == ["pay bill", "vaccines"]
-    assert task_kinds(SEEDS, [*others, *shots(0.95, 0.6)], {}) == ["pay bill"]
+    assert task_kinds(SEEDS, [*others, *shots(0.98)]) == ["pay bill", "vaccines"]
+    assert task_kinds(SEEDS, [*others, *shots(0.82, 0.85)]) == ["pay bill", "vaccines"]
+    assert task_kinds(SEEDS, [*others, *shots(0.95, 0.6)]) == ["pay bill"]
+    assert task_kinds(SEEDS, [*others, *shots(0.7, 0.65, 0.62)]) == ["pay bill"]
+    assert task_kinds(SEEDS, [*others, *shots(0.7, 0.65, 0.62, 0.61)])[1:] == ["vaccines"]
 
 
 def test_an_answer_in_the_words_of_the_input_takes_more_certainty() -> None:
@@ -32,10 +34,10 @@ def test_an_answer_in_the_words_of_the_input_takes_more_certainty() -> None:
         return _sample(text, "lost card", confidence)
 
     made_up = [lost("i lost my cat", 0.98), lost("what is a card", 0.93)]
-    assert task_kinds(SEEDS, made_up, {}) == ["pay bill"]
-    assert task_kinds(SEEDS, [*made_up, lost("my wallet is gone", 0.98)], {})[1:] == ["lost card"]
-    assert task_kinds(SEEDS, [*made_up, lost("is my card lost", 0.995)], {})[1:] == ["lost card"]
-    assert task_kinds(SEEDS, [*made_up, lost("is my card lost", 0.96)], {})[1:] == ["lost card"]
+    assert task_kinds(SEEDS, made_up) == ["pay bill"]
+    assert task_kinds(SEEDS, [*made_up, lost("my wallet is gone", 0.98)])[1:] == ["lost card"]
+    assert task_kinds(SEEDS, [*made_up, lost("is my card lost", 0.995)])[1:] == ["lost card"]
+    assert task_kinds(SEEDS, [*made_up, lost("is my card lost", 0.96)]) == ["pay bill"]
 
 
 def test_a_field_belongs_after_three_sure_answers_with_it() -> None:
@@ -48,18 +50,8 @@ def test_a_field_belongs_after_three_sure_answers_with_it() -> None:
         return _sample(text, answer, 0.96)
 
     few, enough = [play(1980), play(1981)], [play(1980), play(1981), play(1982)]
-    assert year not in task_kinds(seeds, few, {})
-    assert task_kinds(seeds, enough, {}) == ['{"intent": "Music", "song":', year]
-
-
-def test_an_answer_on_the_level_of_the_known_ones_takes_one_text() -> None:
-    bills = [_sample(f"bill {i}", "pay bill", 0.9) for i in range(9)]
-    fits = [*bills, _sample("may i bring food", "carry on", 0.84)]
-    assert task_kinds(SEEDS, fits, {}) == ["pay bill"]
-    assert task_kinds(SEEDS, fits, {"pay bill": -15, "carry on": -14}) == ["pay bill", "carry on"]
-    assert task_kinds(SEEDS, fits, {"pay bill": -15, "carry on": -16}) == ["pay bill"]
-    worded = [*bills, _sample("what is carry on", "carry on", 0.84)]
-    assert task_kinds(SEEDS, worded, {"pay bill": -15, "carry on": -14}) == ["pay bill"]
+    assert year not in task_kinds(seeds, few)
+    assert task_kinds(seeds, enough) == ['{"intent": "Music", "song":', year]
 
 
 def test_an_answer_that_was_written_for_and_convinces_nowhere_is_dropped_again() -> None:
@@ -67,7 +59,7 @@ def test_an_answer_that_was_written_for_and_convinces_nowhere_is_dropped_again()
     tried = [_sample(f"gone {i}", "lost card", 0.85, "lost card") for i in range(JUDGED_AFTER)]
     elsewhere = [_sample(f"away {i}", "lost card", 0.92, "pay bill") for i in range(2)]
     bills = [_sample(f"bill {i}", "pay bill", 0.6, "pay bill") for i in range(JUDGED_AFTER)]
-    assert task_kinds(SEEDS, [*bills, *first], {}) == ["pay bill", "lost card"]
-    assert task_kinds(SEEDS, [*bills, *first, *tried[1:]], {}) == ["pay bill", "lost card"]
-    assert task_kinds(SEEDS, [*bills, *tried, *tried], {}) == ["pay bill"]
-    assert task_kinds(SEEDS, [*bills, *tried, *elsewhere], {}) == ["pay bill", "lost card"]
+    assert task_kinds(SEEDS, [*bills, *first]) == ["pay bill", "lost card"]
+    assert task_kinds(SEEDS, [*bills, *first, *tried[1:]]) == ["pay bill", "lost card"]
+    assert task_kinds(SEEDS, [*bills, *tried, *tried]) == ["pay bill"]
+    assert task_kinds(SEEDS, [*bills, *tried, *elsewhere]) == ["pay bill", "lost card"]

@@ -11,9 +11,12 @@ from workbench.steps.finding import (
     MINED,
     MINED_INPUTS,
     MINING_ROUNDS,
+    NEAREST,
     _to_mine,
+    candidates,
     must_mine,
     trials,
+    untried,
 )
 from workbench.synthesize.answers import Pair
 
@@ -61,20 +64,37 @@ def test_mining_goes_on_while_it_brings_answers_that_come_back(tmp_path: Path) -
     assert not must_mine(run, SEEDS, fresh, 3)
 
 
-def test_candidates_on_the_level_of_the_known_are_tried_first_and_make_room_for_others(
+def test_candidates_that_were_nearly_certain_come_first_then_those_on_the_level(
     tmp_path: Path,
 ) -> None:
     run = create(tmp_path, override(TransferRecipe(), {"synthesis.prompts_per_round": 16}))
     levels = {"pay bill": -5.0, "level": -4.0, "likely": -6.0, "given": -9.0, "unlikely": -12.0}
     run.remember(LEVELS, levels)
-    samples = [_sample(f"bill {i}", "pay bill") for i in range(9)]
-    samples += [replace(_sample("what", "given"), confidence=0.6)]
-    assert trials(run, SEEDS, samples) == {"level": 4, "given": 4}
-    assert list(trials(run, SEEDS, samples, promising_only=True)) == ["level"]
-    samples += [_sample(f"vain {i}", "pay bill", wanted="level") for i in range(16)]
-    assert list(trials(run, SEEDS, samples))[:2] == ["given", "likely"], "it had its attempts"
-    samples += [replace(_sample("when", "given"), confidence=0.79)] * 4
-    samples += [_sample(f"no {i}", "pay bill", wanted="given") for i in range(4)]
-    assert list(trials(run, SEEDS, samples))[:1] == ["likely"]
-    nearly = [*samples, replace(_sample("i see", "given"), confidence=0.85)]
-    assert list(trials(run, SEEDS, nearly, promising_only=True)) == ["given"]
+    bills = [_sample(f"bill {i}", "pay bill") for i in range(9)]
+    samples = [*bills, replace(_sample("what", "given"), confidence=0.6)]
+    assert candidates(run, SEEDS, samples) == ["level", "given", "likely", "unlikely"]
+    assert candidates(run, SEEDS, samples, promising_only=True) == ["level"]
+    nearly = [*bills, replace(_sample("what", "given"), confidence=0.85)]
+    assert candidates(run, SEEDS, nearly, promising_only=True) == ["given", "level"]
+    sure = [*bills, replace(_sample("what", "given"), confidence=0.98)]
+    assert "given" not in candidates(run, SEEDS, sure), "it belongs to the task"
+
+
+def test_candidates_are_tried_in_their_own_words_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    run = create(tmp_path, override(TransferRecipe(), {"synthesis.prompts_per_round": 16}))
+    run.remember(LEVELS, {"pay bill": -5.0, "level": -4.0, "likely": -6.0, "unlikely": -9.0})
+    bills = [_sample(f"bill {i}", "pay bill") for i in range(9)]
+    found = candidates(run, SEEDS, bills)
+    assert trials(run, SEEDS, bills, found) == {}
+    assert untried(bills, found, 8) == ["level", "likely"], "four texts of each, no more than asked"
+    tried = bills + [_sample(f"vain {i}", "pay bill", wanted="level") for i in range(4)]
+    assert untried(tried, found, 8) == ["likely", "unlikely"]
+    assert trials(run, SEEDS, tried, found) == {"level": 4}, "promising, so it gets more"
+    tried += [_sample(f"no {i}", "pay bill", wanted="likely") for i in range(4)]
+    assert trials(run, SEEDS, tried, found) == {"level": 4}
+    tried += [_sample(f"nothing {i}", "pay bill", wanted="level") for i in range(12)]
+    assert trials(run, SEEDS, tried, found) == {}, "it had its attempts"
+    run.remember(NEAREST, {"likely": {"inputs": [[-0.5, "no 1"]], "steps": 2}})
+    assert trials(run, SEEDS, tried, found) == {"likely": 4}, "texts came nearer to it"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from workbench.models.pair import Pair as ModelPair
 from workbench.models.scoring import choice_log_probs
 from workbench.runs.folder import Run
-from workbench.samples import GRAFT, Sample
+from workbench.samples import GRAFT, WORD, Sample
 from workbench.steps.labels import answered_seeds
 from workbench.synthesize import by_label, mining
 from workbench.synthesize.answers import (
@@ -32,7 +32,7 @@ MINING_ROUNDS = (1, 2, 4, 8, 16, 32)  # before these rounds the teacher is asked
 LONGER = 2  # tokens by which an answer may be longer than those that are known
 MINED_INPUTS = 48  # inputs that are looked at for it, as different as possible
 MOST_CANDIDATES = 400  # answers that are examined at a time, those of samples first
-SEEN_TWICE = 2  # samples from which an answer is a candidate
+SEEN_TWICE = 2  # samples from which an answer is a candidate, or one that is nearly certain
 LEAST_PROBE_SHARE = 0.1  # of a round's prompts for candidates, however few were worth it
 FREE_ROUNDS = 1  # rounds before anything is asked for, half as long as others
 NEARLY_CERTAIN = 0.8  # teacher's confidence once, from which a candidate gets more attempts
@@ -71,8 +71,8 @@ def learn_answers(
     if not samples or not closed(kinds):
         return  # free or partly copied answers: there is no set to find
     certain = list(dict.fromkeys(p.answer for p in seeds))
-    given = Counter(s.teacher_output or "" for s in samples)
-    candidates = [answer for answer, count in given.most_common() if count >= SEEN_TWICE]
+    given, surest = Counter(s.teacher_output or "" for s in samples), _surest(samples)
+    seen = [a for a, n in given.most_common() if n >= SEEN_TWICE or surest[a] >= NEARLY_CERTAIN]
     examined, nearest = run.recall(LEVELS, {}), run.recall(NEAREST, {})
     mined = run.recall(MINED, [])
     with pair.source.using(TEACHER):
@@ -82,15 +82,16 @@ def learn_answers(
             found = mining.mine_answers(pair.source, form, inputs, min(tokens, longest + LONGER))
             for answer, (text, log_prob) in found.items():
                 mining.come_nearer(nearest, answer, text, log_prob)
-            candidates += found
+            seen += found
             mined = [*mined, number]
-        fresh = [a for a in dict.fromkeys([*certain, *candidates]) if a not in examined]
+        fresh = [a for a in dict.fromkeys([*certain, *seen]) if a not in examined]
         probes = mining.choose_probes(list(seeds))
         examined |= mining.levels(pair.source, form, fresh[:MOST_CANDIDATES], probes)
         # Last what says that it was done: a kill before repeats all of it, with the same result.
         run.remember(LEVELS, examined)
         run.remember(NEAREST, nearest)
-        _come_nearer(pair, nearest, list(trials(run, seeds, samples)), samples)
+        tried = trials(run, seeds, samples, candidates(run, seeds, samples))
+        _come_nearer(pair, nearest, list(tried), samples)
     run.remember(NEAREST, nearest)
     run.remember(MINED, mined)
 
@@ -101,9 +102,9 @@ def _come_nearer(
     """How likely are the answers that are being tried under the latest texts?"""
     if not candidates:
         return
-    form = pair.source_form
-    newest = max(sample.round for sample in samples)
-    latest = [sample.input for sample in samples if sample.round == newest]
+    form, written = pair.source_form, without_words(samples)  # words were noted when asked
+    newest = max(sample.round for sample in written)
+    latest = [sample.input for sample in written if sample.round == newest]
     scores = choice_log_probs(
         pair.source,
         [form.prompt_ids(text) for text in latest],
@@ -116,40 +117,70 @@ def _come_nearer(
             mining.come_nearer(nearest, answer, latest[at], log_prob)
 
 
-def trials(
+def candidates(
     run: Run, seeds: Sequence[Pair], samples: Sequence[Sample], promising_only: bool = False
-) -> dict[str, int]:
-    """Candidates that the next round writes for, with samples for each, the most promising first.
+) -> list[str]:
+    """Answers that may belong to the task, the most promising first.
 
-    Promising are those on the level of the known answers, and those that the teacher was nearly
-    certain of. One that texts do not come nearer to runs out of attempts and makes room for others.
+    Promising are those that the teacher was nearly certain of once, and those on the level of the
+    known answers.
     """
-    states, nearest = coverage(samples), run.recall(NEAREST, {})
-    levels, known = run.recall(LEVELS, {}), set(kinds_of_task(run, seeds, samples))
-    surest: dict[str, float] = {}
-    for sample in samples:
-        answer = sample.teacher_output or ""
-        surest[answer] = max(surest.get(answer, 0.0), sample.confidence or 0.0)
+    known = set(task_kinds(seeds, samples))
+    levels, surest = run.recall(LEVELS, {}), _surest(samples)
     level = on_level(seeds, levels)
     promising = {a for a in levels if a in level or surest.get(a, 0.0) >= NEARLY_CERTAIN}
-    order = sorted(
-        promising if promising_only else levels,
-        key=lambda a: (a not in level, -surest.get(a, 0.0), -levels[a], a),
+    return sorted(
+        (promising if promising_only else levels.keys()) - known,
+        key=lambda a: (
+            surest.get(a, 0.0) < NEARLY_CERTAIN,
+            a not in level,
+            -surest.get(a, 0.0),
+            -levels[a],
+            a,
+        ),
     )
+
+
+def untried(samples: Sequence[Sample], found: Sequence[str], prompts: int) -> list[str]:
+    """Candidates of ``found`` that the next round tries in their own words, for the first time."""
+    states = coverage(samples)
+    fresh = [answer for answer in found if not _asked(states, answer)]
+    return fresh[: math.ceil(prompts / mining.NAMED_INPUTS)]
+
+
+def trials(
+    run: Run, seeds: Sequence[Pair], samples: Sequence[Sample], found: Sequence[str]
+) -> dict[str, int]:
+    """Candidates of ``found`` that the next round writes for, with samples for each, in order.
+
+    Only those that were tried in their own words. One that texts do not come nearer to runs out
+    of attempts and makes room for others.
+    """
+    states, nearest = coverage(samples), run.recall(NEAREST, {})
+    promising = set(candidates(run, seeds, samples, promising_only=True))
     room = round(success_of_trials(run, seeds, samples) * run.recipe.synthesis.prompts_per_round)
     attempts = {
-        a: by_label.attempts_left(states.get(a), nearest.get(a), a in promising)
-        for a in order
-        if a not in known
+        answer: by_label.attempts_left(states[answer], nearest.get(answer), answer in promising)
+        for answer in found
+        if _asked(states, answer)
     }
     open_ones = [(answer, left) for answer, left in attempts.items() if left]
     return dict(open_ones[: math.ceil(room / by_label.PROBE_ATTEMPTS)])
 
 
+def _surest(samples: Sequence[Sample]) -> dict[str, float]:
+    """The teacher's highest confidence by answer."""
+    surest: dict[str, float] = {}
+    for sample in samples:
+        answer = sample.teacher_output or ""
+        surest[answer] = max(surest.get(answer, 0.0), sample.confidence or 0.0)
+    return surest
+
+
 def success_of_trials(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample]) -> float:
     """Share of tried candidates that came to belong (rule of succession), within bounds."""
     states, levels = coverage(samples), run.recall(LEVELS, {})
-    certain, known = {p.answer for p in seeds}, set(kinds_of_task(run, seeds, samples))
+    certain, known = {p.answer for p in seeds}, set(task_kinds(seeds, samples))
     tried = {a for a in levels if a not in certain and (a in known or _asked(states, a))}
     success = (len(tried & known) + 1) / (len(tried) + 2)
     return min(by_label.PROBE_SHARE, max(LEAST_PROBE_SHARE, success))
@@ -159,17 +190,12 @@ def _asked(states: Mapping[str, Coverage], answer: str) -> bool:
     return answer in states and states[answer].asked > 0
 
 
-def kinds_of_task(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample]) -> list[str]:
-    """Kinds of answers that belong to the task, by all that the run knows (``evidence``)."""
-    return task_kinds(seeds, samples, run.recall(LEVELS, {}))
-
-
 def closed_answers(run: Run, pair: ModelPair) -> list[str]:
     """The answers of the task where they form a closed set, else nothing."""
     seeds = [Pair(e.input, e.output or "") for e in answered_seeds(run, pair)]
-    samples = written_samples(run)
+    samples = asked_samples(run)
     kinds = [kind_of(p.answer, p.input) for p in seeds] + [sample_kind(s) for s in samples]
-    return kinds_of_task(run, seeds, samples) if closed(kinds) else []
+    return task_kinds(seeds, samples) if closed(kinds) else []
 
 
 def _to_mine(seeds: Sequence[Pair], samples: Sequence[Sample], mined: Sequence[int]) -> list[str]:
@@ -186,7 +212,12 @@ def _to_mine(seeds: Sequence[Pair], samples: Sequence[Sample], mined: Sequence[i
     return list(inputs)[:MINED_INPUTS]
 
 
-def written_samples(run: Run) -> list[Sample]:
-    """What was written; grafts are made of it at the end."""
+def asked_samples(run: Run) -> list[Sample]:
+    """What answers are found by: all but the grafts that are made of it at the end."""
     samples = run.samples.all()
     return [sample for sample in samples if sample.teacher_output and sample.origin != GRAFT]
+
+
+def without_words(samples: Sequence[Sample]) -> list[Sample]:
+    """Those of the samples that count towards the number asked for."""
+    return [sample for sample in samples if sample.origin != WORD]

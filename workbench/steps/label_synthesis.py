@@ -1,49 +1,59 @@
 """Step 1, the other way: write for the answers that the teacher knows, thin ones first.
 
 Rounds like those of ``synthesis``, each committed whole. The first writes freely from the seeds.
-Before some of the later ones the teacher is asked which answers it knows besides those seen; then
-each round writes for what is thin, shows what was accepted so far, and asks the teacher back. At
-the end every kind of answer gets the same share of what is kept.
+The second asks about words of the vocabulary, before some of the later ones the teacher is asked
+which answers it knows besides those seen. Then each round writes for what is thin, shows what was
+accepted so far, and asks the teacher back. At the end every kind of answer gets the same share of
+what is kept.
 """
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from workbench.events import Event, Progress, RoundFinished, Warned
 from workbench.models.pair import Pair as ModelPair
 from workbench.runs.folder import Run
-from workbench.samples import GRAFT, KEPT, NAMED, REJECTED, Example, Sample, normalise, sample_id
+from workbench.samples import CROSSED, KEPT, NAMED, REJECTED, Example, Sample, sample_id
 from workbench.stages import Stage
 from workbench.steps.finding import (
     FREE_ROUNDS,
     NEAREST,
     SURE,
-    kinds_of_task,
+    asked_samples,
+    candidates,
     learn_answers,
     must_mine,
     success_of_trials,
     trials,
-    written_samples,
+    untried,
+    without_words,
+)
+from workbench.steps.grafting import (
+    SURE_OBJECT,
+    add_grafts,
+    ask_words,
+    decide_words,
+    grafts_wanted,
+    owes_words,
 )
 from workbench.steps.labels import answered_seeds
 from workbench.steps.rounds import LONGEST_TIMES, label, room_for_items, sort_out, take_own_inputs
-from workbench.synthesize import by_label, grafts, mining
+from workbench.synthesize import by_label, mining
 from workbench.synthesize.answers import (
     Pair,
+    consistent,
     coverage,
-    is_object,
     is_whole,
     recur,
     sample_kind,
     sample_kinds,
 )
 from workbench.synthesize.duplicates import Written, nearest
-from workbench.synthesize.evidence import closed, structured
-from workbench.synthesize.selection import DOUBTFUL, FOREIGN, MALFORMED, UNSURE, select
+from workbench.synthesize.evidence import closed, structured, task_kinds
+from workbench.synthesize.selection import UNSURE, select
 
 WRITTEN = "samples asked for when writing ended"  # where the run remembers it
-GRAFT_ROUND = 96  # grafts that are labelled and committed together
 FREE_EVERY = 16  # of so many texts of later rounds one is free
 # Of the tried candidates that came to belong: below it, when all is there, only promising ones
 # are still tried.
@@ -52,10 +62,6 @@ FEWEST_PER_KIND = 8  # consistent samples of each kind of answer that are worth 
 SURPLUS = 1.1  # times what is asked for: then only kinds below the fewest are written for
 MOST_SURPLUS = 2  # times what is asked for: then no thin answer is waited for any more
 STRUCTURED_SURPLUS = 2  # times what is asked for where answers are objects: the surest are kept
-SURE_GRAFT = 0.9  # teacher's confidence from which a graft with an object as answer is kept
-# And from which an object may be shown to the generator: a teacher that copies most of its answer
-# is sure of it even outside its task (0.99 in the median over real inputs, 0.94 over written ones).
-SURE_OBJECT = 0.95
 
 
 def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
@@ -66,11 +72,16 @@ def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
     # After a kill among the grafts nothing more is written: only once more samples are asked for.
     rounds = settings.max_rounds if run.recall(WRITTEN) != settings.samples else 0
     for number in range(len(run.samples.rounds()), rounds):
-        samples = written_samples(run)
+        samples = asked_samples(run)
         wanted = settings.samples
         if structured([sample_kind(sample) for sample in samples]):
             wanted *= STRUCTURED_SURPLUS  # written, before the surest of them are kept
-        yield Progress(Stage.SYNTHESIZE, min(len(samples), wanted), wanted, "samples")
+        yield Progress(
+            Stage.SYNTHESIZE, min(len(without_words(samples)), wanted), wanted, "samples"
+        )
+        if owes_words(run, samples):
+            yield from ask_words(run, pair, seeds, number)
+            continue
         if mines := must_mine(run, seeds, samples, number):
             yield Progress(Stage.SYNTHESIZE, 0, 0, "answers", note="asking what the teacher knows")
         learn_answers(run, pair, seeds, samples, number if mines else None)
@@ -80,10 +91,11 @@ def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
         made, finished = write_round(run, pair, seeds, samples, targets, number)
         run.samples.commit_round(number, made, finished)
         yield finished
-    keep_level(run, seeds, settings.samples)
+    keep_level(run, seeds)
+    decide_words(run, seeds)
     run.remember(WRITTEN, settings.samples)
     yield from add_grafts(run, pair, seeds)
-    kept = sum(sample.origin != GRAFT for sample in run.samples.kept())
+    kept = sum(sample.origin not in CROSSED for sample in run.samples.kept())
     yield Progress(Stage.SYNTHESIZE, min(kept, settings.samples), settings.samples, "samples")
     if kept < settings.samples:
         yield Warned(
@@ -103,10 +115,10 @@ def choose_targets(
         return free[: max(1, len(free) // 2)]
     of_samples = [sample_kind(sample) for sample in samples]
     if not recur(of_samples):
-        return [] if len(samples) >= SURPLUS * settings.samples else free
-    kinds, states = kinds_of_task(run, seeds, samples), coverage(samples)
+        return [] if len(without_words(samples)) >= SURPLUS * settings.samples else free
+    kinds, states = task_kinds(seeds, samples), coverage(samples)
     is_set = closed(of_samples)
-    sure = [sample for sample in samples if (sample.confidence or 0) >= UNSURE]
+    sure = [sample for sample in without_words(samples) if (sample.confidence or 0) >= UNSURE]
     fitting = sum(not is_set or sample_kind(sample) in kinds for sample in sure)
     surplus = SURPLUS if is_set else STRUCTURED_SURPLUS  # answers recur: a set, or objects
     if fitting >= (MOST_SURPLUS if is_set else surplus) * settings.samples:
@@ -115,96 +127,23 @@ def choose_targets(
     enough = fitting >= surplus * settings.samples
     if enough:  # only slow answers are waited for
         share //= 2
-    candidates: dict[str, int] = {}
+    found: list[str] = []
     if is_set:
         promising_only = enough and success_of_trials(run, seeds, samples) < WORTH_TRYING
-        candidates = trials(run, seeds, samples, promising_only)
+        found = candidates(run, seeds, samples, promising_only)
     wanted = by_label.plan(
         states,
         kinds,
-        candidates,
+        trials(run, seeds, samples, found),
         max(FEWEST_PER_KIND, share),
         len(free),
         run.recipe.seed * 1_000_003 + number,
     )
     # Some free texts in every round: they bring what nobody thought of asking for.
     some = len(wanted) // FREE_EVERY
-    return [*wanted[: len(free) - some], *free[:some]]
-
-
-def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Event]:
-    """Cross known inputs, let the teacher answer: rows that cost no writing (``grafts``).
-
-    Only where answers recur. What was made before an interruption is made again alike.
-    """
-    settings, written = run.recipe.synthesis, written_samples(run)
-    of_written = [sample_kind(sample) for sample in written]
-    if not settings.grafts or not written or not recur(of_written):
-        return
-    samples = run.samples.all()
-    known = {normalise(sample.input) for sample in samples if sample.origin != GRAFT}
-    known |= {normalise(pair.input) for pair in seeds}
-    kept = [s for s in samples if s.status == KEPT and s.origin != GRAFT]
-    count = round(settings.grafts * len(kept))
-    crossed: list[str] = []
-    if structured(of_written):
-        yield Progress(Stage.SYNTHESIZE, 0, count, "grafts", note="writing values")
-        pairs = [Pair(s.input, s.teacher_output or "") for s in kept]
-        values = new_values(run, pair, seeds, kept, count // 2)
-        crossed = grafts.swap(seeds, pairs, count // 2, run.recipe.seed, known, values)
-        known |= {normalise(text) for text in crossed}
-    crossed += grafts.cross(
-        [p.input for p in seeds],
-        [sample.input for sample in kept],
-        count - len(crossed),
-        run.recipe.seed,
-        known,
-    )
-    kinds = None if structured(of_written) else set(kinds_of_task(run, seeds, written))
-    there = {sample.id for sample in samples}
-    crossed = [text for text in crossed if sample_id(text) not in there]
-    number = len(run.samples.rounds())
-    for start in range(0, len(crossed), GRAFT_ROUND):
-        yield Progress(Stage.SYNTHESIZE, start, len(crossed), "grafts", note="crossing inputs")
-        made = [
-            Sample(sample_id(text), text, GRAFT, round=number, status=KEPT)
-            for text in crossed[start : start + GRAFT_ROUND]
-        ]
-        made = [
-            replace(sample, status=REJECTED if reason else KEPT, reason=reason)
-            for sample in label(pair, run.recipe, made)
-            for reason in [_fault_of_graft(sample, kinds)]
-        ]
-        grafted = sum(sample.status == KEPT for sample in made)
-        finished = RoundFinished(
-            round=number, made=len(made), kept=grafted, rejected=len(made) - grafted
-        )
-        run.samples.commit_round(number, made, finished)
-        yield finished
-        number += 1
-
-
-def new_values(
-    run: Run, pair: ModelPair, seeds: Sequence[Pair], kept: Sequence[Sample], count: int
-) -> dict[str, list[str]]:
-    """About ``count`` values for the fields of the seeds and of what the teacher was sure of."""
-    sure = [s for s in kept if (s.confidence or 0.0) >= SURE_OBJECT]
-    pairs = [*seeds, *(Pair(s.input, s.teacher_output or "") for s in sure)]
-    generator = pair.target if run.recipe.synthesis.generator == "target" else pair.source
-    inputs = [Example(p.input) for p in seeds]
-    with generator.using(None):
-        room = room_for_items(generator, inputs, 1.0)  # a value is at most about an input
-        return grafts.write_values(generator, pairs, count, room, run.recipe.seed)
-
-
-def _fault_of_graft(sample: Sample, kinds: Collection[str] | None) -> str:
-    """Why a graft is not kept, "" when it is: its answer is foreign, or an object made up."""
-    answer = sample.teacher_output or ""
-    if kinds is not None:
-        return "" if answer in kinds else FOREIGN
-    if not is_object(answer):
-        return MALFORMED
-    return "" if (sample.confidence or 0.0) >= SURE_GRAFT else DOUBTFUL
+    # What is tried in its own words costs no writing, so it comes on top.
+    named = [a for a in untried(samples, found, len(free)) for _ in range(mining.NAMED_INPUTS)]
+    return [*wanted[: len(free) - some], *free[:some], *named]
 
 
 def write_round(
@@ -218,11 +157,14 @@ def write_round(
     """Write for the targets, drop what was written before, ask the teacher."""
     settings = run.recipe.synthesis
     generator = pair.target if settings.generator == "target" else pair.source
-    kinds = set(kinds_of_task(run, seeds, samples))
+    kinds = set(task_kinds(seeds, samples))
     sure = SURE_OBJECT if structured([sample_kind(sample) for sample in samples]) else SURE
     accepted = [
-        s for s in samples if (s.confidence or 0) >= sure and not kinds.isdisjoint(sample_kinds(s))
+        sample
+        for sample in without_words(samples)
+        if (sample.confidence or 0) >= sure and not kinds.isdisjoint(sample_kinds(sample))
     ]
+    shown = {pair.answer for pair in seeds} | {sample_kind(s) for s in accepted if consistent(s)}
     # Where the kind is the beginning of an answer only, its rest is written before the input.
     rest = any(target is not None and not is_whole(target) for target in targets)
     examples = [Example(f"{p.answer}\n{p.input}" if rest else p.input) for p in seeds]
@@ -243,7 +185,7 @@ def write_round(
             {
                 answer: [text for _, text in entry["inputs"]]
                 for answer, entry in run.recall(NEAREST, {}).items()
-                if answer not in kinds
+                if answer not in shown
             },
         )
     of_words = {entry.text for entry in named}
@@ -287,13 +229,21 @@ def _without(targets: Sequence[str | None], named: Sequence[str | None]) -> list
     return left
 
 
-def keep_level(run: Run, seeds: Sequence[Pair], count: int) -> None:
-    """Of what the filter decides, keep an equal share of every kind of answer."""
-    pool = [sample for sample in written_samples(run) if sample.decided_by == "filter"]
-    by_person = sum(s.decided_by == "person" and s.origin != GRAFT for s in run.samples.kept())
+def keep_level(run: Run, seeds: Sequence[Pair]) -> None:
+    """Of what the filter decides, keep an equal share of every kind of answer.
+
+    What was written beyond the number asked for takes the place of grafts.
+    """
+    settings = run.recipe.synthesis
+    asked = asked_samples(run)
+    pool = [sample for sample in without_words(asked) if sample.decided_by == "filter"]
+    by_person = sum(
+        s.decided_by == "person" and s.origin not in CROSSED for s in run.samples.kept()
+    )
     of_pool = [sample_kind(sample) for sample in pool]
-    kinds = set(kinds_of_task(run, seeds, pool)) if recur(of_pool) else None
-    reasons = select(pool, max(0, count - by_person), kinds, structured(of_pool))
+    kinds = set(task_kinds(seeds, asked)) if recur(of_pool) else None
+    room = settings.samples + grafts_wanted(settings, of_pool) - by_person
+    reasons = select(pool, max(0, room), kinds, structured(of_pool))
     run.samples.update_many(
         [
             replace(

@@ -14,7 +14,7 @@ from workbench.memory import peak_memory_bytes
 from workbench.models import references
 from workbench.models.pair import Pair
 from workbench.runs.folder import Run
-from workbench.samples import GRAFT, REJECTED
+from workbench.samples import CROSSED, REJECTED
 from workbench.stages import Stage
 from workbench.steps.comparison import load_student, summarise
 from workbench.steps.distillation import newest_state
@@ -64,7 +64,7 @@ def build_result(run: Run) -> dict[str, Any]:
         "counts": {
             "seeds": len(run.inputs.seeds),
             "samples": len(samples),
-            "grafts": sum(sample.origin == GRAFT for sample in samples),
+            "grafts": sum(sample.origin in CROSSED for sample in samples),
             "kept": len(kept),
             "rejected": sum(sample.status == REJECTED for sample in samples),
             "rounds": len(run.samples.rounds()),

@@ -89,13 +89,13 @@ def copied_values(answer: str, text: str) -> dict[str, str]:
     }
 
 
-def recur(kinds: Sequence[str]) -> bool:
+def recur(kinds: Sequence[str], new_share: float = NEW_SHARE) -> bool:
     """Do the answers come from a limited set? Then it pays to write for each of them.
 
     The share of kinds met once estimates how likely the next one is new (Good and Turing).
     """
     once = sum(count == 1 for count in Counter(kinds).values())
-    return once <= max(2, NEW_SHARE * len(kinds))
+    return once <= max(2, new_share * len(kinds))
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ FIELDS: dict[str, Field] = {
     "synthesis.grafts": Field(
         "Crossed inputs per sample",
         NUMBER,
-        "Two known inputs crossed, answered by the teacher: where inputs are written per label.",
+        "Known inputs crossed with others and with single words, answered by the teacher: where "
+        "inputs are written per label.",
     ),
     "synthesis.train_on_seeds": Field("Train on the seeds too", SWITCH, "Not done in the paper."),
     "synthesis.temperature": Field("Temperature", NUMBER, "Higher is more varied, and wilder."),

@@ -31,6 +31,7 @@ _ORIGIN_WORDS = {
     "source": "the source base",
     "graft": "nobody: crossed from two known inputs",
     "named": "nobody: a label's own words in a seed",
+    "word": "nobody: a word of the vocabulary in a seed",
     "user": "you (own inputs)",
     "hand": "you (by hand)",
 }

@@ -19,6 +19,7 @@ _ORIGINS = [
     ("Source base", "source"),
     ("Crossed inputs", "graft"),
     ("Label words in seeds", "named"),
+    ("Other words in seeds", "word"),
     ("Your own inputs", "user"),
     ("By hand", "hand"),
 ]
