@@ -19,7 +19,7 @@ REJECTED = "rejected"
 GRAFT = "graft"  # an origin, see ``synthesize.grafts``
 NAMED = "named"  # an origin, see ``synthesize.mining.named_inputs``
 WORD = "word"  # an origin, see ``synthesize.vocabulary``
-CROSSED = frozenset({GRAFT, WORD})  # origins that nobody wrote, beyond the number asked for
+CROSSED = frozenset({GRAFT, NAMED, WORD})  # nobody wrote them: beyond the number asked for
 PENDING = "pending"  # made, but not yet scored (or edited and to be scored again)
 
 

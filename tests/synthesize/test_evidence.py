@@ -40,6 +40,19 @@ def test_an_answer_in_the_words_of_the_input_takes_more_certainty() -> None:
     assert task_kinds(SEEDS, [*made_up, lost("is my card lost", 0.96)]) == ["pay bill"]
 
 
+def test_words_that_many_texts_have_say_nothing() -> None:
+    def named(text: str) -> Sample:
+        return _sample(text, "what is your name", 0.85)
+
+    bills = [_sample(f"what is bill {i}", "pay bill", 0.9) for i in range(8)]
+    asked = [named("what is he called"), named("who is that")]
+    assert task_kinds(SEEDS, [*bills, *asked]) == ["pay bill"]
+    bills += [_sample(f"what is bill {i}", "pay bill", 0.9) for i in range(8, 30)]
+    assert task_kinds(SEEDS, [*bills, *asked])[1:] == ["what is your name"]
+    worded = [named("a name for it"), named("name two of them")]
+    assert task_kinds(SEEDS, [*bills, *worded]) == ["pay bill"]
+
+
 def test_a_field_belongs_after_three_sure_answers_with_it() -> None:
     seeds = [Pair("play dune", '{"intent": "Music", "song": "dune"}')]
     year = '{"intent": "Music", "year":'

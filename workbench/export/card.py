@@ -27,7 +27,7 @@ _FILTERS = {
 _COUNTS = {
     "seeds": "seed examples",
     "samples": "synthetic inputs",
-    "grafts": "of them crossed from two known inputs",
+    "grafts": "of them crossed from known inputs, labels and words",
     "kept": "of them kept and trained on",
     "edited": "of them edited by a person",
     "labels": "different answers of the teacher",

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from workbench.models.pair import Pair as ModelPair
 from workbench.models.scoring import choice_log_probs
 from workbench.runs.folder import Run
-from workbench.samples import GRAFT, WORD, Sample
+from workbench.samples import CROSSED, GRAFT, WORD, Sample
 from workbench.steps.labels import answered_seeds
 from workbench.synthesize import by_label, mining
 from workbench.synthesize.answers import (
@@ -102,9 +102,10 @@ def _come_nearer(
     """How likely are the answers that are being tried under the latest texts?"""
     if not candidates:
         return
-    form, written = pair.source_form, without_words(samples)  # words were noted when asked
-    newest = max(sample.round for sample in written)
-    latest = [sample.input for sample in written if sample.round == newest]
+    form = pair.source_form
+    asked = [sample for sample in samples if sample.origin != WORD]  # words were noted when asked
+    newest = max(sample.round for sample in asked)
+    latest = [sample.input for sample in asked if sample.round == newest]
     scores = choice_log_probs(
         pair.source,
         [form.prompt_ids(text) for text in latest],
@@ -206,8 +207,8 @@ def _to_mine(seeds: Sequence[Pair], samples: Sequence[Sample], mined: Sequence[i
     since = [s for s in samples if not mined or s.round >= mined[-1]]
     missed = {kind for kind, state in coverage(samples).items() if not state.consistent}
     in_vain = [s for s in since if s.written_for in missed][: MINED_INPUTS // 2]
-    written = [Pair(s.input, s.teacher_output or "") for s in since]
-    others = mining.choose_probes([*(() if mined else seeds), *written], MINED_INPUTS)
+    answered = [Pair(s.input, s.teacher_output or "") for s in since]
+    others = mining.choose_probes([*(() if mined else seeds), *answered], MINED_INPUTS)
     inputs = dict.fromkeys([*(s.input for s in in_vain), *(pair.input for pair in others)])
     return list(inputs)[:MINED_INPUTS]
 
@@ -218,6 +219,6 @@ def asked_samples(run: Run) -> list[Sample]:
     return [sample for sample in samples if sample.teacher_output and sample.origin != GRAFT]
 
 
-def without_words(samples: Sequence[Sample]) -> list[Sample]:
+def written(samples: Sequence[Sample]) -> list[Sample]:
     """Those of the samples that count towards the number asked for."""
-    return [sample for sample in samples if sample.origin != WORD]
+    return [sample for sample in samples if sample.origin not in CROSSED]

@@ -24,7 +24,7 @@ from workbench.samples import (
     sample_id,
 )
 from workbench.stages import Stage
-from workbench.steps.finding import NEAREST, asked_samples, without_words
+from workbench.steps.finding import NEAREST, asked_samples, written
 from workbench.steps.rounds import label, room_for_items
 from workbench.synthesize import grafts, mining, vocabulary
 from workbench.synthesize.answers import Pair, is_object, is_whole, recur, sample_kind
@@ -47,7 +47,7 @@ SURE_OBJECT = 0.95
 def grafts_wanted(settings: SynthesisSettings, of_written: Sequence[str]) -> int:
     """Rows beyond the number asked for; none where answers do not recur.
 
-    What was written beyond it counts, then words; the rest is crossed.
+    What was written beyond it counts, words and named inputs count; the rest is crossed.
     """
     if not recur(of_written):
         return 0
@@ -98,12 +98,12 @@ def ask_words(run: Run, pair: ModelPair, seeds: Sequence[Pair], number: int) -> 
     yield from _commit(run, made, number)
 
 
-def decide_words(run: Run, seeds: Sequence[Pair]) -> None:
-    """Keep the words whose answers belong to the task, by all that was found out since."""
+def decide_asked(run: Run, seeds: Sequence[Pair]) -> None:
+    """Keep words and named inputs whose answers belong to the task, by all that was found out."""
     samples = asked_samples(run)
     kinds = set(task_kinds(seeds, samples))
-    words = [s for s in samples if s.origin == WORD and s.decided_by == "filter"]
-    run.samples.update_many([_decided(sample, kinds) for sample in words])
+    asked = [s for s in samples if s.origin in CROSSED and s.decided_by == "filter"]
+    run.samples.update_many([_decided(sample, kinds) for sample in asked])
 
 
 def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Event]:
@@ -112,7 +112,7 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
     As many as are wanted besides what is there, but no more in proportion to what was written.
     """
     settings, asked = run.recipe.synthesis, asked_samples(run)
-    of_written = [sample_kind(sample) for sample in without_words(asked)]
+    of_written = [sample_kind(sample) for sample in written(asked)]
     wanted = grafts_wanted(settings, of_written)
     if not wanted:
         return
@@ -120,8 +120,8 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
     known = {normalise(sample.input) for sample in samples if sample.origin != GRAFT}
     known |= {normalise(pair.input) for pair in seeds}
     kept = [s for s in samples if s.status == KEPT and s.origin not in CROSSED]
-    words = sum(s.status == KEPT and s.origin == WORD for s in samples)
-    there = words + max(0, len(kept) - settings.samples)
+    asked_kept = sum(s.status == KEPT and s.origin in CROSSED - {GRAFT} for s in samples)
+    there = asked_kept + max(0, len(kept) - settings.samples)
     count = max(0, min(wanted, wanted * len(kept) // settings.samples) - there)
     crossed: list[str] = []
     if structured(of_written):

@@ -14,7 +14,7 @@ from dataclasses import replace
 from workbench.events import Event, Progress, RoundFinished, Warned
 from workbench.models.pair import Pair as ModelPair
 from workbench.runs.folder import Run
-from workbench.samples import CROSSED, KEPT, NAMED, REJECTED, Example, Sample, sample_id
+from workbench.samples import CROSSED, KEPT, NAMED, REJECTED, WORD, Example, Sample, sample_id
 from workbench.stages import Stage
 from workbench.steps.finding import (
     FREE_ROUNDS,
@@ -27,13 +27,13 @@ from workbench.steps.finding import (
     success_of_trials,
     trials,
     untried,
-    without_words,
+    written,
 )
 from workbench.steps.grafting import (
     SURE_OBJECT,
     add_grafts,
     ask_words,
-    decide_words,
+    decide_asked,
     grafts_wanted,
     owes_words,
 )
@@ -76,9 +76,7 @@ def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
         wanted = settings.samples
         if structured([sample_kind(sample) for sample in samples]):
             wanted *= STRUCTURED_SURPLUS  # written, before the surest of them are kept
-        yield Progress(
-            Stage.SYNTHESIZE, min(len(without_words(samples)), wanted), wanted, "samples"
-        )
+        yield Progress(Stage.SYNTHESIZE, min(len(written(samples)), wanted), wanted, "samples")
         if owes_words(run, samples):
             yield from ask_words(run, pair, seeds, number)
             continue
@@ -92,7 +90,7 @@ def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
         run.samples.commit_round(number, made, finished)
         yield finished
     keep_level(run, seeds)
-    decide_words(run, seeds)
+    decide_asked(run, seeds)
     run.remember(WRITTEN, settings.samples)
     yield from add_grafts(run, pair, seeds)
     kept = sum(sample.origin not in CROSSED for sample in run.samples.kept())
@@ -115,10 +113,10 @@ def choose_targets(
         return free[: max(1, len(free) // 2)]
     of_samples = [sample_kind(sample) for sample in samples]
     if not recur(of_samples):
-        return [] if len(without_words(samples)) >= SURPLUS * settings.samples else free
+        return [] if len(written(samples)) >= SURPLUS * settings.samples else free
     kinds, states = task_kinds(seeds, samples), coverage(samples)
     is_set = closed(of_samples)
-    sure = [sample for sample in without_words(samples) if (sample.confidence or 0) >= UNSURE]
+    sure = [sample for sample in written(samples) if (sample.confidence or 0) >= UNSURE]
     fitting = sum(not is_set or sample_kind(sample) in kinds for sample in sure)
     surplus = SURPLUS if is_set else STRUCTURED_SURPLUS  # answers recur: a set, or objects
     if fitting >= (MOST_SURPLUS if is_set else surplus) * settings.samples:
@@ -161,8 +159,10 @@ def write_round(
     sure = SURE_OBJECT if structured([sample_kind(sample) for sample in samples]) else SURE
     accepted = [
         sample
-        for sample in without_words(samples)
-        if (sample.confidence or 0) >= sure and not kinds.isdisjoint(sample_kinds(sample))
+        for sample in samples
+        if sample.origin != WORD
+        and (sample.confidence or 0) >= sure
+        and not kinds.isdisjoint(sample_kinds(sample))
     ]
     shown = {pair.answer for pair in seeds} | {sample_kind(s) for s in accepted if consistent(s)}
     # Where the kind is the beginning of an answer only, its rest is written before the input.
@@ -190,9 +190,9 @@ def write_round(
         )
     of_words = {entry.text for entry in named}
     texts += named
-    written = Written(inputs, [s.input for s in run.samples.all()], settings.near_duplicate)
+    known = Written(inputs, [s.input for s in run.samples.all()], settings.near_duplicate)
     longest = LONGEST_TIMES * max(map(len, inputs)) + 80
-    sorting = sort_out([entry.text for entry in texts], written, longest)
+    sorting = sort_out([entry.text for entry in texts], known, longest)
     wanted = {entry.text: entry.written_for for entry in reversed(texts)}
     made = [
         Sample(
@@ -236,7 +236,7 @@ def keep_level(run: Run, seeds: Sequence[Pair]) -> None:
     """
     settings = run.recipe.synthesis
     asked = asked_samples(run)
-    pool = [sample for sample in without_words(asked) if sample.decided_by == "filter"]
+    pool = [sample for sample in written(asked) if sample.decided_by == "filter"]
     by_person = sum(
         s.decided_by == "person" and s.origin not in CROSSED for s in run.samples.kept()
     )

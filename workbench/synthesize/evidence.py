@@ -9,6 +9,7 @@ The counts in this module are of runs for 30 and 150 intents (CLINC150) and for 
 the names of the training rows as truth; docs/method.md has the table.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from workbench.samples import Sample
@@ -19,6 +20,8 @@ Evidence = Sequence[tuple[float, int]]  # any of: a confidence, and texts that r
 EVIDENCE: Evidence = ((0.97, 1), (0.8, 2), (0.6, 4))
 # What is made up comes from words that it reads: more is asked where one stands in the text.
 EVIDENCE_IN_WORDS: Evidence = ((0.99, 1),)
+# A word that so many texts have, as a part of all and at least, says nothing ("what is your").
+COMMON, FEWEST_COMMON = 0.05, 10
 KNOWN_ABOVE = 0.75  # part of the seeds' answers that lies above the level of the known ones
 # Of JSON objects: fields are made up for many inputs alike.
 EVIDENCE_OF_FIELDS: Evidence = ((0.95, 3),)
@@ -52,10 +55,11 @@ def task_kinds(seeds: Sequence[Pair], samples: Sequence[Sample]) -> list[str]:
         for kind in kinds:
             given.setdefault(kind, []).append(sample)
     if closed([*of_seeds, *(kinds[0] for kinds in of_samples)]):
+        common = _common_words(samples)
         found = [
             kind
             for kind, texts in given.items()
-            if _was_certain(kind, texts) and not _stays_in_doubt(kind, texts)
+            if _was_certain(words(kind) - common, texts) and not _stays_in_doubt(kind, texts)
         ]
     else:
         found = [kind for kind, texts in given.items() if _meets(texts, EVIDENCE_OF_FIELDS)]
@@ -72,9 +76,14 @@ def on_level(seeds: Sequence[Pair], levels: Mapping[str, float]) -> set[str]:
     return {answer for answer, level in levels.items() if level >= least}
 
 
-def _was_certain(kind: str, texts: Sequence[Sample]) -> bool:
-    """Were there texts that the teacher gave this answer for certain?"""
-    of_kind = words(kind)
+def _common_words(samples: Sequence[Sample]) -> frozenset[str]:
+    met = Counter(word for sample in samples for word in words(sample.input))
+    least = max(FEWEST_COMMON, COMMON * len(samples))
+    return frozenset(word for word, texts in met.items() if texts >= least)
+
+
+def _was_certain(of_kind: frozenset[str], texts: Sequence[Sample]) -> bool:
+    """Were there texts that the teacher gave an answer of these words for certain?"""
     worded = [sample for sample in texts if of_kind & words(sample.input)]
     apart = [sample for sample in texts if not of_kind & words(sample.input)]
     return _meets(apart, EVIDENCE) or _meets(worded, EVIDENCE_IN_WORDS)
