@@ -55,7 +55,7 @@ def gather(
     options: argparse.Namespace, read_recipe: ReadRecipe, workspace: Path
 ) -> tuple[Inputs, TransferRecipe]:
     """Kit first, single files over it; the recipe starts from what the kit says."""
-    start, inputs = TransferRecipe(), Inputs()
+    start, inputs = recipes.recommended(), Inputs()
     if options.kit:
         kit = read_kit(options.kit, workspace)
         inputs, start = kit.inputs, kit.recipe_from(start)

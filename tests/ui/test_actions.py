@@ -17,6 +17,7 @@ from workbench.export.bundle import find_bundle
 from workbench.intake.kit import write_kit
 from workbench.jobs import RunState
 from workbench.machine import Gpu
+from workbench.recipe import override
 from workbench.runs.folder import Run, find_run
 from workbench.runs.listing import list_runs
 from workbench.samples import KEPT, REJECTED, Sample, sample_id
@@ -52,6 +53,16 @@ def test_first_seed_makes_a_draft_and_says_what_is_missing(runs: Path) -> None:
     run = find_run(runs, run_id)
     assert [seed.input for seed in run.inputs.seeds] == ["how are you"]
     assert source_cards.missing(take(run)) == ("Add an adapter", False)
+
+
+def test_the_example_is_that_of_make_demo(runs: Path) -> None:
+    recipe = find_run(runs, source_actions.load_example("")).recipe
+    command = (Path(__file__).parents[2] / "Makefile").read_text().split("\ndemo:")[1]
+    command = command.split("\n\n")[0]
+    assert f"--preset {recipe.preset} " in command
+    told = dict(re.findall(r"--set (\S+)=(\S+)", command))
+    assert told.keys() == source_actions.EXAMPLE_SETTINGS.keys()
+    assert override(recipe, told) == recipe
 
 
 def test_empty_table_makes_no_draft(runs: Path) -> None:

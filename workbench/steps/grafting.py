@@ -29,7 +29,7 @@ from workbench.steps.rounds import label, room_for_items
 from workbench.synthesize import grafts, mining, vocabulary
 from workbench.synthesize.answers import Pair, is_object, is_whole, recur, sample_kind
 from workbench.synthesize.evidence import structured, task_kinds
-from workbench.synthesize.selection import DOUBTFUL, FOREIGN, MALFORMED
+from workbench.synthesize.selection import DOUBTFUL, ENOUGH, FOREIGN, MALFORMED, by_chance
 
 GRAFT_ROUND = 384  # grafts that are labelled and committed together: a GPU wants many at a time
 OBJECT_TIMES = 3  # as many grafts where answers are objects: there the number of rows decides
@@ -99,11 +99,24 @@ def ask_words(run: Run, pair: ModelPair, seeds: Sequence[Pair], number: int) -> 
 
 
 def decide_asked(run: Run, seeds: Sequence[Pair]) -> None:
-    """Keep words and named inputs whose answers belong to the task, by all that was found out."""
-    samples = asked_samples(run)
-    kinds = set(task_kinds(seeds, samples))
+    """Keep words and named inputs whose answers belong to the task, by all that was found out.
+
+    No more of them than are wanted besides what was written, by chance.
+    """
+    settings, samples = run.recipe.synthesis, asked_samples(run)
+    kinds, there = set(task_kinds(seeds, samples)), written(samples)
+    wanted = grafts_wanted(settings, [sample_kind(sample) for sample in there])
+    room = settings.samples + wanted - sum(sample.status == KEPT for sample in there)
     asked = [s for s in samples if s.origin in CROSSED and s.decided_by == "filter"]
-    run.samples.update_many([_decided(sample, kinds) for sample in asked])
+    asked = [_decided(sample, kinds) for sample in sorted(asked, key=by_chance)]
+    fitting = [sample for sample in asked if sample.status == KEPT]
+    too_many = {sample.id for sample in fitting[max(0, room) :]}
+    run.samples.update_many(
+        [
+            replace(sample, status=REJECTED, reason=ENOUGH) if sample.id in too_many else sample
+            for sample in asked
+        ]
+    )
 
 
 def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Event]:

@@ -49,7 +49,7 @@ def select(
             for kind in of_sample:
                 shelves.setdefault(kind, []).append(sample)
     for shelf in shelves.values():
-        shelf.sort(key=_by_chance)
+        shelf.sort(key=by_chance)
         if structured:
             shelf.sort(key=lambda sample: -(sample.confidence or 0.0))
     kept = _level(shelves, count)
@@ -59,7 +59,7 @@ def select(
     return reasons
 
 
-def _by_chance(sample: Sample) -> str:
+def by_chance(sample: Sample) -> str:
     """An order that depends on the text only, so that it is the same after an interruption."""
     return hashlib.sha256(sample.id.encode()).hexdigest()
 

@@ -10,7 +10,7 @@ import pandas as pd
 from workbench import fit, jobs, machine
 from workbench.errors import RunError
 from workbench.events import Metric
-from workbench.recipe import override
+from workbench.recipe import RECOMMENDED, override
 from workbench.stages import Stage
 from workbench.ui import fields, plain, snapshot, source_cards, words, workspace
 from workbench.ui.failures import told
@@ -94,7 +94,7 @@ class _Live:
 
 def _choices() -> _Choices:
     plain.block(plain.heading("Training", "A new LoRA on the target, from the samples."))
-    preset = gr.Radio(fields.preset_choices(), value="balanced", label="Preset", elem_id="preset")
+    preset = gr.Radio(fields.preset_choices(), value=RECOMMENDED, label="Preset", elem_id="preset")
     form = {name: fields.control(name) for name in _PLAIN}
     with gr.Accordion("Advanced", open=False), gr.Row():
         form |= {name: fields.control(name) for name in _ADVANCED}

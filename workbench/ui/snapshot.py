@@ -15,7 +15,7 @@ from workbench import events, jobs
 from workbench.errors import WorkbenchError
 from workbench.inputs import Inputs
 from workbench.jobs import RunState
-from workbench.recipe import TransferRecipe, recipe_hash
+from workbench.recipe import TransferRecipe, recipe_hash, recommended
 from workbench.runs.folder import Run
 from workbench.runs.summary import summary
 from workbench.samples import KEPT
@@ -151,7 +151,7 @@ def nothing(message: str = "") -> Snapshot:
         name="",
         state=RunState("draft", message=message),
         tail=Tail(),
-        recipe=TransferRecipe(),
+        recipe=recommended(),
         inputs=Inputs(),
         counts={},
         done=frozenset(),

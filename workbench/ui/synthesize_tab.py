@@ -4,6 +4,7 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.recipe import RECOMMENDED
 from workbench.ui import fields, plain, synthesize_views
 from workbench.ui import synthesize_actions as actions
 from workbench.ui.failures import told
@@ -91,7 +92,7 @@ def _choices() -> tuple[gr.Radio, dict[str, Any]]:
     plain.block(plain.heading("Samples", "Made-up inputs, answered by the source adapter."))
     preset = gr.Radio(
         fields.preset_choices(),
-        value="balanced",
+        value=RECOMMENDED,
         label="Preset",
         info="Sets the training as well.",
         elem_id="synthesis-preset",

@@ -79,7 +79,7 @@ def tiles(now: Snapshot) -> str:
     wanted = now.recipe.synthesis.samples
     asked = f"of {wanted:,} asked for"
     if now.recipe.synthesis.method == "label" and now.recipe.synthesis.grafts:
-        asked = f"{wanted:,} asked for, and crossed ones"
+        asked += ", and crossed"
     repeated = totals.get("duplicates", 0) + totals.get("copied", 0)
     made = totals.get("made", 0)
     share = f"{100 * repeated / made:.0f} % of all" if made else ""

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from workbench.recipe import TransferRecipe
+from workbench.recipe import recommended
 from workbench.runs import lease, quota
 from workbench.runs.folder import Run, create, find_run, runs_root
 
@@ -39,7 +39,7 @@ def find_or_create(run_id: str, owner: str = "", adding_bytes: int = 0) -> Run:
         run = find(run_id)
         quota.require_bytes(run, owner, adding_bytes)
         return run
-    make = functools.partial(create, runs_root(), TransferRecipe(), NEW_NAME)
+    make = functools.partial(create, runs_root(), recommended(), NEW_NAME)
     return quota.new_draft(runs_root(), owner, make, adding_bytes)
 
 
