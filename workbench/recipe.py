@@ -10,6 +10,7 @@ import json
 import types
 import typing
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from workbench.errors import RecipeError
@@ -261,10 +262,16 @@ def recommended() -> TransferRecipe:
 
 
 def with_preset(recipe: TransferRecipe, preset: str) -> TransferRecipe:
-    """The recipe with one preset's values; raises RecipeError for an unknown name."""
+    """The recipe with this preset's values in the place of its former preset's.
+
+    Raises:
+        RecipeError: the name is unknown.
+    """
     if preset not in PRESETS:
         raise RecipeError(f'Preset "{preset}" is unknown. Choose one of: {", ".join(PRESETS)}.')
-    return override(recipe, {"preset": preset, **PRESETS[preset]})
+    plain = TransferRecipe()
+    undone = {name: attrgetter(name)(plain) for name in PRESETS.get(recipe.preset, {})}
+    return override(recipe, {**undone, "preset": preset, **PRESETS[preset]})
 
 
 def override(recipe: TransferRecipe, changes: dict[str, Any]) -> TransferRecipe:

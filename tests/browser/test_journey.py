@@ -54,6 +54,7 @@ def test_files_become_an_adapter(
     run_in_address(page)
 
     page.get_by_role("button", name="Continue to Synthesize").click()
+    # A teacher of random weights is sure of nothing, which the preset "best" would reject.
     page.locator("#synthesis-preset").get_by_label("Balanced").check()
     choose(page, "synthesis-filter", "All")
     field(page, "synthesis-samples").fill("20")

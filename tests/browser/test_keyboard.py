@@ -72,6 +72,10 @@ def test_keyboard_alone(
     run_in_address(page)
     press(page, "Continue to Synthesize")
     expect(page.locator("#synthesize-start")).to_be_visible()
+    # A teacher of random weights is sure of nothing, which the preset "best" would reject.
+    reach(page, page.locator("#synthesis-preset input[value=balanced]"))
+    page.keyboard.press("Space")
+    expect(page.locator("#synthesis-preset input:checked")).to_have_value("balanced")
     write(page, "synthesis-samples", "20")
     reach(page, page.locator("#synthesis-filter input").first)
     page.keyboard.press("Control+a")
