@@ -253,7 +253,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-RECOMMENDED = "best"  # the preset of a new run: ahead of the others on every task measured
+RECOMMENDED = "best"  # the preset of a new run: ahead wherever presets were compared
 
 
 def recommended() -> TransferRecipe:

@@ -97,10 +97,10 @@ def learn_answers(
 
 
 def _come_nearer(
-    pair: ModelPair, nearest: mining.Nearest, candidates: Sequence[str], samples: Sequence[Sample]
+    pair: ModelPair, nearest: mining.Nearest, answers: Sequence[str], samples: Sequence[Sample]
 ) -> None:
     """How likely are the answers that are being tried under the latest texts?"""
-    if not candidates:
+    if not answers:
         return
     form = pair.source_form
     asked = [sample for sample in samples if sample.origin != WORD]  # words were noted when asked
@@ -109,10 +109,10 @@ def _come_nearer(
     scores = choice_log_probs(
         pair.source,
         [form.prompt_ids(text) for text in latest],
-        [form.answer_ids(answer) for answer in candidates],
+        [form.answer_ids(answer) for answer in answers],
     )
     best = scores.topk(min(mining.NEAREST_INPUTS, len(latest)), dim=0)
-    for column, answer in enumerate(candidates):
+    for column, answer in enumerate(answers):
         places, values = best.indices[:, column].tolist(), best.values[:, column].tolist()
         for at, log_prob in zip(places, values, strict=True):
             mining.come_nearer(nearest, answer, latest[at], log_prob)

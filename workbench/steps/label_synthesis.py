@@ -61,7 +61,7 @@ WORTH_TRYING = 0.2
 FEWEST_PER_KIND = 8  # consistent samples of each kind of answer that are worth asking for
 SURPLUS = 1.1  # times what is asked for: then only kinds below the fewest are written for
 MOST_SURPLUS = 2  # times what is asked for: then no thin answer is waited for any more
-STRUCTURED_SURPLUS = 2  # times what is asked for where answers are objects: the surest are kept
+STRUCTURED_SURPLUS = 2  # times what is asked for where answers are objects
 
 
 def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
@@ -75,7 +75,7 @@ def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
         samples = asked_samples(run)
         wanted = settings.samples
         if structured([sample_kind(sample) for sample in samples]):
-            wanted *= STRUCTURED_SURPLUS  # written, before the surest of them are kept
+            wanted *= STRUCTURED_SURPLUS
         yield Progress(Stage.SYNTHESIZE, min(len(written(samples)), wanted), wanted, "samples")
         if owes_words(run, samples):
             yield from ask_words(run, pair, seeds, number)
