@@ -3,6 +3,7 @@
 Random weights show that the code runs; that a transfer works is shown by tests/real.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import numpy
 import pytest
 from safetensors.numpy import load_file
 
-from workbench import events, recipe
+from workbench import events, recipe, teach
 from workbench.errors import RunError, StageError
 from workbench.intake.adapter import read_adapter
 from workbench.pipeline import advance
@@ -25,7 +26,7 @@ from workbench.runs.folder import Run, create, open_run
 from workbench.samples import CROSSED, GRAFT, KEPT, NAMED, REJECTED, WORD, Example, Sample
 from workbench.stages import Stage
 from workbench.steps import comparison, finding, grafting, label_synthesis
-from workbench.steps.distillation import SOFT_LABELS
+from workbench.steps.soft_labels import SOFT_LABELS
 
 SEEDS = [Example(f"please move {n} coins to box {n * 7}", f"box{n % 3}") for n in range(1, 7)]
 ROWS = [Example(f"put {n} coins into box {n}", f"box{n % 3}") for n in range(70)]
@@ -51,6 +52,7 @@ def make_run(tmp_path: Path, tiny_source: Path, tiny_target: Path, tiny_adapter:
 
     def make(
         name: str = "run",
+        seeds: list[Example] = SEEDS,
         evaluation: list[Example] = ROWS,
         discriminator: bool = False,
         **changes: object,
@@ -66,7 +68,7 @@ def make_run(tmp_path: Path, tiny_source: Path, tiny_target: Path, tiny_adapter:
         run.put_adapter(files, role="adapter")
         if discriminator:
             run.put_adapter(files, role="discriminator")
-        run.put_examples("seeds", SEEDS)
+        run.put_examples("seeds", seeds)
         if evaluation:
             run.put_examples("evaluation", evaluation)
         return run
@@ -350,6 +352,39 @@ def test_grafts_are_added_and_doubts_are_learnt(make_run: MakeRun, sure_teacher:
         assert sum(share for _, share in label) == pytest.approx(1)
         assert {answer for answer, _ in label} <= {"box0", "box1", "box2"}
     assert run.stage_done(Stage.DISTIL)
+
+
+def test_objects_are_learnt_with_what_else_the_teacher_says_of_them(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(text: str, box: str) -> str:
+        return json.dumps({"box": box, "first": text.split()[0]})
+
+    def label(_pair: object, _recipe: object, samples: list[Sample]) -> list[Sample]:
+        return [
+            replace(s, teacher_output=said(s.input, "a"), confidence=0.99 - int(s.id, 16) % 2 / 50)
+            for s in samples
+        ]
+
+    def drawn(_source: object, _form: object, inputs: list[str], *_: object) -> list[list[str]]:
+        return [[said(text, "b"), said("mangled", "b"), "no object"] for text in inputs]
+
+    monkeypatch.setattr(label_synthesis, "label", label)
+    monkeypatch.setattr(grafting, "label", label)
+    monkeypatch.setattr(teach, "drawn_answers", drawn)
+    seeds = [replace(seed, output=said(seed.input, "a")) for seed in SEEDS]
+    run = make_run(seeds=seeds, **CLOSED, evaluation__answer_tokens=4)
+    for _ in advance(run, Stage.DISTIL):
+        pass
+    kept = [sample for sample in run.samples.kept() if sample.input.split()]
+    doubtful = {sample.input for sample in kept if (sample.confidence or 0) < 0.985}
+    soft = run.recall(SOFT_LABELS)["labels"]
+    assert 0 < len(doubtful) < len(kept)
+    assert set(soft) == doubtful
+    for text, label_of in soft.items():
+        assert {answer for answer, _ in label_of} <= {said(text, "a"), said(text, "b")}
+        assert sum(share for _, share in label_of) == pytest.approx(1)
+    assert any(len(label_of) == 2 for label_of in soft.values())
 
 
 def test_killed_while_words_are_asked_about_it_asks_the_same_again(

@@ -6,11 +6,14 @@ import pytest
 
 from workbench.samples import Sample
 from workbench.synthesize.answers import (
+    Pair,
     begun_with,
     coverage,
+    decided_fields,
     is_whole,
     kind_of,
     kinds_of,
+    mangles,
     recur,
 )
 
@@ -39,6 +42,16 @@ def test_the_field_that_a_kind_ends_with_comes_first_and_nothing_is_lost() -> No
     assert led == '{"intent": "RateBook", "rating": "4", "object_name": "Dune"}'
     assert begun_with('{"intent": "RateBook", "year":', answer) == answer
     assert begun_with("transfer", "transfer") == "transfer"
+
+
+def test_a_value_that_should_be_copied_and_is_not_was_mangled() -> None:
+    seeds = [Pair("rate dune 4", json.dumps({"intent": "RateBook", "name": "Dune", "rating": "4"}))]
+    decided = decided_fields(seeds)
+    assert decided == {"intent"}
+    assert not mangles(json.dumps({"intent": "PlayMusic", "name": "Emma"}), "play emma", decided)
+    assert mangles(json.dumps({"intent": "RateBook", "name": "Ema"}), "rate emma", decided)
+    assert mangles(json.dumps({"mood": "happy"}), "play emma", decided), "no seed decides it"
+    assert not mangles("transfer", "send money", decided), "no object"
 
 
 def test_two_inputs_with_other_values_have_the_same_kind() -> None:

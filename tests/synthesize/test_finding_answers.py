@@ -50,10 +50,10 @@ def test_later_what_was_written_in_vain_for_an_answer_goes_first() -> None:
     assert inputs == ["which shots", "new"]
 
 
-def test_mining_goes_on_while_it_brings_answers_that_come_back(tmp_path: Path) -> None:
+def test_mining_goes_on_while_answers_come_to_belong(tmp_path: Path) -> None:
     run = create(tmp_path, TransferRecipe())
     known = [_sample("a bill", "pay bill", wanted="pay bill")]
-    fresh = [*known, _sample("a shot", "vaccines", wanted="vaccines")]
+    fresh = [*known, replace(_sample("a shot", "vaccines", number=1), confidence=0.98)]
     assert not must_mine(run, SEEDS, known, 0), "before anything is written"
     assert must_mine(run, SEEDS, known, 1)
     assert must_mine(run, SEEDS, known, 3), "never yet, whatever the round"
@@ -62,6 +62,8 @@ def test_mining_goes_on_while_it_brings_answers_that_come_back(tmp_path: Path) -
     assert not must_mine(run, SEEDS, known, MINING_ROUNDS[1])
     assert must_mine(run, SEEDS, fresh, MINING_ROUNDS[1])
     assert not must_mine(run, SEEDS, fresh, 3)
+    run.remember(MINED, [1, 2])
+    assert not must_mine(run, SEEDS, fresh, MINING_ROUNDS[2]), "it belonged before"
 
 
 def test_candidates_that_were_nearly_certain_come_first_then_those_on_the_level(
@@ -88,7 +90,7 @@ def test_candidates_are_tried_in_their_own_words_before_anything_is_written(
     bills = [_sample(f"bill {i}", "pay bill") for i in range(9)]
     found = candidates(run, SEEDS, bills)
     assert trials(run, SEEDS, bills, found) == {}
-    assert untried(bills, found, 8) == ["level", "likely"], "four texts of each, no more than asked"
+    assert untried(bills, found, 2) == ["level", "likely"], "no more than asked"
     tried = bills + [_sample(f"vain {i}", "pay bill", wanted="level") for i in range(4)]
     assert untried(tried, found, 8) == ["likely", "unlikely"]
     assert trials(run, SEEDS, tried, found) == {"level": 4}, "promising, so it gets more"

@@ -3,7 +3,14 @@
 from collections import Counter
 
 from workbench.samples import Sample
-from workbench.synthesize.selection import DOUBTFUL, ENOUGH, FOREIGN, MALFORMED, select
+from workbench.synthesize.selection import (
+    DOUBTFUL,
+    ENOUGH,
+    FOREIGN,
+    MALFORMED,
+    MANGLED,
+    select,
+)
 
 
 def _sample(name: str, answer: str, wanted: str | None = None, confidence: float = 0.9) -> Sample:
@@ -55,8 +62,10 @@ def test_of_objects_the_surest_of_every_field_are_kept() -> None:
     odd = [
         _sample("twice x y", '{"intent": "Music", "song": "x", "song": "y"}'),
         _sample("wash c", '{"intent": "Music", "car": "c"}'),
+        _sample("play a7 by b", '{"intent": "Music", "song": "a7", "artist": "bee"}'),
     ]
-    reasons = select([*plays, *rare, *odd], 3, {song, year}, structured=True)
+    reasons = select([*plays, *rare, *odd], 3, {song, year}, decided={"intent"})
+    assert reasons["play a7 by b"] == MANGLED
     assert (reasons["twice x y"], reasons["wash c"]) == (MALFORMED, FOREIGN)
     # "1980 b" fills the share of the years, and counts as a song as well.
     assert {name for name, reason in reasons.items() if not reason} == {

@@ -31,8 +31,8 @@ from workbench.recipe import PromptFormat, TransferRecipe, recipe_hash
 from workbench.runs.folder import Run, create, find_run
 from workbench.samples import Example
 from workbench.stages import Stage
-from workbench.steps.distillation import soft_labels
 from workbench.steps.packing import versions
+from workbench.steps.soft_labels import ask_softly, soft_labels
 from workbench.teach import TEACHER, answer
 
 SAMPLES = 1000  # inputs that every arm but the paper's own 250 trains on
@@ -218,7 +218,9 @@ def _synthesized(
         examples = [Example(texts[index], text) for index, text in replies if text]
     if recipe.synthesis.train_on_seeds:
         examples += list(split.seeds)
-    return examples, counts, soft_labels(run, pair)
+    for _ in ask_softly(run, pair):
+        pass
+    return examples, counts, soft_labels(run)
 
 
 def _run_of(arm: str, recipe: TransferRecipe, inputs: Inputs, shared: Path) -> Run:

@@ -1,12 +1,11 @@
 """Step 3: train the new adapter on the target base, with checkpoints that survive a kill."""
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 
 import torch
 
-from workbench import distill, teach
+from workbench import distill
 from workbench.errors import StageError
 from workbench.evaluate.arms import answer_rows
 from workbench.events import CheckpointWritten, Event, Metric, Probe, Progress, Warned
@@ -17,14 +16,12 @@ from workbench.runs import checkpoints
 from workbench.runs.folder import Run
 from workbench.samples import Example
 from workbench.stages import Stage
-from workbench.steps.finding import closed_answers
 from workbench.steps.labels import answered_seeds
+from workbench.steps.soft_labels import ask_softly, soft_labels
 from workbench.teach import TEACHER, answer
 
 KEEP = "keep"  # stop request: finish with what is learnt so far
 PROBES = 3  # held-out inputs answered while it learns
-SURE = 0.95  # of an answer the teacher is sure enough: it is the whole label
-SOFT_LABELS = "soft labels"  # where the run remembers them, and what they were made of
 FEWEST_SAMPLES = 8  # below this no training is worth its time
 HELD_OUT_FRACTION = 0.1  # of the samples, when there are no evaluation rows
 
@@ -38,32 +35,6 @@ def split_examples(run: Run, pair: Pair) -> tuple[list[Example], list[Example]]:
     return distill.hold_out(examples, HELD_OUT_FRACTION)
 
 
-def soft_labels(run: Run, pair: Pair) -> dict[str, distill.SoftLabel]:
-    """By input: the teacher's probabilities for kept samples of which it is not sure.
-
-    Nothing unless the recipe asks for it and the answers form a closed set. Remembered with the
-    run, so that a resumed training has the same rows.
-    """
-    recipe = run.recipe
-    if not recipe.training.soft_labels or recipe.synthesis.method != "label":
-        return {}
-    doubtful = [
-        sample
-        for sample in run.samples.kept()
-        if sample.answered_by == "teacher" and (sample.confidence or 0) < SURE
-    ]
-    of = hashlib.sha256(repr([(s.id, s.version) for s in doubtful]).encode()).hexdigest()
-    stored = run.recall(SOFT_LABELS, {})
-    if stored.get("of") != of:
-        answers = closed_answers(run, pair)
-        inputs = [sample.input for sample in doubtful if sample.teacher_output in answers]
-        form = pair.source_form
-        labels = teach.soft_labels(pair.source, form, inputs, answers) if inputs else []
-        stored = {"of": of, "labels": dict(zip(inputs, labels, strict=True))}
-        run.remember(SOFT_LABELS, stored)
-    return {text: [(a, p) for a, p in label] for text, label in stored["labels"].items()}
-
-
 def distil(run: Run, pair: Pair, stop_reason: Callable[[], str]) -> Iterator[Event]:
     """Train to the end, from the newest checkpoint that is whole; write the last state too."""
     recipe = run.recipe
@@ -75,7 +46,8 @@ def distil(run: Run, pair: Pair, stop_reason: Callable[[], str]) -> Iterator[Eve
         )
     yield Progress(Stage.DISTIL, 0, 0, "steps", note="loading the target base")
     pair.target.attach_new(distill.STUDENT, recipe.lora, recipe.seed)
-    rows = distill.training_rows(pair.target_form, examples, soft_labels(run, pair))
+    yield from ask_softly(run, pair)
+    rows = distill.training_rows(pair.target_form, examples, soft_labels(run))
     resume = newest_state(run)
     probes = [example.input for example in held_out[:PROBES]]
     replies = _teacher_replies(run, pair, probes)

@@ -17,7 +17,6 @@ from workbench.synthesize import by_label, mining
 from workbench.synthesize.answers import (
     Coverage,
     Pair,
-    consistent,
     coverage,
     kind_of,
     sample_kind,
@@ -32,7 +31,8 @@ MINING_ROUNDS = (1, 2, 4, 8, 16, 32)  # before these rounds the teacher is asked
 LONGER = 2  # tokens by which an answer may be longer than those that are known
 MINED_INPUTS = 48  # inputs that are looked at for it, as different as possible
 MOST_CANDIDATES = 400  # answers that are examined at a time, those of samples first
-SEEN_TWICE = 2  # samples from which an answer is a candidate, or one that is nearly certain
+SEEN_TWICE = 2  # samples from which an answer is a candidate
+SEEN_ONCE = 0.5  # or the teacher's confidence from which one is enough
 LEAST_PROBE_SHARE = 0.1  # of a round's prompts for candidates, however few were worth it
 FREE_ROUNDS = 1  # rounds before anything is asked for, half as long as others
 NEARLY_CERTAIN = 0.8  # teacher's confidence once, from which a candidate gets more attempts
@@ -40,15 +40,16 @@ SURE = 0.7  # teacher's confidence from which a sample may be shown to the gener
 
 
 def must_mine(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample], number: int) -> bool:
-    """Was the teacher never asked, or did asking bring an answer that came back?"""
+    """Was the teacher never asked, or did answers come to belong since it was asked last?"""
     mined = run.recall(MINED, [])
     if number < FREE_ROUNDS or number in mined:
         return False
     if not mined:
         return True
-    certain = {p.answer for p in seeds}
-    confirmed = {sample_kind(sample) for sample in samples if consistent(sample)}
-    return number in MINING_ROUNDS and bool(confirmed - certain)
+    if number not in MINING_ROUNDS:
+        return False
+    before = [sample for sample in samples if sample.round < mined[-1]]
+    return bool(set(task_kinds(seeds, samples)) - set(task_kinds(seeds, before)))
 
 
 def learn_answers(
@@ -72,7 +73,7 @@ def learn_answers(
         return  # free or partly copied answers: there is no set to find
     certain = list(dict.fromkeys(p.answer for p in seeds))
     given, surest = Counter(s.teacher_output or "" for s in samples), _surest(samples)
-    seen = [a for a, n in given.most_common() if n >= SEEN_TWICE or surest[a] >= NEARLY_CERTAIN]
+    seen = [a for a, n in given.most_common() if n >= SEEN_TWICE or surest[a] >= SEEN_ONCE]
     examined, nearest = run.recall(LEVELS, {}), run.recall(NEAREST, {})
     mined = run.recall(MINED, [])
     with pair.source.using(TEACHER):
@@ -142,11 +143,10 @@ def candidates(
     )
 
 
-def untried(samples: Sequence[Sample], found: Sequence[str], prompts: int) -> list[str]:
+def untried(samples: Sequence[Sample], found: Sequence[str], most: int) -> list[str]:
     """Candidates of ``found`` that the next round tries in their own words, for the first time."""
     states = coverage(samples)
-    fresh = [answer for answer in found if not _asked(states, answer)]
-    return fresh[: math.ceil(prompts / mining.NAMED_INPUTS)]
+    return [answer for answer in found if not _asked(states, answer)][:most]
 
 
 def trials(

@@ -5,6 +5,7 @@ are; grafts last, since they are made of what was written. Each is made again al
 """
 
 import math
+import random
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
@@ -27,12 +28,18 @@ from workbench.stages import Stage
 from workbench.steps.finding import NEAREST, asked_samples, written
 from workbench.steps.rounds import label, room_for_items
 from workbench.synthesize import grafts, mining, vocabulary
-from workbench.synthesize.answers import Pair, is_object, is_whole, recur, sample_kind
+from workbench.synthesize.answers import (
+    Pair,
+    decided_fields,
+    is_whole,
+    recur,
+    sample_kind,
+)
 from workbench.synthesize.evidence import structured, task_kinds
-from workbench.synthesize.selection import DOUBTFUL, ENOUGH, FOREIGN, MALFORMED, by_chance
+from workbench.synthesize.selection import DOUBTFUL, ENOUGH, FOREIGN, by_chance, what_is_wrong
 
 GRAFT_ROUND = 384  # grafts that are labelled and committed together: a GPU wants many at a time
-OBJECT_TIMES = 3  # as many grafts where answers are objects: there the number of rows decides
+OBJECT_TIMES = 5  # as many grafts where answers are objects: there the number of rows decides
 WORD_SHARE = 0.5  # of all grafts, where answers form a set
 # Words are worth asking about when the next answer is new with at most this probability: with 30
 # and 150 intents it was 0.4 after the first round, made-up answers among them.
@@ -150,7 +157,8 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
         run.recipe.seed,
         known,
     )
-    kinds = None if structured(of_written) else set(task_kinds(seeds, asked))
+    decided = decided_fields(seeds) if structured(of_written) else None
+    kinds = set(task_kinds(seeds, asked))
     made_before = {sample.id for sample in samples}
     crossed = [text for text in crossed if sample_id(text) not in made_before]
     number = len(run.samples.rounds())
@@ -158,7 +166,7 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
         yield Progress(Stage.SYNTHESIZE, start, len(crossed), "grafts", note="crossing inputs")
         part = crossed[start : start + GRAFT_ROUND]
         made = [Sample(sample_id(text), text, GRAFT, round=number, status=KEPT) for text in part]
-        made = [_decided(sample, kinds) for sample in label(pair, run.recipe, made)]
+        made = [_decided(sample, kinds, decided) for sample in label(pair, run.recipe, made)]
         yield from _commit(run, made, number)
         number += 1
 
@@ -166,14 +174,24 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
 def new_values(
     run: Run, pair: ModelPair, seeds: Sequence[Pair], kept: Sequence[Sample], count: int
 ) -> dict[str, list[str]]:
-    """About ``count`` values for the fields of the seeds and of what the teacher was sure of."""
+    """About ``count`` values for the fields of the seeds and of what the teacher was sure of.
+
+    Half of them are written by the field's name, half are words that the source knows: most fit
+    no field, and the teacher says which.
+    """
     sure = [s for s in kept if (s.confidence or 0.0) >= SURE_OBJECT]
     pairs = [*seeds, *(Pair(s.input, s.teacher_output or "") for s in sure)]
     generator = pair.target if run.recipe.synthesis.generator == "target" else pair.source
     inputs = [Example(p.input) for p in seeds]
     with generator.using(None):
         room = room_for_items(generator, inputs, 1.0)  # a value is at most about an input
-        return grafts.write_values(generator, pairs, count, room, run.recipe.seed)
+        values = grafts.write_values(generator, pairs, count // 2, room, run.recipe.seed)
+    words = vocabulary.frequent_words(pair.source.tokenizer, [p.input for p in seeds])
+    draw = random.Random(f"{run.recipe.seed}:values")
+    return {
+        name: [*texts, *draw.sample(words, min(len(texts), len(words)))]
+        for name, texts in sorted(values.items())
+    }
 
 
 def _commit(run: Run, made: Sequence[Sample], number: int) -> Iterator[Event]:
@@ -183,13 +201,19 @@ def _commit(run: Run, made: Sequence[Sample], number: int) -> Iterator[Event]:
     yield finished
 
 
-def _decided(sample: Sample, kinds: Collection[str] | None) -> Sample:
-    """Rejected where its answer is foreign, or an object (``kinds`` None) that is made up."""
-    reason, answer = "", sample.teacher_output or ""
-    if kinds is not None:
+def _decided(
+    sample: Sample, kinds: Collection[str], decided: Collection[str] | None = None
+) -> Sample:
+    """Rejected where its answer is foreign, or where answers are objects and it is made up.
+
+    Args:
+        decided: see ``decided_fields``; None where answers are no objects.
+    """
+    answer = sample.teacher_output or ""
+    if decided is None:
         reason = "" if answer in kinds else FOREIGN
-    elif not is_object(answer):
-        reason = MALFORMED
-    elif (sample.confidence or 0.0) < SURE_GRAFT:
-        reason = DOUBTFUL
+    else:
+        reason = what_is_wrong(answer, sample.input, decided)
+        if not reason and (sample.confidence or 0.0) < SURE_GRAFT:
+            reason = DOUBTFUL
     return replace(sample, status=REJECTED if reason else KEPT, reason=reason)

@@ -44,6 +44,7 @@ from workbench.synthesize.answers import (
     Pair,
     consistent,
     coverage,
+    decided_fields,
     is_whole,
     recur,
     sample_kind,
@@ -58,6 +59,8 @@ FREE_EVERY = 16  # of so many texts of later rounds one is free
 # Of the tried candidates that came to belong: below it, when all is there, only promising ones
 # are still tried.
 WORTH_TRYING = 0.2
+# Once all is there, a round for fewer of its prompts is not worth its time.
+FEWEST_PROMPTS = 1 / 8
 FEWEST_PER_KIND = 8  # consistent samples of each kind of answer that are worth asking for
 SURPLUS = 1.1  # times what is asked for: then only kinds below the fewest are written for
 MOST_SURPLUS = 2  # times what is asked for: then no thin answer is waited for any more
@@ -126,9 +129,9 @@ def choose_targets(
     if enough:  # only slow answers are waited for
         share //= 2
     found: list[str] = []
+    success = success_of_trials(run, seeds, samples)
     if is_set:
-        promising_only = enough and success_of_trials(run, seeds, samples) < WORTH_TRYING
-        found = candidates(run, seeds, samples, promising_only)
+        found = candidates(run, seeds, samples, enough and success < WORTH_TRYING)
     wanted = by_label.plan(
         states,
         kinds,
@@ -137,10 +140,13 @@ def choose_targets(
         len(free),
         run.recipe.seed * 1_000_003 + number,
     )
+    if enough and len(wanted) < FEWEST_PROMPTS * len(free):
+        return []
     # Some free texts in every round: they bring what nobody thought of asking for.
     some = len(wanted) // FREE_EVERY
     # What is tried in its own words costs no writing, so it comes on top.
-    named = [a for a in untried(samples, found, len(free)) for _ in range(mining.NAMED_INPUTS)]
+    fresh = untried(samples, found, math.ceil(success * len(free)))
+    named = [answer for answer in fresh for _ in range(mining.NAMED_INPUTS)]
     return [*wanted[: len(free) - some], *free[:some], *named]
 
 
@@ -243,7 +249,8 @@ def keep_level(run: Run, seeds: Sequence[Pair]) -> None:
     of_pool = [sample_kind(sample) for sample in pool]
     kinds = set(task_kinds(seeds, asked)) if recur(of_pool) else None
     room = settings.samples + grafts_wanted(settings, of_pool) - by_person
-    reasons = select(pool, max(0, room), kinds, structured(of_pool))
+    decided = decided_fields(seeds) if structured(of_pool) else None
+    reasons = select(pool, max(0, room), kinds, decided)
     run.samples.update_many(
         [
             replace(

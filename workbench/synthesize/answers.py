@@ -8,8 +8,9 @@ fields do: it is of as many kinds as it has such fields. Pure text work: no mode
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from workbench.samples import Sample, normalise
 
@@ -27,6 +28,7 @@ NEW_SHARE = 1 / 3  # answers recur when the next one is new with at most this pr
 _WORD = re.compile(r"\w+")
 
 
+@lru_cache(maxsize=2**16)  # asked again of every sample in every round
 def words(text: str) -> frozenset[str]:
     """Lower-case words, for "does the answer use a word of the input?"."""
     return frozenset(_WORD.findall(normalise(text)))
@@ -87,6 +89,24 @@ def copied_values(answer: str, text: str) -> dict[str, str]:
         for name, value in (_fields(answer) or {}).items()
         if isinstance(value, str) and value.strip() and normalise(value) in folded
     }
+
+
+def decided_fields(pairs: Sequence[Pair]) -> frozenset[str]:
+    """Fields of JSON objects whose values are the answerer's own choice in any of the pairs."""
+    return frozenset(
+        name
+        for pair in pairs
+        for name in (_fields(pair.answer) or {}).keys() - copied_values(pair.answer, pair.input)
+    )
+
+
+def mangles(answer: str, text: str, decided: Collection[str]) -> bool:
+    """Is there a value that stands nowhere in the input, of a field that should be copied?
+
+    Args:
+        decided: names of fields that need not be copied (``decided_fields``).
+    """
+    return bool((_fields(answer) or {}).keys() - copied_values(answer, text).keys() - set(decided))
 
 
 def recur(kinds: Sequence[str], new_share: float = NEW_SHARE) -> bool:

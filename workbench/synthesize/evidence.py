@@ -18,8 +18,10 @@ from workbench.synthesize.answers import Pair, is_whole, kinds_of, recur, sample
 Evidence = Sequence[tuple[float, int]]  # any of: a confidence, and texts that reach it
 
 EVIDENCE: Evidence = ((0.97, 1), (0.8, 2), (0.6, 4))
-# What is made up comes from words that it reads: more is asked where one stands in the text.
-EVIDENCE_IN_WORDS: Evidence = ((0.99, 1),)
+# What is made up comes from words that it reads: more is asked where some of them stand in the
+# text, and most where all of them do.
+EVIDENCE_IN_SOME_WORDS: Evidence = ((0.97, 1), (0.9, 2))
+EVIDENCE_IN_WORDS: Evidence = ((0.995, 1), (0.99, 2))
 # A word that so many texts have, as a part of all and at least, says nothing ("what is your").
 COMMON, FEWEST_COMMON = 0.05, 10
 KNOWN_ABOVE = 0.75  # part of the seeds' answers that lies above the level of the known ones
@@ -84,9 +86,15 @@ def _common_words(samples: Sequence[Sample]) -> frozenset[str]:
 
 def _was_certain(of_kind: frozenset[str], texts: Sequence[Sample]) -> bool:
     """Were there texts that the teacher gave an answer of these words for certain?"""
-    worded = [sample for sample in texts if of_kind & words(sample.input)]
-    apart = [sample for sample in texts if not of_kind & words(sample.input)]
-    return _meets(apart, EVIDENCE) or _meets(worded, EVIDENCE_IN_WORDS)
+    apart, partly, worded = [], [], []
+    for sample in texts:
+        read = of_kind & words(sample.input)
+        (apart if not read else worded if read == of_kind else partly).append(sample)
+    return (
+        _meets(apart, EVIDENCE)
+        or _meets(partly, EVIDENCE_IN_SOME_WORDS)
+        or _meets(worded, EVIDENCE_IN_WORDS)
+    )
 
 
 def _stays_in_doubt(kind: str, texts: Sequence[Sample]) -> bool:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 
 from workbench.samples import Sample
-from workbench.synthesize.answers import is_object, sample_kinds
+from workbench.synthesize.answers import is_object, mangles, sample_kinds
 
 UNSURE = 0.5  # mean token probability below which an answer teaches noise
 
@@ -19,13 +19,14 @@ FOREIGN = "its answer is not one of the task's"
 DOUBTFUL = "the teacher is not sure of its answer"
 ENOUGH = "there are enough samples with this answer"
 MALFORMED = "its answer is not an object, or has a field twice"
+MANGLED = "a value of its answer does not stand in the input"
 
 
 def select(
     samples: Sequence[Sample],
     count: int,
     kinds: Collection[str] | None,
-    structured: bool = False,
+    decided: Collection[str] | None = None,
 ) -> dict[str, str]:
     """Reasons for rejection by sample id; "" for what is kept.
 
@@ -33,14 +34,18 @@ def select(
         samples: labelled, decided by the filter.
         count: how many to keep at most.
         kinds: of answers that belong to the task; None when answers do not recur.
-        structured: answers are JSON objects, each of several kinds: the surest of every kind.
+        decided: where answers are JSON objects, each of several kinds, the fields whose values
+            need not stand in the input; the surest of every kind are kept. Else None.
     """
     reasons = {}
     shelves: dict[str, list[Sample]] = {}
     for sample in samples:
         of_sample = [""] if kinds is None else [k for k in sample_kinds(sample) if k in kinds]
-        if structured and not is_object(sample.teacher_output or ""):
-            reasons[sample.id] = MALFORMED
+        wrong = ""
+        if decided is not None:
+            wrong = what_is_wrong(sample.teacher_output or "", sample.input, decided)
+        if wrong:
+            reasons[sample.id] = wrong
         elif not of_sample:
             reasons[sample.id] = FOREIGN
         elif (sample.confidence or 0.0) < UNSURE:
@@ -50,13 +55,20 @@ def select(
                 shelves.setdefault(kind, []).append(sample)
     for shelf in shelves.values():
         shelf.sort(key=by_chance)
-        if structured:
+        if decided is not None:
             shelf.sort(key=lambda sample: -(sample.confidence or 0.0))
     kept = _level(shelves, count)
     for shelf in shelves.values():
         for sample in shelf:
             reasons[sample.id] = "" if sample.id in kept else ENOUGH
     return reasons
+
+
+def what_is_wrong(answer: str, text: str, decided: Collection[str]) -> str:
+    """Why nobody should learn this JSON object as the answer to ``text``; "" when it is fine."""
+    if not is_object(answer):
+        return MALFORMED
+    return MANGLED if mangles(answer, text, decided) else ""
 
 
 def by_chance(sample: Sample) -> str:
