@@ -34,17 +34,17 @@ def test_an_answer_in_the_words_of_the_input_takes_more_certainty() -> None:
         return _sample(text, "lost card", confidence)
 
     made_up = [lost("i lost my cat", 0.96), lost("what is a card", 0.85)]
-    made_up.append(lost("is my card lost", 0.99))
+    made_up.append(lost("is my card lost", 0.96))
     assert task_kinds(SEEDS, made_up) == ["pay bill"]
     for more in (
         lost("my wallet is gone", 0.98),
         lost("i lost my dog", 0.97),
         lost("this card or that", 0.9),
-        lost("the card is lost", 0.99),
+        lost("the card is lost", 0.95),
     ):
         assert task_kinds(SEEDS, [*made_up, more])[1:] == ["lost card"], more
-    assert task_kinds(SEEDS, [*made_up, lost("the card is lost", 0.98)]) == ["pay bill"]
-    assert task_kinds(SEEDS, [lost("the card is lost", 0.996)])[1:] == ["lost card"]
+    assert task_kinds(SEEDS, [*made_up, lost("the card is lost", 0.94)]) == ["pay bill"]
+    assert task_kinds(SEEDS, [lost("the card is lost", 0.99)])[1:] == ["lost card"]
 
 
 def test_words_that_many_texts_have_say_nothing() -> None:

@@ -38,7 +38,7 @@ from workbench.synthesize.answers import (
 from workbench.synthesize.evidence import structured, task_kinds
 from workbench.synthesize.selection import DOUBTFUL, ENOUGH, FOREIGN, by_chance, what_is_wrong
 
-GRAFT_ROUND = 384  # grafts that are labelled and committed together: a GPU wants many at a time
+GRAFT_ROUND = 512  # grafts that are labelled and committed together: a GPU wants many at a time
 OBJECT_TIMES = 5  # as many grafts where answers are objects: there the number of rows decides
 WORD_SHARE = 0.5  # of all grafts, where answers form a set
 # Words are worth asking about when the next answer is new with at most this probability: with 30

@@ -18,7 +18,7 @@ from workbench.synthesize.selection import what_is_wrong
 
 SURE = 0.95  # of an answer the teacher is sure enough: it is the whole label
 SURE_OF_OBJECT = 0.985  # the same where answers are objects, most of whose tokens are copied
-CHUNK = 384  # samples that are asked about together
+CHUNK = 512  # samples that are asked about together
 SOFT_LABELS = "soft labels"  # where the run remembers them, and what they were made of
 
 

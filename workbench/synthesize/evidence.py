@@ -21,7 +21,7 @@ EVIDENCE: Evidence = ((0.97, 1), (0.8, 2), (0.6, 4))
 # What is made up comes from words that it reads: more is asked where some of them stand in the
 # text, and most where all of them do.
 EVIDENCE_IN_SOME_WORDS: Evidence = ((0.97, 1), (0.9, 2))
-EVIDENCE_IN_WORDS: Evidence = ((0.995, 1), (0.99, 2))
+EVIDENCE_IN_WORDS: Evidence = ((0.99, 1), (0.95, 2))
 # A word that so many texts have, as a part of all and at least, says nothing ("what is your").
 COMMON, FEWEST_COMMON = 0.05, 10
 KNOWN_ABOVE = 0.75  # part of the seeds' answers that lies above the level of the known ones
