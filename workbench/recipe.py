@@ -84,8 +84,9 @@ class TrainingSettings:
         weight_decay: AdamW's decoupled decay.
         clip_norm: gradient norm ceiling; 0 is off.
         checkpoint_steps: optimiser steps between checkpoints; 0 only at the end.
-        soft_labels: where answers form a closed set (synthesis method "label") and the teacher
-            is not sure, train on its probabilities over the answers instead of the likeliest.
+        soft_labels: where answers form a closed set or are objects (synthesis method "label") and
+            the teacher is not sure, train on its probabilities over several answers instead of
+            the likeliest.
     """
 
     learning_rate: float = 2e-4
@@ -122,7 +123,7 @@ class SynthesisSettings:
         max_rounds: cap on attempts; when it is hit the run goes on with what it has and says so.
         new_tokens: tokens generated per prompt; 0 makes room for five items of the seeds' length.
         near_duplicate: similarity in 0..1 from which two inputs count as the same; 1 is equality.
-        grafts: rows beyond the samples, per sample, three times as many where answers are
+        grafts: rows beyond the samples, per sample, five times as many where answers are
             objects: what else was written, words in seeds, inputs crossed from two known ones.
             Only where answers recur (method "label").
         train_on_seeds: the seeds themselves are distilled too (not in the paper).

@@ -155,8 +155,8 @@ def _making(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:
 def _labels(recipe: TransferRecipe) -> str:
     if recipe.training.soft_labels:
         return (
-            "the source model's answers; where it was not sure and answers form a closed set, its "
-            "probabilities over them"
+            "the source model's answers; where it was not sure and answers form a closed set or "
+            "are objects, its probabilities over several answers"
         )
     return "the source model's answers"
 
