@@ -44,7 +44,10 @@ def test_an_answer_in_the_words_of_the_input_takes_more_certainty() -> None:
     ):
         assert task_kinds(SEEDS, [*made_up, more])[1:] == ["lost card"], more
     assert task_kinds(SEEDS, [*made_up, lost("the card is lost", 0.94)]) == ["pay bill"]
-    assert task_kinds(SEEDS, [lost("the card is lost", 0.99)])[1:] == ["lost card"]
+    assert task_kinds(SEEDS, [lost("the card is lost", 0.995)])[1:] == ["lost card"]
+    read_off = [lost(f"the card {i} is lost", 0.99) for i in range(3)]
+    assert task_kinds(SEEDS, read_off) == ["pay bill"], "never given to a text without its words"
+    assert task_kinds(SEEDS, [*read_off, lost("where is it", 0.7)])[1:] == ["lost card"]
 
 
 def test_words_that_many_texts_have_say_nothing() -> None:

@@ -21,7 +21,10 @@ EVIDENCE: Evidence = ((0.97, 1), (0.8, 2), (0.6, 4))
 # What is made up comes from words that it reads: more is asked where some of them stand in the
 # text, and most where all of them do.
 EVIDENCE_IN_SOME_WORDS: Evidence = ((0.97, 1), (0.9, 2))
-EVIDENCE_IN_WORDS: Evidence = ((0.99, 1), (0.95, 2))
+EVIDENCE_IN_WORDS: Evidence = ((0.995, 1),)
+# Less when it was also given, with this certainty, where not all of its words stand in the text.
+ELSEWHERE = 0.7
+EVIDENCE_IN_WORDS_TOO: Evidence = ((0.995, 1), (0.95, 2))
 # A word that so many texts have, as a part of all and at least, says nothing ("what is your").
 COMMON, FEWEST_COMMON = 0.05, 10
 KNOWN_ABOVE = 0.75  # part of the seeds' answers that lies above the level of the known ones
@@ -90,10 +93,11 @@ def _was_certain(of_kind: frozenset[str], texts: Sequence[Sample]) -> bool:
     for sample in texts:
         read = of_kind & words(sample.input)
         (apart if not read else worded if read == of_kind else partly).append(sample)
+    elsewhere = _meets([*apart, *partly], ((ELSEWHERE, 1),))
     return (
         _meets(apart, EVIDENCE)
         or _meets(partly, EVIDENCE_IN_SOME_WORDS)
-        or _meets(worded, EVIDENCE_IN_WORDS)
+        or _meets(worded, EVIDENCE_IN_WORDS_TOO if elsewhere else EVIDENCE_IN_WORDS)
     )
 
 
