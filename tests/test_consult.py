@@ -1,5 +1,6 @@
 """Short questions to the models of a run, on tiny random models."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,12 @@ def ask(run: Run, question: str, **arguments: object) -> dict:
     return answer_question(question, {"run": str(run.folder), **arguments})
 
 
-def test_draft_can_be_previewed_inspected_and_drawn(make_run: MakeRun) -> None:  # noqa: F811
+def test_draft_can_be_previewed_inspected_and_drawn(
+    make_run: MakeRun,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The clock chooses what is written, and random weights once in a while write nothing.
+    monkeypatch.setattr(consult.time, "time_ns", itertools.count(1).__next__)
     run = make_run(evaluation=[], synthesis__new_tokens=64)
     before = run.samples.all()
     preview = ask(run, "preview", count=3)

@@ -67,7 +67,7 @@ _GPU = _Place(600_000_000, 2, 0, 0, 16384, 2**29)
 # Time.
 _KEPT_SHARE = 0.35  # of what is written; the rest is rejected or a duplicate
 # As many where inputs are written per label and answers are objects: of inputs, and of grafts.
-_OBJECT_TIMES, _OBJECT_GRAFTS = 2, 3
+_OBJECT_TIMES, _OBJECT_GRAFTS = 2, 5
 _CHARACTERS_PER_TOKEN = 4.0
 _PROMPT_TOKENS = 16  # of template and turn marks
 _PADDED = 1.4  # of training's rows: all of a batch are as long as its longest
