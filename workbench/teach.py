@@ -76,10 +76,9 @@ def drawn_answers(
     inputs: Sequence[str],
     answer_tokens: int,
     seed: int,
-    draws: int = DRAWS,
 ) -> list[list[str]]:
     """Different answers to each input when it is asked several times, at temperature 1."""
-    prompts = [form.prompt_ids(text) for text in inputs for _ in range(draws)]
+    prompts = [form.prompt_ids(text) for text in inputs for _ in range(DRAWS)]
     drawn: list[dict[str, None]] = [{} for _ in inputs]
     with resident.using(TEACHER):
         for index, decoded in decode(
@@ -91,7 +90,7 @@ def drawn_answers(
             seed=seed,
         ):
             if decoded.finished:
-                drawn[index // draws][form.read(decoded.ids)] = None
+                drawn[index // DRAWS][form.read(decoded.ids)] = None
     # Rows end in an order that depends on their neighbours; the answers do not.
     return [sorted(answers) for answers in drawn]
 
