@@ -1,6 +1,5 @@
 """The teacher says how likely its answers are, whole answers at a time."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from workbench.intake.adapter import read_adapter
 from workbench.models.pair import Pair
 from workbench.models.scoring import answer_log_probs
 from workbench.recipe import TransferRecipe, override
-from workbench.teach import TEACHER, drawn_answers, soft_labels, weighed_answers
+from workbench.teach import TEACHER, soft_labels
 
 TEXTS = ["please move 3 coins", "move them", "how many coins are there"]
 
@@ -22,21 +21,9 @@ def pair(tmp_path: Path, tiny_source: Path, tiny_target: Path, tiny_adapter: Pat
     return Pair(override(TransferRecipe(), bases), Inputs(adapter))
 
 
-def test_an_input_that_is_asked_again_gets_other_answers_and_the_same_next_time(pair: Pair) -> None:
-    form = pair.source_form
-    # Random weights hardly ever stop: here half of the vocabulary ends an answer.
-    vocabulary = pair.source.model.config.vocab_size
-    form = replace(form, stop_ids=tuple(range(0, vocabulary, 2)))
-    drawn = drawn_answers(pair.source, form, TEXTS, 8, 1)
-    assert drawn == drawn_answers(pair.source, form, TEXTS, 8, 1)
-    assert drawn != drawn_answers(pair.source, form, TEXTS, 8, 2)
-    assert any(len(answers) > 1 for answers in drawn)
-    assert all(len(set(answers)) == len(answers) <= 3 for answers in drawn)
-
-
 def test_answers_are_weighed_by_the_probability_of_the_whole_answer(pair: Pair) -> None:
     form, answers = pair.source_form, ["box one", "box"]
-    labels = weighed_answers(pair.source, form, TEXTS, [answers] * len(TEXTS))
+    labels = soft_labels(pair.source, form, TEXTS, answers)
     with pair.source.using(TEACHER):
         for text, label in zip(TEXTS, labels, strict=True):
             asked = [(form.prompt_ids(text), form.answer_ids(answer)) for answer in answers]
@@ -48,6 +35,3 @@ def test_answers_are_weighed_by_the_probability_of_the_whole_answer(pair: Pair) 
             expected = {answer: p / total for answer, p in expected.items()}
             assert dict(label) == pytest.approx(expected, rel=1e-3)
             assert [p for _, p in label] == sorted((p for _, p in label), reverse=True)
-    closed = soft_labels(pair.source, form, TEXTS, answers)
-    for label, other in zip(labels, closed, strict=True):
-        assert dict(label) == pytest.approx(dict(other), rel=1e-3)

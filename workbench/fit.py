@@ -67,7 +67,7 @@ _GPU = _Place(600_000_000, 2, 0, 0, 16384, 2**29)
 # Time.
 _KEPT_SHARE = 0.35  # of what is written; the rest is rejected or a duplicate
 # As many where inputs are written per label and answers are objects: of inputs, and of grafts.
-_OBJECT_TIMES, _OBJECT_GRAFTS = 2, 5
+_OBJECT_TIMES, _OBJECT_GRAFTS = 3, 5
 _CHARACTERS_PER_TOKEN = 4.0
 _PROMPT_TOKENS = 16  # of template and turn marks
 _PADDED = 1.4  # of training's rows: all of a batch are as long as its longest
@@ -141,14 +141,13 @@ def _seconds(recipe: TransferRecipe, inputs: Inputs, source: int, target: int) -
     item, row = _lengths(inputs)
     trained = _PADDED * _trained_row(recipe.target_format, inputs)
     written = recipe.synthesis.samples / _KEPT_SHARE
-    crossed = recipe.synthesis.grafts * recipe.synthesis.samples
     if recipe.synthesis.method == "label" and _answers_are_objects(inputs):
-        written, crossed = written * _OBJECT_TIMES, crossed * _OBJECT_GRAFTS
+        written *= _OBJECT_TIMES
     writing = 2 * writer * written * item / (speed * _DECODING)
     writing += 2 * 2 * source * written * row / (speed * _SCORING)
-    labelling = 2 * source * (recipe.synthesis.samples + crossed) * row / (speed * _SCORING)
+    labelling = 2 * source * _trained_rows(recipe, inputs) * row / (speed * _SCORING)
     # Forward, and backward through frozen weights: two products each.
-    rows = recipe.synthesis.samples + crossed
+    rows = _trained_rows(recipe, inputs)
     training = 4 * target * rows * recipe.training.epochs * trained
     training /= speed * _TRAINING
     rows = len(inputs.evaluation[: recipe.evaluation.max_rows or None])
@@ -181,7 +180,8 @@ def _memory(
     scoring = _READ_LOGIT_BYTES * (most if synthesis.method == "label" else min(most, asked))
     writing = synthesis.prompts_per_round * reading + scoring
     # Each micro-batch of a training step is kept until its gradients are there.
-    rows, shape = recipe.training.batch_rows, shapes["target"]
+    rows = recipe.training.settled(_trained_rows(recipe, inputs)).batch_rows
+    shape = shapes["target"]
     kept = _VALUES_KEPT * number * shape.ends * min(place.batch_tokens, rows * _LONGEST * row)
     kept += _LOGIT_BYTES * min(most, rows * _ANSWER_TOKENS * shape.vocabulary)
     adapter = _ADAPTER_BYTES * recipe.lora.rank * shape.ends
@@ -246,6 +246,15 @@ def _trained_row(form: PromptFormat, inputs: Inputs) -> float:
     answer = _mean(len(text) for text in outputs) / _CHARACTERS_PER_TOKEN + 1
     prompt = characters / _CHARACTERS_PER_TOKEN + (_PROMPT_TOKENS if form.kind == "chat" else 1)
     return prompt + (answer if outputs else _ANSWER_TOKENS)
+
+
+def _trained_rows(recipe: TransferRecipe, inputs: Inputs) -> int:
+    """Samples and what is crossed beyond them."""
+    synthesis = recipe.synthesis
+    crossed = synthesis.grafts * synthesis.samples
+    if synthesis.method == "label" and _answers_are_objects(inputs):
+        crossed *= _OBJECT_GRAFTS
+    return round(synthesis.samples + crossed)
 
 
 def _answers_are_objects(inputs: Inputs) -> bool:

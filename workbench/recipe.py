@@ -7,6 +7,7 @@ Units are in the names; every field says what None or 0 means. Checks that span 
 import dataclasses
 import hashlib
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from typing import Any
 from workbench.errors import RecipeError
 
 SCHEMA = 1
+FEWEST_BATCH_ROWS, MOST_BATCH_ROWS = 16, 128  # of automatic batches
+MOST_STEPS = 600  # of an epoch with automatic batches, while they can grow
 
 
 def _check(ok: bool, sentence: str) -> None:
@@ -79,14 +82,14 @@ class TrainingSettings:
     Attributes:
         learning_rate: peak rate.
         epochs: passes over the rows.
-        batch_rows: rows per optimiser step (kept when micro-batches shrink for memory).
+        batch_rows: rows per optimiser step (kept when micro-batches shrink for memory); 0 settles
+            it by the number of rows, and the rate with it (``settled``).
         warmup_fraction: part of all steps with rising rate; 0 starts at the peak.
         weight_decay: AdamW's decoupled decay.
         clip_norm: gradient norm ceiling; 0 is off.
         checkpoint_steps: optimiser steps between checkpoints; 0 only at the end.
-        soft_labels: where answers form a closed set or are objects (synthesis method "label") and
-            the teacher is not sure, train on its probabilities over several answers instead of
-            the likeliest.
+        soft_labels: where answers form a closed set (synthesis method "label") and the teacher
+            is not sure, train on its probabilities over several answers instead of the likeliest.
     """
 
     learning_rate: float = 2e-4
@@ -101,9 +104,24 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         _check(0 < self.learning_rate <= 0.1, "learning_rate is above 0 and at most 0.1")
         _check(0 < self.epochs <= 100, "epochs is above 0 and at most 100")
-        _check(1 <= self.batch_rows <= 1024, "batch_rows is 1 to 1024")
+        _check(0 <= self.batch_rows <= 1024, "batch_rows is 0 (automatic) to 1024")
         _check(0 <= self.warmup_fraction < 1, "warmup_fraction is 0 up to 1")
         _check(self.checkpoint_steps >= 0, "checkpoint_steps is 0 or more")
+
+    def settled(self, rows: int) -> "TrainingSettings":
+        """With automatic batches decided for so many rows; unchanged where they are given.
+
+        Batches double until an epoch has few enough steps. The rate is meant for the smallest and
+        grows with the square root of their size, as Adam's noise wants it (Malladi et al. 2022,
+        arXiv 2205.10287).
+        """
+        if self.batch_rows:
+            return self
+        batch = FEWEST_BATCH_ROWS
+        while rows > MOST_STEPS * batch and batch < MOST_BATCH_ROWS:
+            batch *= 2
+        rate = self.learning_rate * math.sqrt(batch / FEWEST_BATCH_ROWS)
+        return dataclasses.replace(self, batch_rows=batch, learning_rate=rate)
 
 
 @dataclass(frozen=True)
@@ -235,6 +253,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "synthesis.max_rounds": 60,
         "synthesis.grafts": 2.0,
         "training.learning_rate": 5e-4,
+        "training.batch_rows": 0,
         "training.soft_labels": True,
     },
     "quick": {"synthesis.samples": 120, "training.epochs": 2, "lora.rank": 8, "lora.alpha": 16},

@@ -7,16 +7,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
-
-from workbench.models.decoding import Sampling, decode
+from workbench.models.decoding import decode
 from workbench.models.formats import BoundFormat
 from workbench.models.resident import Resident
 from workbench.models.scoring import answer_log_probs, choice_log_probs
 
 TEACHER = "teacher"  # name of the source adapter on the source base
 MOST_ALTERNATIVES = 4  # answers of a soft label
-DRAWS = 3  # times that an input with an open answer is asked again
 LEAST_SHARE = 0.03  # of the probability, below which an answer is left out of it
 
 
@@ -70,48 +67,6 @@ def contrastive_excess(
     return [float((a - b).mean()) for a, b in zip(adapted, plain, strict=True)]
 
 
-def drawn_answers(
-    resident: Resident,
-    form: BoundFormat,
-    inputs: Sequence[str],
-    answer_tokens: int,
-    seed: int,
-) -> list[list[str]]:
-    """Different answers to each input when it is asked several times, at temperature 1."""
-    prompts = [form.prompt_ids(text) for text in inputs for _ in range(DRAWS)]
-    drawn: list[dict[str, None]] = [{} for _ in inputs]
-    with resident.using(TEACHER):
-        for index, decoded in decode(
-            resident,
-            prompts,
-            new_tokens=answer_tokens,
-            stop_ids=form.stop_ids,
-            sampling=Sampling(),
-            seed=seed,
-        ):
-            if decoded.finished:
-                drawn[index // DRAWS][form.read(decoded.ids)] = None
-    # Rows end in an order that depends on their neighbours; the answers do not.
-    return [sorted(answers) for answers in drawn]
-
-
-def weighed_answers(
-    resident: Resident, form: BoundFormat, inputs: Sequence[str], answers: Sequence[Sequence[str]]
-) -> list[list[tuple[str, float]]]:
-    """The teacher's probabilities over the given answers of each input: soft labels."""
-    pairs = [
-        (form.prompt_ids(text), form.answer_ids(reply))
-        for text, replies in zip(inputs, answers, strict=True)
-        for reply in replies
-    ]
-    with resident.using(TEACHER):
-        scores = iter([float(part.sum()) for part in answer_log_probs(resident, pairs)])
-    return [
-        _shares(replies, torch.tensor([next(scores) for _ in replies]).softmax(0).tolist())
-        for replies in answers
-    ]
-
-
 def soft_labels(
     resident: Resident, form: BoundFormat, inputs: Sequence[str], answers: Sequence[str]
 ) -> list[list[tuple[str, float]]]:
@@ -128,14 +83,8 @@ def soft_labels(
     best = scores.softmax(dim=1).topk(min(MOST_ALTERNATIVES, len(answers)), dim=1)
     labels = []
     for shares, places in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-        labels.append(_shares([answers[int(at)] for at in places], shares))
+        chosen = [(answers[int(at)], p) for at, p in zip(places, shares, strict=True)]
+        chosen = [entry for entry in chosen if entry[1] >= LEAST_SHARE] or chosen[:1]
+        total = sum(p for _, p in chosen)
+        labels.append([(reply, p / total) for reply, p in chosen])
     return labels
-
-
-def _shares(answers: Sequence[str], shares: Sequence[float]) -> list[tuple[str, float]]:
-    """A soft label: what matters of these answers, likeliest first, adding up to 1."""
-    ranked = sorted(zip(answers, shares, strict=True), key=lambda entry: -entry[1])
-    chosen = [entry for entry in ranked[:MOST_ALTERNATIVES] if entry[1] >= LEAST_SHARE]
-    chosen = chosen or ranked[:1]
-    total = sum(p for _, p in chosen)
-    return [(reply, p / total) for reply, p in chosen]

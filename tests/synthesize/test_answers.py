@@ -32,7 +32,7 @@ def test_a_json_answer_is_of_a_kind_for_each_copied_value() -> None:
     answer = json.dumps(
         {"intent": "RateBook", "object_name": "Dune", "sort": "best", "rating": "4"}
     )
-    begun = ['{"intent": "RateBook", "object_name":', '{"intent": "RateBook", "rating":']
+    begun = ('{"intent": "RateBook", "object_name":', '{"intent": "RateBook", "rating":')
     assert kinds_of(answer, "give dune 4 stars") == begun
 
 

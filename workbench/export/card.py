@@ -127,7 +127,8 @@ def _scores(result: Mapping[str, Any]) -> str:
 
 def _making(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:
     chosen = str(result.get("filter") or recipe.synthesis.filter)
-    training = recipe.training
+    training, settled = recipe.training, result.get("training") or {}
+    rate = settled.get("learning_rate") or training.learning_rate
     lines = [
         "## How it was made",
         "",
@@ -135,8 +136,8 @@ def _making(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:
         f'base, method "{recipe.synthesis.method}".',
         f"- Selection: {_FILTERS.get(chosen, _plain(chosen))}.",
         f"- Labels: {_labels(recipe)}.",
-        f"- Training: {training.epochs:g} epochs, rate {training.learning_rate:g}, "
-        f"{training.batch_rows} rows per step, target in "
+        f"- Training: {training.epochs:g} epochs, rate {rate:.2g}, "
+        f"{settled.get('batch_rows') or training.batch_rows} rows per step, target in "
         f"{'4-bit NF4' if recipe.quantize_target else 'bfloat16'}, seed {recipe.seed}.",
     ]
     counts = result.get("counts") or {}
@@ -155,8 +156,8 @@ def _making(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:
 def _labels(recipe: TransferRecipe) -> str:
     if recipe.training.soft_labels:
         return (
-            "the source model's answers; where it was not sure and answers form a closed set or "
-            "are objects, its probabilities over several answers"
+            "the source model's answers; where it was not sure and answers form a closed set, its "
+            "probabilities over several answers"
         )
     return "the source model's answers"
 

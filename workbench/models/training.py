@@ -68,7 +68,8 @@ class TrainingState:
     Attributes:
         step: optimiser steps done.
         tensors: KIND/KEY for every kind in ``KINDS``, on the CPU, in fp32.
-        meta: JSON-ready: seed, steps, batch_scale, non_finite (skipped steps in a row).
+        meta: JSON-ready: seed, steps, batch_rows and learning_rate (settled), batch_scale,
+            non_finite (skipped steps in a row).
     """
 
     step: int
@@ -122,6 +123,7 @@ def train(
         not row.prompt_ids or any(not ids for ids, _ in row.answers) for row in rows
     ):
         raise StageError("Training needs rows that have both a prompt and an answer.")
+    settings = settings.settled(len(rows))
     parameters = resident.trainable(adapter)
     optimizer = torch.optim.AdamW(
         parameters.values(),
@@ -131,7 +133,14 @@ def train(
     )
     steps_per_epoch = math.ceil(len(rows) / settings.batch_rows)
     steps = max(1, math.ceil(steps_per_epoch * settings.epochs))
-    meta = {"seed": seed, "steps": steps, "batch_scale": 1.0, "non_finite": 0}
+    meta = {
+        "seed": seed,
+        "steps": steps,
+        "batch_rows": settings.batch_rows,
+        "learning_rate": settings.learning_rate,
+        "batch_scale": 1.0,
+        "non_finite": 0,
+    }
     done = 0
     if resume is not None:
         meta, done = _restore(resume, meta, parameters, optimizer), resume.step
@@ -352,4 +361,4 @@ def _restore(
                 for name in KINDS[1:]
             },
         }
-    return {name: state.meta[name] for name in fresh}
+    return {name: state.meta.get(name, value) for name, value in fresh.items()}

@@ -38,7 +38,8 @@ from workbench.synthesize.answers import (
 from workbench.synthesize.evidence import structured, task_kinds
 from workbench.synthesize.selection import DOUBTFUL, ENOUGH, FOREIGN, by_chance, what_is_wrong
 
-GRAFT_ROUND = 512  # grafts that are labelled and committed together: a GPU wants many at a time
+# Grafts that are labelled and committed together: a GPU wants many at a time.
+GRAFT_ROUND = {"cpu": 512, "cuda": 2048}
 OBJECT_TIMES = 5  # as many grafts where answers are objects: there the number of rows decides
 WORD_SHARE = 0.5  # of all grafts, where answers form a set
 # Words are worth asking about when the next answer is new with at most this probability: with 30
@@ -88,9 +89,10 @@ def ask_words(run: Run, pair: ModelPair, seeds: Sequence[Pair], number: int) -> 
     if not texts:
         run.remember(NO_WORDS, True)
     made: list[Sample] = []
-    for start in range(0, len(texts), GRAFT_ROUND):
+    together = GRAFT_ROUND.get(pair.source.device.type, GRAFT_ROUND["cuda"])
+    for start in range(0, len(texts), together):
         yield Progress(Stage.SYNTHESIZE, start, len(texts), "words", note="asking about words")
-        part = texts[start : start + GRAFT_ROUND]
+        part = texts[start : start + together]
         fresh = [Sample(sample_id(text), text, WORD, round=number, status=KEPT) for text in part]
         made += label(pair, run.recipe, fresh)
     form, nearest = pair.source_form, run.recall(NEAREST, {})
@@ -162,9 +164,10 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
     made_before = {sample.id for sample in samples}
     crossed = [text for text in crossed if sample_id(text) not in made_before]
     number = len(run.samples.rounds())
-    for start in range(0, len(crossed), GRAFT_ROUND):
+    together = GRAFT_ROUND.get(pair.source.device.type, GRAFT_ROUND["cuda"])
+    for start in range(0, len(crossed), together):
         yield Progress(Stage.SYNTHESIZE, start, len(crossed), "grafts", note="crossing inputs")
-        part = crossed[start : start + GRAFT_ROUND]
+        part = crossed[start : start + together]
         made = [Sample(sample_id(text), text, GRAFT, round=number, status=KEPT) for text in part]
         made = [_decided(sample, kinds, decided) for sample in label(pair, run.recipe, made)]
         yield from _commit(run, made, number)

@@ -64,7 +64,7 @@ FEWEST_PROMPTS = 1 / 8
 FEWEST_PER_KIND = 8  # consistent samples of each kind of answer that are worth asking for
 SURPLUS = 1.1  # times what is asked for: then only kinds below the fewest are written for
 MOST_SURPLUS = 2  # times what is asked for: then no thin answer is waited for any more
-STRUCTURED_SURPLUS = 2  # times what is asked for where answers are objects
+STRUCTURED_SURPLUS = 3  # times what is asked for where answers are objects: written rows teach most
 
 
 def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:

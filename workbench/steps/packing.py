@@ -21,6 +21,7 @@ from workbench.steps.distillation import newest_state
 from workbench.steps.synthesis import used_filter
 
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes")
+_SETTLED = ("batch_rows", "learning_rate")  # by the number of rows, where the recipe leaves it open
 
 
 def pack(run: Run, pair: Pair) -> Iterator[Event]:
@@ -73,6 +74,7 @@ def build_result(run: Run) -> dict[str, Any]:
             "evaluation_rows": len(run.inputs.evaluation),
             "training_steps": state.step if state else 0,
         },
+        "training": {name: state.meta.get(name) for name in _SETTLED} if state else {},
         "recipe_hash": run.recipe_hash(),
         "adapter_sha256": run.inputs.adapter.sha256 if run.inputs.adapter else None,
         "versions": versions(),

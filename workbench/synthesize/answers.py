@@ -28,13 +28,15 @@ NEW_SHARE = 1 / 3  # answers recur when the next one is new with at most this pr
 _WORD = re.compile(r"\w+")
 
 
-@lru_cache(maxsize=2**16)  # asked again of every sample in every round
+# Asked again of every sample in every round, as the two below.
+@lru_cache(maxsize=2**16)
 def words(text: str) -> frozenset[str]:
     """Lower-case words, for "does the answer use a word of the input?"."""
     return frozenset(_WORD.findall(normalise(text)))
 
 
-def kinds_of(answer: str, text: str) -> list[str]:
+@lru_cache(maxsize=2**16)
+def kinds_of(answer: str, text: str) -> tuple[str, ...]:
     """What an answer covers: the parts of it that are decided rather than copied.
 
     Args:
@@ -48,13 +50,13 @@ def kinds_of(answer: str, text: str) -> list[str]:
     """
     fields, copied = _fields(answer), copied_values(answer, text)
     if not fields or not copied:
-        return [answer]
+        return (answer,)
     if json.dumps(fields, ensure_ascii=False) != answer:
-        return ["{"]  # spelled in another way: a beginning would be cut in the wrong place
+        return ("{",)  # spelled in another way: a beginning would be cut in the wrong place
     first = next(iter(fields))
     decided = {} if first in copied else {first: fields[first]}
     head = json.dumps(decided, ensure_ascii=False)[:-1] + (", " if decided else "")
-    return [f"{head}{json.dumps(name, ensure_ascii=False)}:" for name in copied]
+    return tuple(f"{head}{json.dumps(name, ensure_ascii=False)}:" for name in copied)
 
 
 def kind_of(answer: str, text: str) -> str:
@@ -67,6 +69,7 @@ def is_whole(kind: str) -> bool:
     return kind != "{" and not (kind.startswith("{") and kind.endswith(":"))
 
 
+@lru_cache(maxsize=2**16)
 def begun_with(kind: str, answer: str) -> str:
     """The same JSON object with the field first whose name ends the kind, after what is decided."""
     fields = _fields(answer)
@@ -135,7 +138,7 @@ class Coverage:
     confidence: float
 
 
-def sample_kinds(sample: Sample) -> list[str]:
+def sample_kinds(sample: Sample) -> tuple[str, ...]:
     """The kinds of a labelled sample (``kinds_of``)."""
     return kinds_of(sample.teacher_output or "", sample.input)
 

@@ -79,7 +79,11 @@ FIELDS: dict[str, Field] = {
     ),
     "training.learning_rate": Field("Learning rate", NUMBER),
     "training.epochs": Field("Epochs", NUMBER, "Passes over the samples."),
-    "training.batch_rows": Field("Rows per step", WHOLE),
+    "training.batch_rows": Field(
+        "Rows per step",
+        WHOLE,
+        "0: 16, and more where there are very many; the rate grows with its square root.",
+    ),
     "training.warmup_fraction": Field("Warm-up (part of all steps)", NUMBER),
     "training.weight_decay": Field("Weight decay", NUMBER),
     "training.clip_norm": Field("Gradient clipping", NUMBER, "0 is off."),
