@@ -10,7 +10,7 @@ from workbench.inputs import Inputs
 from workbench.intake.kit import read_kit
 from workbench.machine import Gpu
 from workbench.models import references
-from workbench.recipe import TransferRecipe, override
+from workbench.recipe import TransferRecipe, override, recommended
 from workbench.samples import Example
 from workbench.steps import grafting, label_synthesis
 
@@ -36,6 +36,19 @@ def test_more_is_written_where_answers_are_objects() -> None:
     assert free == same
     assert fit._OBJECT_TIMES == label_synthesis.STRUCTURED_SURPLUS
     assert fit._OBJECT_GRAFTS == grafting.OBJECT_TIMES
+
+
+def test_objects_are_said_to_take_many_rows() -> None:
+    objects = Inputs(seeds=(Example("how much is left", '{"is": "balance"}'),))
+
+    def told(inputs: Inputs, samples: int) -> list[str]:
+        recipe = override(recommended(), {"synthesis.samples": samples})
+        return [words for _, words in fit.estimate(recipe, inputs).checks if "objects" in words]
+
+    (words,) = told(objects, 1000)
+    assert "about 11,000" in words
+    assert not told(objects, 3000)
+    assert not told(INPUTS, 1000)
 
 
 def seconds(told: fit.Estimate) -> float:

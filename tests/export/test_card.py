@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from workbench.export.card import model_card
-from workbench.recipe import PromptFormat, TransferRecipe
+from workbench.recipe import PromptFormat, TransferRecipe, override
 
 RESULT: dict[str, Any] = {
     "filter": "excess",
@@ -51,6 +51,14 @@ def test_scores_come_with_n_and_intervals() -> None:
     assert "contrastive excess" in card
     assert "a" * 64 in card and "f" * 64 in card and "0123456789abcdef" in card
     assert "Gemma Terms of Use" in card
+
+
+def test_the_rate_and_batches_are_those_of_the_training() -> None:
+    recipe = override(TransferRecipe(), {"training.batch_rows": 0})
+    settled = {"training": {"batch_rows": 64, "learning_rate": 5e-4 * 2}}
+    card = model_card(recipe, RESULT | settled, HASHES)
+    assert "rate 0.001, 64 rows per step" in card
+    assert "rate 0.0002, 16 rows per step" in model_card(TransferRecipe(), RESULT, HASHES)
 
 
 def test_agreement_is_not_called_accuracy() -> None:

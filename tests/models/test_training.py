@@ -196,6 +196,31 @@ def test_counts(resident: Resident) -> None:
     assert step.micro_rows == 2 and not step.skipped
 
 
+def test_automatic_batches_are_settled_by_the_rows_and_told(
+    resident: Resident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.recipe.MOST_STEPS", 2)
+    rows = [TrainingRow([5, n], [n, 2]) for n in range(6, 70)]
+    settings = TrainingSettings(epochs=1, batch_rows=0, warmup_fraction=0)
+    first, *_ = steps = list(train(resident, "student", rows, settings, seed=0))
+    assert len(steps) == 2
+    assert first.micro_rows == 32
+    assert first.learning_rate == pytest.approx(2**0.5 * settings.learning_rate)
+    meta = first.snapshot().meta
+    assert (meta["batch_rows"], meta["learning_rate"]) == (32, first.learning_rate)
+
+
+def test_a_state_of_an_older_version_goes_on(resident: Resident) -> None:
+    rows = [TrainingRow([5, n], [n, 2]) for n in range(6, 22)]
+    settings = TrainingSettings(epochs=1, batch_rows=4)
+    steps = train(resident, "student", rows, settings, seed=0)
+    next(steps)
+    state = next(steps).snapshot()
+    older = {k: v for k, v in state.meta.items() if k not in ("batch_rows", "learning_rate")}
+    again = train(resident, "student", rows, settings, seed=0, resume=replace(state, meta=older))
+    assert [step.step for step in again] == [3, 4]
+
+
 def test_rate_rises_and_falls() -> None:
     settings = TrainingSettings(learning_rate=0.1, warmup_fraction=0.2)
     rates = [10 * learning_rate(step, 10, settings) for step in range(10)]
