@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from tests import tiny
 from workbench.errors import ModelError
+from workbench.models.forward import mixed_precision
 from workbench.models.resident import Resident, compute_dtype, load
 from workbench.recipe import LoraSettings
 
@@ -169,6 +171,45 @@ def test_names_are_those_of_peft(resident: Resident, method: str) -> None:
     assert resident._peft is not None
     theirs = get_peft_model_state_dict(resident._peft, adapter_name="student")
     assert set(resident.trainable("student")) == set(theirs)
+
+
+@pytest.mark.parametrize("quantize", [False, True])
+@pytest.mark.parametrize("method", ["lora", "rslora", "dora"])
+def test_small_steps_with_kept_copies_give_the_same_numbers(
+    tiny_source: Path, method: str, quantize: bool
+) -> None:
+    resident = load(tiny_source, device="cpu", quantize=quantize)
+    for seed, name in enumerate(("one", "two")):
+        resident.attach_new(name, LoraSettings(method=method, rank=4), seed)
+        shake(resident, name, seed)
+
+    def of(name: str | None) -> Tensor:
+        with resident.using(name), mixed_precision(resident):
+            return logits(resident)
+
+    wanted = {name: of(name) for name in ("one", "two", None)}
+    assert not torch.equal(wanted["one"], wanted["two"])
+    for kept in ("one", None):
+        with resident.using(kept), resident.dense():
+            assert any("forward" in vars(m) for m in resident.model.modules()) or method == "dora"
+            for name, expected in wanted.items():  # also of those that no copies were made of
+                assert torch.equal(of(name), expected), f"{name} while copies of {kept} are kept"
+        assert not any("forward" in vars(m) for m in resident.model.modules())
+
+
+def test_kept_copies_do_not_stand_in_the_way_of_gradients(resident: Resident) -> None:
+    resident.attach_new("student", LoraSettings(rank=4), seed=0)
+    shake(resident, "student")
+    gradients = []
+    for context in (nullcontext(), resident.dense()):
+        with resident.using("student"), context, mixed_precision(resident):
+            resident.model(input_ids=IDS).logits.float().logsumexp(-1).sum().backward()
+        parameters = resident.trainable("student").values()
+        gradients.append([parameter.grad for parameter in parameters])
+        for parameter in parameters:
+            parameter.grad = None
+    for plain, dense in zip(*gradients, strict=True):
+        assert plain is not None and dense is not None and torch.equal(plain, dense)
 
 
 def test_detach_gives_the_plain_model_back(resident: Resident, tiny_adapter: Path) -> None:

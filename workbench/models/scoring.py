@@ -59,9 +59,10 @@ def answer_log_probs(
         return found.split([asked[i] for i in batch])
 
     cuts = micro_batches(lengths, asked, model.config.vocab_size, resident.device)
-    for batch, parts in each(cuts, work):
-        for i, part in zip(batch, parts, strict=True):
-            results[i] = part
+    with resident.dense():
+        for batch, parts in each(cuts, work):
+            for i, part in zip(batch, parts, strict=True):
+                results[i] = part
     return results
 
 
@@ -115,7 +116,8 @@ def _next_tokens(
 
     asked = [1] * len(prompts)
     cuts = micro_batches(lengths, asked, model.config.vocab_size, resident.device)
-    return each(cuts, work)
+    with resident.dense():
+        yield from each(cuts, work)
 
 
 @torch.no_grad()
@@ -151,8 +153,10 @@ def choice_log_probs(
         edges = nodes[:, tree.parents, tree.children].float() - totals[:, tree.parents]
         return edges.cpu() @ tree.paths.T
 
-    for batch, sums in each(micro_batches(lengths, asked, model.config.vocab_size, device), work):
-        result[batch] = sums
+    cuts = micro_batches(lengths, asked, model.config.vocab_size, device)
+    with resident.dense():
+        for batch, sums in each(cuts, work):
+            result[batch] = sums
     return result
 
 
