@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM
 
 from tests import tiny
 from workbench.models import resident as resident_module
+from workbench.models.dense import dense
 from workbench.models.resident import Resident, compute_dtype, load
 from workbench.recipe import LoraSettings
 
@@ -89,7 +90,7 @@ def test_arithmetic_follows_the_processor(
     assert {layer.compute_dtype for layer in linears(resident.model)} == {expected}
     assert resident.model.dtype == expected
     assert load(tiny_target, device=CPU).model.dtype == expected
-    with resident.dense():
+    with dense(resident):
         assert evaluate(resident).isfinite().all()
 
 
@@ -230,11 +231,11 @@ def test_dense_copies_change_no_number_and_are_gone_afterwards(tiny_source: Path
     ids = torch.arange(5, 29).view(2, 12)
     with torch.no_grad():
         packed = resident.model(ids).logits
-        with resident.dense():
+        with dense(resident):
             layers = [m for m in resident.model.modules() if "forward" in vars(m)]
             assert len(layers) == sum(isinstance(m, Linear4bit) for m in resident.model.modules())
             assert torch.equal(resident.model(ids).logits, packed)
-            with resident.dense():  # again, by a caller within
+            with dense(resident):  # again, by a caller within
                 pass
             assert all("forward" in vars(m) for m in layers)
     assert not any("forward" in vars(m) for m in resident.model.modules())
@@ -244,6 +245,6 @@ def test_dense_copies_are_not_made_of_a_large_model(
     tiny_source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resident = load(tiny_source, quantize=True, device="cpu")
-    monkeypatch.setattr(resident_module, "DENSE_BYTES", 1000)
-    with resident.dense():
+    monkeypatch.setattr("workbench.models.dense.DENSE_BYTES", 1000)
+    with dense(resident):
         assert not any("forward" in vars(m) for m in resident.model.modules())

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tests import tiny
 from workbench.errors import ModelError
+from workbench.models.dense import dense
 from workbench.models.forward import mixed_precision
 from workbench.models.resident import Resident, compute_dtype, load
 from workbench.recipe import LoraSettings
@@ -190,7 +191,7 @@ def test_small_steps_with_kept_copies_give_the_same_numbers(
     wanted = {name: of(name) for name in ("one", "two", None)}
     assert not torch.equal(wanted["one"], wanted["two"])
     for kept in ("one", None):
-        with resident.using(kept), resident.dense():
+        with resident.using(kept), dense(resident):
             assert any("forward" in vars(m) for m in resident.model.modules()) or method == "dora"
             for name, expected in wanted.items():  # also of those that no copies were made of
                 assert torch.equal(of(name), expected), f"{name} while copies of {kept} are kept"
@@ -201,15 +202,15 @@ def test_kept_copies_do_not_stand_in_the_way_of_gradients(resident: Resident) ->
     resident.attach_new("student", LoraSettings(rank=4), seed=0)
     shake(resident, "student")
     gradients = []
-    for context in (nullcontext(), resident.dense()):
+    for context in (nullcontext(), dense(resident)):
         with resident.using("student"), context, mixed_precision(resident):
             resident.model(input_ids=IDS).logits.float().logsumexp(-1).sum().backward()
         parameters = resident.trainable("student").values()
         gradients.append([parameter.grad for parameter in parameters])
         for parameter in parameters:
             parameter.grad = None
-    for plain, dense in zip(*gradients, strict=True):
-        assert plain is not None and dense is not None and torch.equal(plain, dense)
+    for plain, kept in zip(*gradients, strict=True):
+        assert plain is not None and kept is not None and torch.equal(plain, kept)
 
 
 def test_detach_gives_the_plain_model_back(resident: Resident, tiny_adapter: Path) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from workbench.errors import ModelError
 from workbench.models.batches import NO_MEMORY, is_out_of_memory, release_memory
+from workbench.models.dense import dense
 from workbench.models.forward import Batch, log_totals, shared_prefix, start_batch
 from workbench.models.resident import Resident
 
@@ -91,7 +92,7 @@ def decode(
         return
     resident.model.eval()
     stop = _Stop(resident, frozenset(stop_ids), stop_text)
-    with resident.dense():
+    with dense(resident):
         rows = rows or ROWS.get(resident.device.type, ROWS["cuda"])
         yield from _decode(resident, prompts, new_tokens, stop, sampling, seed, rows)
 

@@ -14,19 +14,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn.modules import Linear4bit
 from peft import PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer, LoraModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.nn.functional import linear
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -44,7 +41,6 @@ from workbench.recipe import LoraSettings
 ALL_LINEAR = "all-linear"
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
-DENSE_BYTES = 2**30  # unpacked copies of 4-bit weights that decoding on a CPU may keep
 disable_progress_bar()  # a worker's log is read by people
 
 _PREFIX = "base_model.model."  # what PEFT puts before module names in its files
@@ -222,42 +218,6 @@ class Resident:
         finally:
             self._switch(previous if previous in self._settings else None)
 
-    @contextmanager
-    def dense(self) -> Iterator[None]:
-        """Make many small steps without gradients cheaper; their numbers are the same.
-
-        Adapters: PEFT converts the weights at every call, some ten operations a layer where three
-        do. On a GPU starting them is most of a step. Here converted copies are kept. Layers whose
-        adapter is no plain LoRA, passes with gradients and other adapters take PEFT's way.
-
-        4-bit weights: a step on a CPU otherwise unpacks the same weights again: one row took 76 ms
-        with Gemma-3-270M and takes about 62. Without effect on a GPU and where the unpacked copies
-        would take over ``DENSE_BYTES``.
-        """
-        layers = [m for m in self.model.modules() if isinstance(m, Linear4bit)]
-        size = self.model.dtype.itemsize
-        fits = sum(size * m.in_features * m.out_features for m in layers) <= DENSE_BYTES
-        unpacked = [m for m in layers if self.device.type == "cpu" and fits]
-        adapted = [m for m in self.model.modules() if isinstance(m, LoraLayer)]
-        chosen = [m for m in (*unpacked, *adapted) if "forward" not in vars(m)]
-        for layer in chosen:
-            if isinstance(layer, Linear4bit):
-                packed: Any = layer.weight
-                weight = dequantize_4bit(packed.data, packed.quant_state).to(self.model.dtype)
-                layer.forward = partial(_dense_forward, weight, layer.bias)
-            elif self._active is None:
-                layer.forward = partial(_without_adapter, self, layer)
-            elif self._active in layer.lora_A and self._active not in layer.lora_variant:
-                name, dtype = self._active, self.model.dtype
-                down = _weight(layer.lora_A[name]).detach().to(dtype)
-                up = _weight(layer.lora_B[name]).detach().to(dtype)
-                layer.forward = partial(_with_adapter, self, layer, name, down, up)
-        try:
-            yield
-        finally:
-            for layer in chosen:
-                vars(layer).pop("forward", None)  # the class's own is in force again
-
     def trainable(self, name: str) -> dict[str, nn.Parameter]:
         """The adapter's parameters by the names that they have in adapter_model.safetensors."""
         self._known(name)
@@ -360,34 +320,6 @@ class Resident:
     def _known(self, name: str) -> None:
         if name not in self._settings:
             raise ModelError(f'No adapter named "{name}" is attached to this model.')
-
-
-def _dense_forward(
-    weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor
-) -> torch.Tensor:
-    inner = x.to(weight.dtype)
-    return linear(inner, weight, None if bias is None else bias.to(inner.dtype)).to(x.dtype)
-
-
-def _without_adapter(resident: Resident, layer: Any, x: torch.Tensor) -> torch.Tensor:
-    if resident.active is not None or torch.is_grad_enabled():
-        return type(layer).forward(layer, x)
-    return layer.base_layer(x)
-
-
-def _with_adapter(
-    resident: Resident,
-    layer: Any,
-    name: str,
-    down: torch.Tensor,
-    up: torch.Tensor,
-    x: torch.Tensor,
-) -> torch.Tensor:
-    """PEFT's LoRA as autocast computes it, with A and B [out, in] in the dtype of the products."""
-    as_converted = torch.is_autocast_enabled(x.device.type) or x.dtype == torch.float32
-    if resident.active != name or torch.is_grad_enabled() or not as_converted:
-        return type(layer).forward(layer, x)
-    return layer.base_layer(x) + linear(linear(x, down), up) * layer.scaling[name]
 
 
 def _lora(model: PeftModel) -> LoraModel:

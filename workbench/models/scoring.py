@@ -13,6 +13,7 @@ from torch import Tensor
 
 from workbench.errors import ModelError
 from workbench.models.batches import Result, each, micro_batches
+from workbench.models.dense import dense
 from workbench.models.forward import (
     has_own_attention,
     log_totals,
@@ -59,7 +60,7 @@ def answer_log_probs(
         return found.split([asked[i] for i in batch])
 
     cuts = micro_batches(lengths, asked, model.config.vocab_size, resident.device)
-    with resident.dense():
+    with dense(resident):
         for batch, parts in each(cuts, work):
             for i, part in zip(batch, parts, strict=True):
                 results[i] = part
@@ -116,7 +117,7 @@ def _next_tokens(
 
     asked = [1] * len(prompts)
     cuts = micro_batches(lengths, asked, model.config.vocab_size, resident.device)
-    with resident.dense():
+    with dense(resident):
         yield from each(cuts, work)
 
 
@@ -154,7 +155,7 @@ def choice_log_probs(
         return edges.cpu() @ tree.paths.T
 
     cuts = micro_batches(lengths, asked, model.config.vocab_size, device)
-    with resident.dense():
+    with dense(resident):
         for batch, sums in each(cuts, work):
             result[batch] = sums
     return result
