@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from workbench.models.decoding import Sampling
 from workbench.models.formats import bind
 from workbench.models.resident import Resident, load
 from workbench.recipe import PromptFormat
@@ -83,9 +84,26 @@ def test_an_answer_without_samples_is_shown_the_input_that_came_nearest(
     monkeypatch.setattr(by_label, "_prompt", lambda *given: prompts.append(real(*given)) or "x")
     nearest = {"vaccines": ["do i need a shot"]}
     with target.using(None):
-        write(target, SEEDS, [], ["vaccines", "good"], new_tokens=1, seed=1, nearest=nearest)
-    assert f"{MARK} vaccines\ndo i need a shot\n\n{MARK} vaccines\n" in prompts[0]
-    assert "do i need a shot" not in prompts[1]
+        targets = ["vaccines"] * 20 + ["good"]
+        write(target, SEEDS, [], targets, new_tokens=1, seed=1, nearest=nearest)
+    shown = [f"{MARK} vaccines\ndo i need a shot\n\n{MARK} vaccines\n" in p for p in prompts]
+    assert 5 <= sum(shown[:20]) <= 15, "half of them: it may be nonsense"
+    assert "do i need a shot" not in prompts[20]
+
+
+def test_texts_for_what_is_tried_are_drawn_cool_and_apart(
+    target: Resident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[int, float]] = []
+
+    def decoded(_: object, prompts: list, *, sampling: Sampling, **__: object) -> Iterator[object]:
+        drawn.append((len(prompts), sampling.temperature))
+        return iter(())
+
+    monkeypatch.setattr(by_label, "decode", decoded)
+    nearest = {"vaccines": ["do i need a shot"]}
+    write(target, SEEDS, [], ["vaccines", "good", "bad"], new_tokens=1, seed=1, nearest=nearest)
+    assert drawn == [(1, by_label.TRIAL_TEMPERATURE), (2, by_label.TEMPERATURES[2])]
 
 
 def test_a_text_ends_before_markup_that_no_seed_has(
@@ -203,13 +221,13 @@ def test_a_round_is_repeatable_and_keeps_the_order_of_its_targets(target: Reside
 def test_a_prompt_shows_blocks_and_leaves_the_input_open() -> None:
     import random  # noqa: PLC0415
 
-    text = by_label._prompt(random.Random(0), SEEDS[:2], "dull", {})
+    text = by_label._prompt(random.Random(0), SEEDS[:2], "dull", ())
     assert text == (
         f"{MARK} good\nthe film was fine 0\n\n{MARK} bad\nthe film was fine 1\n\n{MARK} dull\n"
     )
-    begun = by_label._prompt(random.Random(0), SEEDS[:1], '{"kind":', {})
+    begun = by_label._prompt(random.Random(0), SEEDS[:1], '{"kind":', ())
     assert begun.endswith(f'{MARK} {{"kind":')
-    assert "good" not in by_label._prompt(random.Random(0), SEEDS[:2], None, {})
+    assert "good" not in by_label._prompt(random.Random(0), SEEDS[:2], None, ())
 
 
 @pytest.mark.parametrize(

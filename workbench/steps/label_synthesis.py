@@ -14,7 +14,7 @@ from dataclasses import replace
 from workbench.events import Event, Progress, RoundFinished, Warned
 from workbench.models.pair import Pair as ModelPair
 from workbench.runs.folder import Run
-from workbench.samples import CROSSED, KEPT, NAMED, REJECTED, WORD, Example, Sample, sample_id
+from workbench.samples import CROSSED, KEPT, NAMED, REJECTED, Example, Sample, sample_id
 from workbench.stages import Stage
 from workbench.steps.finding import (
     FREE_ROUNDS,
@@ -162,13 +162,17 @@ def write_round(
     settings = run.recipe.synthesis
     generator = pair.target if settings.generator == "target" else pair.source
     kinds = set(task_kinds(seeds, samples))
-    sure = SURE_OBJECT if structured([sample_kind(sample) for sample in samples]) else SURE
+    of_samples = [sample_kind(sample) for sample in samples]
+    sure = SURE_OBJECT if structured(of_samples) else SURE
+    is_set = closed(of_samples)
     accepted = [
         sample
         for sample in samples
-        if sample.origin != WORD
+        if sample.origin not in CROSSED
         and (sample.confidence or 0) >= sure
         and not kinds.isdisjoint(sample_kinds(sample))
+        # The writer goes on as it is shown: what missed its answer would teach it to miss.
+        and (consistent(sample) or not is_set)
     ]
     shown = {pair.answer for pair in seeds} | {sample_kind(s) for s in accepted if consistent(s)}
     # Where the kind is the beginning of an answer only, its rest is written before the input.

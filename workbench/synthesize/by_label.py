@@ -11,7 +11,7 @@ nothing about single samples (see ``selection``) and asks no discriminator.
 import math
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
@@ -38,6 +38,9 @@ SEED_SHARE = 0.4  # of the demonstrations, once there are samples to show as wel
 GROUP = {"cpu": 96, "cuda": 256}
 OWN_EXAMPLES = 2  # at most so many examples of the very answer that a prompt asks for
 TEMPERATURES = (0.8, 1.1, 1.4)  # in turn; a teacher that is asked back forgives the hottest
+TRIAL_TEMPERATURE = 0.8  # of texts for answers that are being tried
+# Of the prompts whose only examples were not written for the answer: they often lead astray.
+UNPROVEN_SHARE = 0.5
 TOP_K, TOP_P = 256, 0.98
 GIVE_UP_AFTER = 40  # samples that were asked of a kind, nearly all in vain
 PROBE_ATTEMPTS = 4  # samples that are asked of a candidate each time that texts came nearer to it
@@ -126,18 +129,24 @@ def write(
     """
     draw = random.Random(f"{seed}:write")
     samples = [Pair(s.input, s.teacher_output) for s in accepted if s.teacher_output]
-    by_kind = _examples_by_kind(seeds, accepted)
-    by_kind |= {kind: [Pair(x, kind) for x in inputs] for kind, inputs in (nearest or {}).items()}
+    proven, unproven = _examples_by_kind(seeds, accepted)
+    unproven |= {kind: [Pair(x, kind) for x in inputs] for kind, inputs in (nearest or {}).items()}
     multiline = any("\n" in pair.input.strip() for pair in seeds)
     form = bind(PromptFormat(kind="text", template="{input}"), generator.tokenizer)
     stop_ids = [*form.stop_ids, *_markup(generator.tokenizer, seeds)]
     results: list[Written] = [Written("", None)] * len(targets)
-    for number, members in enumerate(
-        _groups(targets, GROUP.get(generator.device.type, GROUP["cuda"]))
-    ):
+    size = GROUP.get(generator.device.type, GROUP["cuda"])
+    for number, members in enumerate(_groups(targets, nearest or {}, size)):
         shown = _demonstrations(draw, seeds, samples)
         temperature = TEMPERATURES[(seed + number) % len(TEMPERATURES)]
-        prompts = [_prompt(draw, shown, targets[i], by_kind) for i in members]
+        if targets[members[0]] in (nearest or {}):
+            temperature = TRIAL_TEMPERATURE
+        prompts = []
+        for target in (targets[i] for i in members):
+            own = proven.get(target or "")
+            if not own and draw.random() < UNPROVEN_SHARE:
+                own = unproven.get(target or "")
+            prompts.append(_prompt(draw, shown, target, own or ()))
         for at, drawn in decode(
             generator,
             [form.prompt_ids(prompt) for prompt in prompts],
@@ -165,11 +174,12 @@ def _markup(tokenizer: PreTrainedTokenizerBase, seeds: Sequence[Pair]) -> list[i
     ]
 
 
-def _groups(targets: Sequence[str | None], size: int) -> list[list[int]]:
-    """Indices of prompts that begin alike: free ones, complete answers and begun ones apart."""
+def _groups(targets: Sequence[str | None], tried: Collection[str], size: int) -> list[list[int]]:
+    """Indices of prompts that go together: free ones, answers that are being tried, complete
+    answers and begun ones apart."""
     shapes: dict[int, list[int]] = {}
     for at, target in enumerate(targets):
-        shape = 0 if target is None else 1 if is_whole(target) else 2
+        shape = 0 if target is None else 3 if target in tried else 1 if is_whole(target) else 2
         shapes.setdefault(shape, []).append(at)
     return [
         members[start : start + size]
@@ -178,8 +188,10 @@ def _groups(targets: Sequence[str | None], size: int) -> list[list[int]]:
     ]
 
 
-def _examples_by_kind(seeds: Sequence[Pair], accepted: Sequence[Sample]) -> dict[str, list[Pair]]:
-    """Seeds and consistent samples; other samples for kinds that have neither."""
+def _examples_by_kind(
+    seeds: Sequence[Pair], accepted: Sequence[Sample]
+) -> tuple[dict[str, list[Pair]], dict[str, list[Pair]]]:
+    """Examples of each kind: seeds and consistent samples; and other samples."""
     sure: dict[str, list[Pair]] = {}
     rest: dict[str, list[Pair]] = {}
     for pair in seeds:
@@ -188,7 +200,7 @@ def _examples_by_kind(seeds: Sequence[Pair], accepted: Sequence[Sample]) -> dict
         _shelve(
             sure if consistent(sample) else rest, Pair(sample.input, sample.teacher_output or "")
         )
-    return rest | sure
+    return sure, rest
 
 
 def _shelve(shelves: dict[str, list[Pair]], pair: Pair) -> None:
@@ -217,14 +229,13 @@ def _prompt(
     draw: random.Random,
     shown: Sequence[Pair],
     target: str | None,
-    by_kind: Mapping[str, Sequence[Pair]],
+    own: Sequence[Pair],
 ) -> str:
     if target is None:
         return "".join(f"{MARK}\n{pair.input}\n\n" for pair in shown) + f"{MARK}\n"
-    own = list(by_kind.get(target, ()))
     # Last, where they count most. Measured on 15 intents with one seed each: of what was written
     # for an answer the teacher gave that answer to 62 %, and to about 20 % without.
-    blocks = [*shown, *draw.sample(own, min(OWN_EXAMPLES, len(own)))]
+    blocks = [*shown, *draw.sample(list(own), min(OWN_EXAMPLES, len(own)))]
     text = "".join(f"{MARK} {pair.answer}\n{pair.input}\n\n" for pair in blocks)
     return f"{text}{MARK} {target}" + ("\n" if is_whole(target) else "")
 
