@@ -193,7 +193,7 @@ def test_an_answer_is_mined_though_no_input_makes_it_likely(
             said = row[len(prompt) :]
             follows = {a[len(said)] for a in (card, rate) if a[: len(said)] == said}
             # "rate" is what both inputs ask for; "card limit" is one in a thousand under "two".
-            chance = dict.fromkeys(follows, 0.0 if said else -7.0)
+            chance = dict.fromkeys(follows, 0.0 if said else -6.8)
             if not said:
                 chance[rate[0]] = -0.01
                 if prompts[prompt] == "one":
@@ -205,7 +205,7 @@ def test_an_answer_is_mined_though_no_input_makes_it_likely(
     monkeypatch.setattr(mining, "likeliest_next", likely)
     mined = mining.mine_answers(source, form, ["one", "two"], new_tokens=16)
     assert list(mined) == ["rate", "card limit"]
-    assert mined["card limit"] == ("two", -7.0)
+    assert mined["card limit"] == ("two", -6.8)
 
 
 def test_a_round_is_repeatable_and_keeps_the_order_of_its_targets(target: Resident) -> None:

@@ -33,21 +33,18 @@ def test_an_answer_in_the_words_of_the_input_takes_more_certainty() -> None:
     def lost(text: str, confidence: float) -> Sample:
         return _sample(text, "lost card", confidence)
 
-    made_up = [lost("i lost my cat", 0.96), lost("what is a card", 0.85)]
-    made_up.append(lost("is my card lost", 0.96))
+    made_up = [lost(f"i lost my cat {i}", 0.96) for i in range(5)]
+    made_up += [lost("is my card lost", 0.96), lost("my wallet is gone", 0.79)]
     assert task_kinds(SEEDS, made_up) == ["pay bill"]
     for more in (
-        lost("my wallet is gone", 0.98),
+        lost("my purse is gone", 0.97),
+        lost("my purse is gone", 0.8),
         lost("i lost my dog", 0.97),
-        lost("this card or that", 0.9),
-        lost("the card is lost", 0.95),
+        lost("the card is lost", 0.97),
     ):
-        assert task_kinds(SEEDS, [*made_up, more])[1:] == ["lost card"], more
-    assert task_kinds(SEEDS, [*made_up, lost("the card is lost", 0.94)]) == ["pay bill"]
-    assert task_kinds(SEEDS, [lost("the card is lost", 0.995)])[1:] == ["lost card"]
-    read_off = [lost(f"the card {i} is lost", 0.99) for i in range(3)]
-    assert task_kinds(SEEDS, read_off) == ["pay bill"], "never given to a text without its words"
-    assert task_kinds(SEEDS, [*read_off, lost("where is it", 0.7)])[1:] == ["lost card"]
+        away = [] if more.confidence != 0.8 else [lost("where is it", 0.8)]
+        assert task_kinds(SEEDS, [*made_up, *away, more])[1:] == ["lost card"], more
+    assert task_kinds(SEEDS, [*made_up, lost("my purse is gone", 0.8)]) == ["pay bill"]
 
 
 def test_words_that_many_texts_have_say_nothing() -> None:

@@ -9,7 +9,6 @@ from workbench.samples import Sample
 from workbench.steps.finding import (
     LEVELS,
     MINED,
-    MINED_INPUTS,
     MINING_ROUNDS,
     NEAREST,
     _to_mine,
@@ -37,16 +36,16 @@ def _sample(text: str, answer: str, wanted: str | None = None, number: int = 0) 
 
 def test_seeds_and_different_answers_are_mined_first() -> None:
     samples = [_sample(f"same {i}", "pay bill") for i in range(60)] + [_sample("other", "routing")]
-    inputs = _to_mine(SEEDS, samples, [])
+    inputs = _to_mine(SEEDS, samples, [], 48)
     assert inputs[:2] == ["pay my bill", "other"]
-    assert len(inputs) == len(set(inputs)) == MINED_INPUTS
+    assert len(inputs) == len(set(inputs)) == 48
 
 
 def test_later_what_was_written_in_vain_for_an_answer_goes_first() -> None:
     old = [_sample("before", "routing", number=0)]
     new = [_sample("new", "balance", number=2)]
     new += [_sample("which shots", "travel", wanted="vaccines", number=2)]
-    inputs = _to_mine(SEEDS, [*old, *new], [1, 2])
+    inputs = _to_mine(SEEDS, [*old, *new], [1, 2], 48)
     assert inputs == ["which shots", "new"]
 
 

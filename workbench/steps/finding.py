@@ -29,11 +29,12 @@ NEAREST = "nearest inputs"  # of answers that were mined (see ``mining.Nearest``
 MINED = "rounds with mining"  # numbers of the rounds before which answers were mined
 MINING_ROUNDS = (1, 2, 4, 8, 16, 32)  # before these rounds the teacher is asked what else it knows
 LONGER = 2  # tokens by which an answer may be longer than those that are known
-MINED_INPUTS = 48  # inputs that are looked at for it, as different as possible
+# Inputs that are looked at for it, as different as possible.
+MINED_INPUTS = {"cpu": 48, "cuda": 192}
 MOST_CANDIDATES = 400  # answers that are examined at a time, those of samples first
 SEEN_TWICE = 2  # samples from which an answer is a candidate
 SEEN_ONCE = 0.5  # or the teacher's confidence from which one is enough
-LEAST_PROBE_SHARE = 0.1  # of a round's prompts for candidates, however few were worth it
+LEAST_PROBE_SHARE = 0.2  # of a round's prompts for candidates, however few were worth it
 FREE_ROUNDS = 1  # rounds before anything is asked for, half as long as others
 NEARLY_CERTAIN = 0.8  # teacher's confidence once, from which a candidate gets more attempts
 SURE = 0.7  # teacher's confidence from which a sample may be shown to the generator
@@ -78,7 +79,8 @@ def learn_answers(
     mined = run.recall(MINED, [])
     with pair.source.using(TEACHER):
         if number is not None:
-            inputs = _to_mine(seeds, samples, mined)
+            most = MINED_INPUTS.get(pair.source.device.type, MINED_INPUTS["cuda"])
+            inputs = _to_mine(seeds, samples, mined, most)
             longest = max(len(form.answer_ids(answer)) for answer in [*certain, *given])
             found = mining.mine_answers(pair.source, form, inputs, min(tokens, longest + LONGER))
             for answer, (text, log_prob) in found.items():
@@ -199,18 +201,20 @@ def closed_answers(run: Run, pair: ModelPair) -> list[str]:
     return task_kinds(seeds, samples) if closed(kinds) else []
 
 
-def _to_mine(seeds: Sequence[Pair], samples: Sequence[Sample], mined: Sequence[int]) -> list[str]:
+def _to_mine(
+    seeds: Sequence[Pair], samples: Sequence[Sample], mined: Sequence[int], most: int
+) -> list[str]:
     """Inputs since answers were mined last: those written in vain for an answer, and others.
 
     What was written for an answer and got another one shows how near the texts have come.
     """
     since = [s for s in samples if not mined or s.round >= mined[-1]]
     missed = {kind for kind, state in coverage(samples).items() if not state.consistent}
-    in_vain = [s for s in since if s.written_for in missed][: MINED_INPUTS // 2]
+    in_vain = [s for s in since if s.written_for in missed][: most // 2]
     answered = [Pair(s.input, s.teacher_output or "") for s in since]
-    others = mining.choose_probes([*(() if mined else seeds), *answered], MINED_INPUTS)
+    others = mining.choose_probes([*(() if mined else seeds), *answered], most)
     inputs = dict.fromkeys([*(s.input for s in in_vain), *(pair.input for pair in others)])
-    return list(inputs)[:MINED_INPUTS]
+    return list(inputs)[:most]
 
 
 def asked_samples(run: Run) -> list[Sample]:

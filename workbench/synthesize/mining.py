@@ -18,10 +18,10 @@ from workbench.models.scoring import choice_log_probs, likeliest_next
 from workbench.synthesize.answers import Pair, words
 
 FIRST_TOKENS = 48  # ways to begin an answer that are looked at, per input
-LEAST_FIRST = 1e-4  # an answer begins with a token at least so likely under some input
+LEAST_FIRST = 1e-3  # an answer begins with a token at least so likely under some input
 BRANCHES = 8  # ways to go on that are looked at, per beginning
-LEAST_NEXT = 0.04  # probability of a next token, given the beginning, from which it is followed
-MOST_BEGINNINGS = {"cpu": 64, "cuda": 256}  # that are followed at a time, the likeliest
+LEAST_NEXT = 0.2  # probability of a next token, given the beginning, from which it is followed
+MOST_BEGINNINGS = {"cpu": 128, "cuda": 1024}  # that are followed at a time, the likeliest
 PROBES = 16  # inputs under which a candidate's probability is read
 NEAREST_INPUTS = 2  # inputs that are remembered with an answer that no sample has yet
 NAMED_INPUTS = 4  # inputs that are made of an answer's own words
