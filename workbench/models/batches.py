@@ -4,7 +4,7 @@ A batch is bounded twice: by padded tokens in the model, and by logits (rows tim
 which for a vocabulary of 262,144 outgrow everything else. What still does not fit is cut in two.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import torch
@@ -16,6 +16,11 @@ Result = TypeVar("Result")
 # Padded tokens of one batch. On a CPU larger batches only leave the caches; a GPU wants more.
 TOKENS = {"cpu": 1024, "cuda": 16384}
 LOGITS = {"cpu": 2**26, "cuda": 2**29}  # logits of one batch; they are fp32 for a moment
+
+
+def for_device(sizes: Mapping[str, int], device: torch.device) -> int:
+    """The size for a CPU ("cpu") or for any other device ("cuda")."""
+    return sizes["cpu" if device.type == "cpu" else "cuda"]
 
 
 def micro_batches(
@@ -34,8 +39,8 @@ def micro_batches(
         device: decides the bounds.
         scale: 0.5 halves both bounds.
     """
-    tokens = TOKENS.get(device.type, TOKENS["cuda"]) * scale
-    positions = LOGITS.get(device.type, LOGITS["cuda"]) * scale / vocabulary
+    tokens = for_device(TOKENS, device) * scale
+    positions = for_device(LOGITS, device) * scale / vocabulary
     batches: list[list[int]] = []
     total = 0
     for row in sorted(range(len(lengths)), key=lambda i: lengths[i]):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import ModelError
-from workbench.models.batches import NO_MEMORY, is_out_of_memory, release_memory
+from workbench.models.batches import NO_MEMORY, for_device, is_out_of_memory, release_memory
 from workbench.models.dense import dense
 from workbench.models.forward import Batch, log_totals, shared_prefix, start_batch
 from workbench.models.resident import Resident
@@ -93,7 +93,7 @@ def decode(
     resident.model.eval()
     stop = _Stop(resident, frozenset(stop_ids), stop_text)
     with dense(resident):
-        rows = rows or ROWS.get(resident.device.type, ROWS["cuda"])
+        rows = rows or for_device(ROWS, resident.device)
         yield from _decode(resident, prompts, new_tokens, stop, sampling, seed, rows)
 
 

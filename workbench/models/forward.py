@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from workbench.models.attention import FAMILIES, NOWHERE, KeyValues, own_attention
+from workbench.models.batches import for_device
 from workbench.models.resident import Resident
 
 Prefix = list[tuple[Tensor, Tensor]]  # per layer, keys and values [kv_heads, prefix, head]
@@ -58,7 +59,7 @@ def shared_prefix(resident: Resident, rows: Sequence[list[int]]) -> tuple[int, P
     if len(rows) < 2 or not has_own_attention(resident):
         return 0, []
     length = common_prefix(rows)
-    if length * (len(rows) - 1) < WORTHWHILE.get(resident.device.type, WORTHWHILE["cuda"]):
+    if length * (len(rows) - 1) < for_device(WORTHWHILE, resident.device):
         return 0, []
     ids = torch.tensor([rows[0][:length]], device=resident.device)
     places = torch.arange(length, device=resident.device)[None]

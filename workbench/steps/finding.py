@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from workbench.models.batches import for_device
 from workbench.models.pair import Pair as ModelPair
 from workbench.models.scoring import choice_log_probs
 from workbench.runs.folder import Run
@@ -31,7 +32,8 @@ MINING_ROUNDS = (1, 2, 4, 8, 16, 32)  # before these rounds the teacher is asked
 LONGER = 2  # tokens by which an answer may be longer than those that are known
 # Inputs that are looked at for it, as different as possible.
 MINED_INPUTS = {"cpu": 48, "cuda": 192}
-MOST_CANDIDATES = 400  # answers that are examined at a time, those of samples first
+# Answers that are examined at a time, those of samples first.
+MOST_CANDIDATES = {"cpu": 400, "cuda": 1600}
 SEEN_TWICE = 2  # samples from which an answer is a candidate
 SEEN_ONCE = 0.5  # or the teacher's confidence from which one is enough
 LEAST_PROBE_SHARE = 0.2  # of a round's prompts for candidates, however few were worth it
@@ -77,10 +79,10 @@ def learn_answers(
     seen = [a for a, n in given.most_common() if n >= SEEN_TWICE or surest[a] >= SEEN_ONCE]
     examined, nearest = run.recall(LEVELS, {}), run.recall(NEAREST, {})
     mined = run.recall(MINED, [])
+    device = pair.source.device
     with pair.source.using(TEACHER):
         if number is not None:
-            most = MINED_INPUTS.get(pair.source.device.type, MINED_INPUTS["cuda"])
-            inputs = _to_mine(seeds, samples, mined, most)
+            inputs = _to_mine(seeds, samples, mined, for_device(MINED_INPUTS, device))
             longest = max(len(form.answer_ids(answer)) for answer in [*certain, *given])
             found = mining.mine_answers(pair.source, form, inputs, min(tokens, longest + LONGER))
             for answer, (text, log_prob) in found.items():
@@ -89,7 +91,9 @@ def learn_answers(
             mined = [*mined, number]
         fresh = [a for a in dict.fromkeys([*certain, *seen]) if a not in examined]
         probes = mining.choose_probes(list(seeds))
-        examined |= mining.levels(pair.source, form, fresh[:MOST_CANDIDATES], probes)
+        examined |= mining.levels(
+            pair.source, form, fresh[: for_device(MOST_CANDIDATES, device)], probes
+        )
         # Last what says that it was done: a kill before repeats all of it, with the same result.
         run.remember(LEVELS, examined)
         run.remember(NEAREST, nearest)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from workbench.events import Event, Progress, RoundFinished
+from workbench.models.batches import for_device
 from workbench.models.pair import Pair as ModelPair
 from workbench.recipe import SynthesisSettings
 from workbench.runs.folder import Run
@@ -89,7 +90,7 @@ def ask_words(run: Run, pair: ModelPair, seeds: Sequence[Pair], number: int) -> 
     if not texts:
         run.remember(NO_WORDS, True)
     made: list[Sample] = []
-    together = GRAFT_ROUND.get(pair.source.device.type, GRAFT_ROUND["cuda"])
+    together = for_device(GRAFT_ROUND, pair.source.device)
     for start in range(0, len(texts), together):
         yield Progress(Stage.SYNTHESIZE, start, len(texts), "words", note="asking about words")
         part = texts[start : start + together]
@@ -164,7 +165,7 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
     made_before = {sample.id for sample in samples}
     crossed = [text for text in crossed if sample_id(text) not in made_before]
     number = len(run.samples.rounds())
-    together = GRAFT_ROUND.get(pair.source.device.type, GRAFT_ROUND["cuda"])
+    together = for_device(GRAFT_ROUND, pair.source.device)
     for start in range(0, len(crossed), together):
         yield Progress(Stage.SYNTHESIZE, start, len(crossed), "grafts", note="crossing inputs")
         part = crossed[start : start + together]

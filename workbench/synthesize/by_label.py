@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
+from workbench.models.batches import for_device
 from workbench.models.decoding import Sampling, decode
 from workbench.models.formats import bind
 from workbench.models.resident import Resident
@@ -135,7 +136,7 @@ def write(
     form = bind(PromptFormat(kind="text", template="{input}"), generator.tokenizer)
     stop_ids = [*form.stop_ids, *_markup(generator.tokenizer, seeds)]
     results: list[Written] = [Written("", None)] * len(targets)
-    size = GROUP.get(generator.device.type, GROUP["cuda"])
+    size = for_device(GROUP, generator.device)
     for number, members in enumerate(_groups(targets, nearest or {}, size)):
         shown = _demonstrations(draw, seeds, samples)
         temperature = TEMPERATURES[(seed + number) % len(TEMPERATURES)]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
+from workbench.models.batches import for_device
 from workbench.models.formats import BoundFormat
 from workbench.models.resident import Resident
 from workbench.models.scoring import choice_log_probs, likeliest_next
@@ -68,7 +69,7 @@ def mine_answers(
         its log-probability there, in nats. Many are noise: ``levels`` sorts them.
     """
     prompts = [form.prompt_ids(text) for text in inputs]
-    most = MOST_BEGINNINGS.get(teacher.device.type, MOST_BEGINNINGS["cuda"])
+    most = for_device(MOST_BEGINNINGS, teacher.device)
     open_beginnings = [_Beginning((), at, 0.0) for at in range(len(prompts))]
     found: dict[str, tuple[str, float]] = {}
     for length in range(new_tokens + 1):
