@@ -7,6 +7,7 @@ from workbench.recipe import TransferRecipe, override
 from workbench.runs.folder import create
 from workbench.samples import Sample
 from workbench.steps.finding import (
+    LEAST_PROBE_SHARE,
     LEVELS,
     MINED,
     MINING_ROUNDS,
@@ -14,10 +15,14 @@ from workbench.steps.finding import (
     _to_mine,
     candidates,
     must_mine,
+    share_of_trials,
+    success_of_trials,
     trials,
     untried,
 )
+from workbench.steps.label_synthesis import WORTH_TRYING
 from workbench.synthesize.answers import Pair
+from workbench.synthesize.by_label import PROBE_SHARE
 
 SEEDS = [Pair("pay my bill", "pay bill")]
 
@@ -79,6 +84,19 @@ def test_candidates_that_were_nearly_certain_come_first_then_those_on_the_level(
     assert candidates(run, SEEDS, nearly, promising_only=True) == ["given", "level"]
     sure = [*bills, replace(_sample("what", "given"), confidence=0.98)]
     assert "given" not in candidates(run, SEEDS, sure), "it belongs to the task"
+
+
+def test_a_share_for_trials_stays_however_few_candidates_were_worth_it(tmp_path: Path) -> None:
+    """The success itself has no lower bound: by it a run that has its samples stops trying all."""
+    run = create(tmp_path, TransferRecipe())
+    run.remember(LEVELS, {f"none {i}": -9.0 for i in range(18)})
+    bills = [_sample(f"bill {i}", "pay bill") for i in range(90)]
+    asked = [_sample(f"what {i}", "pay bill", wanted=f"none {i}") for i in range(18)]
+    success = success_of_trials(run, SEEDS, [*bills, *asked])
+    assert success == 1 / 20 < WORTH_TRYING
+    assert share_of_trials(success) == LEAST_PROBE_SHARE
+    assert share_of_trials(0.3) == 0.3
+    assert share_of_trials(0.9) == PROBE_SHARE
 
 
 def test_candidates_are_tried_in_their_own_words_before_anything_is_written(

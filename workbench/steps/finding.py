@@ -165,7 +165,8 @@ def trials(
     """
     states, nearest = coverage(samples), run.recall(NEAREST, {})
     promising = set(candidates(run, seeds, samples, promising_only=True))
-    room = round(success_of_trials(run, seeds, samples) * run.recipe.synthesis.prompts_per_round)
+    share = share_of_trials(success_of_trials(run, seeds, samples))
+    room = round(share * run.recipe.synthesis.prompts_per_round)
     attempts = {
         answer: by_label.attempts_left(states[answer], nearest.get(answer), answer in promising)
         for answer in found
@@ -185,11 +186,15 @@ def _surest(samples: Sequence[Sample]) -> dict[str, float]:
 
 
 def success_of_trials(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample]) -> float:
-    """Share of tried candidates that came to belong (rule of succession), within bounds."""
+    """Share of tried candidates that came to belong (rule of succession)."""
     states, levels = coverage(samples), run.recall(LEVELS, {})
     certain, known = {p.answer for p in seeds}, set(task_kinds(seeds, samples))
     tried = {a for a in levels if a not in certain and (a in known or _asked(states, a))}
-    success = (len(tried & known) + 1) / (len(tried) + 2)
+    return (len(tried & known) + 1) / (len(tried) + 2)
+
+
+def share_of_trials(success: float) -> float:
+    """Part of a round's prompts for candidates: their success so far, within bounds."""
     return min(by_label.PROBE_SHARE, max(LEAST_PROBE_SHARE, success))
 
 

@@ -24,6 +24,7 @@ from workbench.steps.finding import (
     candidates,
     learn_answers,
     must_mine,
+    share_of_trials,
     success_of_trials,
     trials,
     untried,
@@ -145,7 +146,7 @@ def choose_targets(
     # Some free texts in every round: they bring what nobody thought of asking for.
     some = len(wanted) // FREE_EVERY
     # What is tried in its own words costs no writing, so it comes on top.
-    fresh = untried(samples, found, math.ceil(success * len(free)))
+    fresh = untried(samples, found, math.ceil(share_of_trials(success) * len(free)))
     named = [answer for answer in fresh for _ in range(mining.NAMED_INPUTS)]
     return [*wanted[: len(free) - some], *free[:some], *named]
 
