@@ -172,7 +172,6 @@ class _Stop:
 
     def __init__(self, resident: Resident, ids: frozenset[int], text: str | None) -> None:
         self.tokenizer, self.ids, self.text = resident.tokenizer, ids, text
-        self.may_end: dict[int, bool] = {}  # does the token have the last character of the text?
 
     def take(self, row: _Row, token: int, log_prob: float) -> None:
         """Add a token to the row, or end the row."""
@@ -181,17 +180,10 @@ class _Stop:
             return
         row.ids.append(token)
         row.log_probs.append(log_prob)
-        if self.text is not None and self._may_end(token):
+        if self.text is not None:
             # A token holds at least one byte, so the text lies within so many last tokens.
             tail = row.ids[-len(self.text.encode()) - 1 :]
             row.finished = self.text in self.tokenizer.decode(tail)
-
-    def _may_end(self, token: int) -> bool:
-        """Remembered by token: decoding the tail of every row costs as much as a step on a GPU."""
-        if token not in self.may_end:
-            assert self.text is not None
-            self.may_end[token] = self.text[-1] in self.tokenizer.decode([token])
-        return self.may_end[token]
 
 
 def _choose(
