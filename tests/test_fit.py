@@ -47,7 +47,7 @@ def test_objects_are_said_to_take_many_rows() -> None:
 
     (words,) = told(objects, 1000)
     assert "about 11,000" in words
-    assert not told(objects, 3000)
+    assert not told(objects, 5000)
     assert not told(INPUTS, 1000)
 
 

@@ -356,7 +356,7 @@ def test_grafts_are_added_and_doubts_are_learnt(make_run: MakeRun, sure_teacher:
 def test_killed_while_words_are_asked_about_it_asks_the_same_again(
     make_run: MakeRun, sure_teacher: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grafting, "GRAFT_ROUND", {"cuda": 8})
+    monkeypatch.setattr(grafting, "GRAFT_ROUND", {"cpu": 8})
     broken, plain = make_run(name="broken", **CLOSED), make_run(name="plain", **CLOSED)
     for event in advance(broken, Stage.SYNTHESIZE):
         if isinstance(event, events.Progress) and event.unit == "words" and event.done:
@@ -387,7 +387,7 @@ def test_an_answer_is_tried_first_in_seeds_that_say_its_words(
 def test_killed_among_grafts_it_makes_the_same_ones(
     make_run: MakeRun, sure_teacher: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grafting, "GRAFT_ROUND", {"cuda": 4})
+    monkeypatch.setattr(grafting, "GRAFT_ROUND", {"cpu": 4})
     broken, plain = make_run(name="broken", **CLOSED), make_run(name="plain", **CLOSED)
     written = -1
     for event in advance(broken, Stage.SYNTHESIZE):
