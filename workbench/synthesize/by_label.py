@@ -126,22 +126,22 @@ def write(
         targets: the kind to write for; None continues a list of inputs freely.
         new_tokens: room for an input, and for the rest of the answer where the kind is its
             beginning only.
-        nearest: for answers that are being tried, the inputs that came nearest to them.
+        nearest: for answers that no sample hit yet, the inputs that came nearest to them.
     """
+    tried = nearest or {}
     draw = random.Random(f"{seed}:write")
     samples = [Pair(s.input, s.teacher_output) for s in accepted if s.teacher_output]
     proven, unproven = _examples_by_kind(seeds, accepted)
-    unproven |= {kind: [Pair(x, kind) for x in inputs] for kind, inputs in (nearest or {}).items()}
+    unproven |= {kind: [Pair(x, kind) for x in inputs] for kind, inputs in tried.items()}
     multiline = any("\n" in pair.input.strip() for pair in seeds)
     form = bind(PromptFormat(kind="text", template="{input}"), generator.tokenizer)
     stop_ids = [*form.stop_ids, *_markup(generator.tokenizer, seeds)]
     results: list[Written] = [Written("", None)] * len(targets)
     size = for_device(GROUP, generator.device)
-    for number, members in enumerate(_groups(targets, nearest or {}, size)):
+    for number, members in enumerate(_groups(targets, tried, size)):
         shown = _demonstrations(draw, seeds, samples)
-        temperature = TEMPERATURES[(seed + number) % len(TEMPERATURES)]
-        if targets[members[0]] in (nearest or {}):
-            temperature = TRIAL_TEMPERATURE
+        in_turn = TEMPERATURES[(seed + number) % len(TEMPERATURES)]
+        temperature = TRIAL_TEMPERATURE if targets[members[0]] in tried else in_turn
         prompts = []
         for target in (targets[i] for i in members):
             own = proven.get(target or "")
@@ -176,11 +176,18 @@ def _markup(tokenizer: PreTrainedTokenizerBase, seeds: Sequence[Pair]) -> list[i
 
 
 def _groups(targets: Sequence[str | None], tried: Collection[str], size: int) -> list[list[int]]:
-    """Indices of prompts that go together: free ones, answers that are being tried, complete
-    answers and begun ones apart."""
-    shapes: dict[int, list[int]] = {}
+    """Indices of prompts that go together.
+
+    Free ones apart, and answers that are being tried, complete ones and begun ones.
+    """
+    shapes: dict[str, list[int]] = {}
     for at, target in enumerate(targets):
-        shape = 0 if target is None else 3 if target in tried else 1 if is_whole(target) else 2
+        if target is None:
+            shape = "free"
+        elif target in tried:
+            shape = "tried"
+        else:
+            shape = "whole" if is_whole(target) else "begun"
         shapes.setdefault(shape, []).append(at)
     return [
         members[start : start + size]
