@@ -2,9 +2,9 @@
 
 Outside its task a teacher makes answers up. Two facts tell them apart: an answer of the task was
 given with near certainty to some text, and the more texts are written for it, the more of them are
-certain. What was made up is met again where the texts suggest its words, and is less often sure; where
-there are many answers as many pass as belong. That an answer is as likely where it is wrong as the
-known ones says where to look first.
+certain. What was made up is met again where the texts suggest its words, and is less often sure;
+where there are many answers as many pass as belong. That an answer is as likely where it is wrong
+as the known ones says where to look first.
 
 The counts in this module are of runs for 30 and 150 intents (CLINC150) and for SNIPS as JSON, with
 the names of the training rows as truth; docs/method.md has the table.
