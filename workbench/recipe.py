@@ -172,7 +172,7 @@ class SynthesisSettings:
         )
         _check(1 <= self.samples <= 100_000, "samples is 1 to 100000")
         _check(1 <= self.seeds_per_prompt <= 15, "seeds_per_prompt is 1 to 15")
-        _check(1 <= self.prompts_per_round <= 512, "prompts_per_round is 1 to 512")
+        _check(1 <= self.prompts_per_round <= 1024, "prompts_per_round is 1 to 1024")
         _check(1 <= self.max_rounds <= 10_000, "max_rounds is 1 to 10000")
         _check(0 <= self.new_tokens <= 2048, "new_tokens is 0 (automatic) to 2048")
         _check(0.5 <= self.near_duplicate <= 1, "near_duplicate is 0.5 to 1")

@@ -26,6 +26,8 @@ from workbench.synthesize.by_label import PROBE_SHARE
 
 SEEDS = [Pair("pay my bill", "pay bill")]
 
+BILL = ["pay bill"]
+
 
 def _sample(text: str, answer: str, wanted: str | None = None, number: int = 0) -> Sample:
     return Sample(
@@ -78,12 +80,20 @@ def test_candidates_that_were_nearly_certain_come_first_then_those_on_the_level(
     run.remember(LEVELS, levels)
     bills = [_sample(f"bill {i}", "pay bill") for i in range(9)]
     samples = [*bills, replace(_sample("what", "given"), confidence=0.6)]
-    assert candidates(run, SEEDS, samples) == ["level", "given", "likely", "unlikely"]
-    assert candidates(run, SEEDS, samples, promising_only=True) == ["level"]
+    assert candidates(run, SEEDS, samples, BILL) == [
+        "level",
+        "given",
+        "likely",
+        "unlikely",
+    ]
+    assert candidates(run, SEEDS, samples, BILL, promising_only=True) == ["level"]
     nearly = [*bills, replace(_sample("what", "given"), confidence=0.85)]
-    assert candidates(run, SEEDS, nearly, promising_only=True) == ["given", "level"]
+    assert candidates(run, SEEDS, nearly, BILL, promising_only=True) == [
+        "given",
+        "level",
+    ]
     sure = [*bills, replace(_sample("what", "given"), confidence=0.98)]
-    assert "given" not in candidates(run, SEEDS, sure), "it belongs to the task"
+    assert "given" not in candidates(run, SEEDS, sure, [*BILL, "given"]), "it belongs to the task"
 
 
 def test_a_share_for_trials_stays_however_few_candidates_were_worth_it(tmp_path: Path) -> None:
@@ -92,7 +102,7 @@ def test_a_share_for_trials_stays_however_few_candidates_were_worth_it(tmp_path:
     run.remember(LEVELS, {f"none {i}": -9.0 for i in range(18)})
     bills = [_sample(f"bill {i}", "pay bill") for i in range(90)]
     asked = [_sample(f"what {i}", "pay bill", wanted=f"none {i}") for i in range(18)]
-    success = success_of_trials(run, SEEDS, [*bills, *asked])
+    success = success_of_trials(run, SEEDS, [*bills, *asked], BILL)
     assert success == 1 / 20 < WORTH_TRYING
     assert share_of_trials(success) == LEAST_PROBE_SHARE
     assert share_of_trials(0.3) == 0.3
@@ -105,15 +115,15 @@ def test_candidates_are_tried_in_their_own_words_before_anything_is_written(
     run = create(tmp_path, override(TransferRecipe(), {"synthesis.prompts_per_round": 16}))
     run.remember(LEVELS, {"pay bill": -5.0, "level": -4.0, "likely": -6.0, "unlikely": -9.0})
     bills = [_sample(f"bill {i}", "pay bill") for i in range(9)]
-    found = candidates(run, SEEDS, bills)
-    assert trials(run, SEEDS, bills, found) == {}
+    found = candidates(run, SEEDS, bills, BILL)
+    assert trials(run, SEEDS, bills, BILL, found) == {}
     assert untried(bills, found, 2) == ["level", "likely"], "no more than asked"
     tried = bills + [_sample(f"vain {i}", "pay bill", wanted="level") for i in range(4)]
     assert untried(tried, found, 8) == ["likely", "unlikely"]
-    assert trials(run, SEEDS, tried, found) == {"level": 4}, "promising, so it gets more"
+    assert trials(run, SEEDS, tried, BILL, found) == {"level": 4}, "promising, so it gets more"
     tried += [_sample(f"no {i}", "pay bill", wanted="likely") for i in range(4)]
-    assert trials(run, SEEDS, tried, found) == {"level": 4}
+    assert trials(run, SEEDS, tried, BILL, found) == {"level": 4}
     tried += [_sample(f"nothing {i}", "pay bill", wanted="level") for i in range(12)]
-    assert trials(run, SEEDS, tried, found) == {}, "it had its attempts"
+    assert trials(run, SEEDS, tried, BILL, found) == {}, "it had its attempts"
     run.remember(NEAREST, {"likely": {"inputs": [[-0.5, "no 1"]], "steps": 2}})
-    assert trials(run, SEEDS, tried, found) == {"likely": 4}, "texts came nearer to it"
+    assert trials(run, SEEDS, tried, BILL, found) == {"likely": 4}, "texts came nearer to it"

@@ -6,13 +6,13 @@ until there is evidence that they belong, or attempts run out.
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from workbench.models.batches import for_device
 from workbench.models.pair import Pair as ModelPair
 from workbench.models.scoring import choice_log_probs
 from workbench.runs.folder import Run
-from workbench.samples import CROSSED, GRAFT, WORD, Sample
+from workbench.samples import CROSSED, GRAFT, NAMED, WORD, Sample
 from workbench.steps.labels import answered_seeds
 from workbench.synthesize import by_label, mining
 from workbench.synthesize.answers import (
@@ -35,7 +35,9 @@ MINED_INPUTS = {"cpu": 48, "cuda": 192}
 # Answers that are examined at a time, those of samples first.
 MOST_CANDIDATES = {"cpu": 400, "cuda": 1600}
 SEEN_TWICE = 2  # samples from which an answer is a candidate
-SEEN_ONCE = 0.5  # or the teacher's confidence from which one is enough
+SEEN_ONCE = 0.3  # or the teacher's confidence from which one is enough
+# Candidates that are tried in their own words in a round, by those that it may write for.
+TRIED_TIMES = {"cpu": 1, "cuda": 2}
 LEAST_PROBE_SHARE = 0.2  # of a round's prompts for candidates, however few were worth it
 FREE_ROUNDS = 1  # rounds before anything is asked for, half as long as others
 NEARLY_CERTAIN = 0.8  # teacher's confidence once, from which a candidate gets more attempts
@@ -97,7 +99,8 @@ def learn_answers(
         # Last what says that it was done: a kill before repeats all of it, with the same result.
         run.remember(LEVELS, examined)
         run.remember(NEAREST, nearest)
-        tried = trials(run, seeds, samples, candidates(run, seeds, samples))
+        known = task_kinds(seeds, samples)
+        tried = trials(run, seeds, samples, known, candidates(run, seeds, samples, known))
         _come_nearer(pair, nearest, list(tried), samples)
     run.remember(NEAREST, nearest)
     run.remember(MINED, mined)
@@ -106,13 +109,16 @@ def learn_answers(
 def _come_nearer(
     pair: ModelPair, nearest: mining.Nearest, answers: Sequence[str], samples: Sequence[Sample]
 ) -> None:
-    """How likely are the answers that are being tried under the latest texts?"""
-    if not answers:
+    """How likely are the answers that are being tried under the latest texts?
+
+    Under those that were written: of the others, which are many, only the answer that was given.
+    """
+    newest = max(sample.round for sample in samples if sample.origin != WORD)
+    note_given(pair, nearest, [s for s in samples if s.origin == NAMED and s.round == newest])
+    latest = [s.input for s in samples if s.origin not in CROSSED and s.round == newest]
+    if not answers or not latest:
         return
     form = pair.source_form
-    asked = [sample for sample in samples if sample.origin != WORD]  # words were noted when asked
-    newest = max(sample.round for sample in asked)
-    latest = [sample.input for sample in asked if sample.round == newest]
     scores = choice_log_probs(
         pair.source,
         [form.prompt_ids(text) for text in latest],
@@ -125,20 +131,35 @@ def _come_nearer(
             mining.come_nearer(nearest, answer, latest[at], log_prob)
 
 
+def note_given(pair: ModelPair, nearest: mining.Nearest, samples: Sequence[Sample]) -> None:
+    """Note how near labelled samples have come to the answers that they got."""
+    for sample in samples:
+        answer, confidence = sample.teacher_output or "", sample.confidence or 0.0
+        if answer and confidence:
+            log_prob = math.log(confidence) * len(pair.source_form.answer_ids(answer))
+            mining.come_nearer(nearest, answer, sample.input, log_prob)
+
+
 def candidates(
-    run: Run, seeds: Sequence[Pair], samples: Sequence[Sample], promising_only: bool = False
+    run: Run,
+    seeds: Sequence[Pair],
+    samples: Sequence[Sample],
+    known: Collection[str],
+    promising_only: bool = False,
 ) -> list[str]:
     """Answers that may belong to the task, the most promising first.
 
     Promising are those that the teacher was nearly certain of once, and those on the level of the
     known answers.
+
+    Args:
+        known: answers that belong to it (``task_kinds``), here and below.
     """
-    known = set(task_kinds(seeds, samples))
     levels, surest = run.recall(LEVELS, {}), _surest(samples)
     level = on_level(seeds, levels)
     promising = {a for a in levels if a in level or surest.get(a, 0.0) >= NEARLY_CERTAIN}
     return sorted(
-        (promising if promising_only else levels.keys()) - known,
+        (promising if promising_only else levels.keys()) - set(known),
         key=lambda a: (
             surest.get(a, 0.0) < NEARLY_CERTAIN,
             a not in level,
@@ -156,7 +177,11 @@ def untried(samples: Sequence[Sample], found: Sequence[str], most: int) -> list[
 
 
 def trials(
-    run: Run, seeds: Sequence[Pair], samples: Sequence[Sample], found: Sequence[str]
+    run: Run,
+    seeds: Sequence[Pair],
+    samples: Sequence[Sample],
+    known: Collection[str],
+    found: Sequence[str],
 ) -> dict[str, int]:
     """Candidates of ``found`` that the next round writes for, with samples for each, in order.
 
@@ -164,8 +189,8 @@ def trials(
     of attempts and makes room for others.
     """
     states, nearest = coverage(samples), run.recall(NEAREST, {})
-    promising = set(candidates(run, seeds, samples, promising_only=True))
-    share = share_of_trials(success_of_trials(run, seeds, samples))
+    promising = set(candidates(run, seeds, samples, known, promising_only=True))
+    share = share_of_trials(success_of_trials(run, seeds, samples, known))
     room = round(share * run.recipe.synthesis.prompts_per_round)
     attempts = {
         answer: by_label.attempts_left(states[answer], nearest.get(answer), answer in promising)
@@ -185,12 +210,14 @@ def _surest(samples: Sequence[Sample]) -> dict[str, float]:
     return surest
 
 
-def success_of_trials(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample]) -> float:
+def success_of_trials(
+    run: Run, seeds: Sequence[Pair], samples: Sequence[Sample], known: Collection[str]
+) -> float:
     """Share of tried candidates that came to belong (rule of succession)."""
     states, levels = coverage(samples), run.recall(LEVELS, {})
-    certain, known = {p.answer for p in seeds}, set(task_kinds(seeds, samples))
-    tried = {a for a in levels if a not in certain and (a in known or _asked(states, a))}
-    return (len(tried & known) + 1) / (len(tried) + 2)
+    certain, found = {p.answer for p in seeds}, set(known)
+    tried = {a for a in levels if a not in certain and (a in found or _asked(states, a))}
+    return (len(tried & found) + 1) / (len(tried) + 2)
 
 
 def share_of_trials(success: float) -> float:

@@ -4,7 +4,6 @@ Both are nonsense with the teacher's answer. Words come first, since they show w
 are; grafts last, since they are made of what was written. Each is made again alike after a kill.
 """
 
-import math
 import random
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
@@ -26,9 +25,9 @@ from workbench.samples import (
     sample_id,
 )
 from workbench.stages import Stage
-from workbench.steps.finding import NEAREST, asked_samples, written
+from workbench.steps.finding import NEAREST, asked_samples, note_given, written
 from workbench.steps.rounds import label, room_for_items
-from workbench.synthesize import grafts, mining, vocabulary
+from workbench.synthesize import grafts, vocabulary
 from workbench.synthesize.answers import (
     Pair,
     decided_fields,
@@ -80,10 +79,12 @@ def ask_words(run: Run, pair: ModelPair, seeds: Sequence[Pair], number: int) -> 
     known = {normalise(text) for text in inputs} | {
         normalise(sample.input) for sample in run.samples.all()
     }
+    count = round(WORD_SHARE * settings.grafts * settings.samples)
+    most = max(count, vocabulary.MOST_FREQUENT)
     texts = vocabulary.put_words(
-        vocabulary.frequent_words(pair.source.tokenizer, inputs),
+        vocabulary.frequent_words(pair.source.tokenizer, inputs, most),
         inputs,
-        round(WORD_SHARE * settings.grafts * settings.samples),
+        count,
         run.recipe.seed,
         known,
     )
@@ -96,12 +97,8 @@ def ask_words(run: Run, pair: ModelPair, seeds: Sequence[Pair], number: int) -> 
         part = texts[start : start + together]
         fresh = [Sample(sample_id(text), text, WORD, round=number, status=KEPT) for text in part]
         made += label(pair, run.recipe, fresh)
-    form, nearest = pair.source_form, run.recall(NEAREST, {})
-    for sample in made:
-        answer, confidence = sample.teacher_output or "", sample.confidence or 0.0
-        if answer and confidence:
-            log_prob = math.log(confidence) * len(form.answer_ids(answer))
-            mining.come_nearer(nearest, answer, sample.input, log_prob)
+    nearest = run.recall(NEAREST, {})
+    note_given(pair, nearest, made)
     kinds = set(task_kinds(seeds, [*asked_samples(run), *made]))
     made = [_decided(sample, kinds) for sample in made]
     run.remember(NEAREST, nearest)
@@ -111,12 +108,13 @@ def ask_words(run: Run, pair: ModelPair, seeds: Sequence[Pair], number: int) -> 
 def decide_asked(run: Run, seeds: Sequence[Pair]) -> None:
     """Keep words and named inputs whose answers belong to the task, by all that was found out.
 
-    No more of them than are wanted besides what was written, by chance.
+    By chance, as many as are half of what is wanted besides what was written; the rest is crossed.
     """
     settings, samples = run.recipe.synthesis, asked_samples(run)
     kinds, there = set(task_kinds(seeds, samples)), written(samples)
     wanted = grafts_wanted(settings, [sample_kind(sample) for sample in there])
     room = settings.samples + wanted - sum(sample.status == KEPT for sample in there)
+    room = round(WORD_SHARE * room)
     asked = [s for s in samples if s.origin in CROSSED and s.decided_by == "filter"]
     asked = [_decided(sample, kinds) for sample in sorted(asked, key=by_chance)]
     fitting = [sample for sample in asked if sample.status == KEPT]

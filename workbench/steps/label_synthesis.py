@@ -8,10 +8,12 @@ what is kept.
 """
 
 import math
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from workbench.events import Event, Progress, RoundFinished, Warned
+from workbench.models.batches import for_device
 from workbench.models.pair import Pair as ModelPair
 from workbench.runs.folder import Run
 from workbench.samples import CROSSED, KEPT, NAMED, REJECTED, Example, Sample, sample_id
@@ -20,6 +22,7 @@ from workbench.steps.finding import (
     FREE_ROUNDS,
     NEAREST,
     SURE,
+    TRIED_TIMES,
     asked_samples,
     candidates,
     learn_answers,
@@ -40,7 +43,7 @@ from workbench.steps.grafting import (
 )
 from workbench.steps.labels import answered_seeds
 from workbench.steps.rounds import LONGEST_TIMES, label, room_for_items, sort_out, take_own_inputs
-from workbench.synthesize import by_label, mining
+from workbench.synthesize import by_label, mining, vocabulary
 from workbench.synthesize.answers import (
     Pair,
     consistent,
@@ -52,11 +55,12 @@ from workbench.synthesize.answers import (
     sample_kinds,
 )
 from workbench.synthesize.duplicates import Written, nearest
-from workbench.synthesize.evidence import closed, structured, task_kinds
+from workbench.synthesize.evidence import closed, structured, task_kinds, well_known
 from workbench.synthesize.selection import UNSURE, select
 
 WRITTEN = "samples asked for when writing ended"  # where the run remembers it
 FREE_EVERY = 16  # of so many texts of later rounds one is free
+TOPIC_EVERY = 8  # where answers form a set one of so many is about a word of the vocabulary instead
 # Of the tried candidates that came to belong: below it, when all is there, only promising ones
 # are still tried.
 WORTH_TRYING = 0.2
@@ -87,7 +91,7 @@ def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
         if mines := must_mine(run, seeds, samples, number):
             yield Progress(Stage.SYNTHESIZE, 0, 0, "answers", note="asking what the teacher knows")
         learn_answers(run, pair, seeds, samples, number if mines else None)
-        targets = choose_targets(run, seeds, samples, number)
+        targets = choose_targets(run, pair, seeds, samples, number)
         if not targets:
             break
         made, finished = write_round(run, pair, seeds, samples, targets, number)
@@ -108,7 +112,7 @@ def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
 
 
 def choose_targets(
-    run: Run, seeds: Sequence[Pair], samples: Sequence[Sample], number: int
+    run: Run, pair: ModelPair, seeds: Sequence[Pair], samples: Sequence[Sample], number: int
 ) -> list[str | None]:
     """What the round writes for, None for free texts; nothing when all is there."""
     settings = run.recipe.synthesis
@@ -120,33 +124,36 @@ def choose_targets(
         return [] if len(written(samples)) >= SURPLUS * settings.samples else free
     kinds, states = task_kinds(seeds, samples), coverage(samples)
     is_set = closed(of_samples)
+    doubtful = set(kinds) - well_known(seeds, samples) if is_set else set()
     sure = [sample for sample in written(samples) if (sample.confidence or 0) >= UNSURE]
     fitting = sum(not is_set or sample_kind(sample) in kinds for sample in sure)
     surplus = SURPLUS if is_set else STRUCTURED_SURPLUS  # answers recur: a set, or objects
     if fitting >= (MOST_SURPLUS if is_set else surplus) * settings.samples:
         return []
-    share = math.ceil(surplus * settings.samples / len(kinds))
+    share = math.ceil(surplus * settings.samples / (len(kinds) - len(doubtful)))
     enough = fitting >= surplus * settings.samples
     if enough:  # only slow answers are waited for
         share //= 2
     found: list[str] = []
-    success = success_of_trials(run, seeds, samples)
+    success = success_of_trials(run, seeds, samples, kinds)
     if is_set:
-        found = candidates(run, seeds, samples, enough and success < WORTH_TRYING)
+        found = candidates(run, seeds, samples, kinds, enough and success < WORTH_TRYING)
     wanted = by_label.plan(
         states,
         kinds,
-        trials(run, seeds, samples, found),
+        trials(run, seeds, samples, kinds, found),
         max(FEWEST_PER_KIND, share),
         len(free),
         run.recipe.seed * 1_000_003 + number,
+        doubtful,
     )
     if enough and len(wanted) < FEWEST_PROMPTS * len(free):
         return []
     # Some free texts in every round: they bring what nobody thought of asking for.
-    some = len(wanted) // FREE_EVERY
+    some = len(wanted) // (TOPIC_EVERY if is_set else FREE_EVERY)
     # What is tried in its own words costs no writing, so it comes on top.
-    fresh = untried(samples, found, math.ceil(share_of_trials(success) * len(free)))
+    most = math.ceil(share_of_trials(success) * len(free))
+    fresh = untried(samples, found, most * for_device(TRIED_TIMES, pair.source.device))
     named = [answer for answer in fresh for _ in range(mining.NAMED_INPUTS)]
     return [*wanted[: len(free) - some], *free[:some], *named]
 
@@ -198,6 +205,7 @@ def write_round(
                 for answer, entry in run.recall(NEAREST, {}).items()
                 if answer not in shown
             },
+            _topics(run, pair, inputs, number) if is_set else (),
         )
     of_words = {entry.text for entry in named}
     texts += named
@@ -229,6 +237,14 @@ def write_round(
         empty=sorting.empty,
     )
     return made, finished
+
+
+def _topics(run: Run, pair: ModelPair, inputs: Sequence[str], number: int) -> list[str]:
+    """Words that free texts of a round are about, others in every round."""
+    words = vocabulary.frequent_words(pair.source.tokenizer, inputs)
+    random.Random(f"{run.recipe.seed}:topics").shuffle(words)
+    at = number * run.recipe.synthesis.prompts_per_round % max(1, len(words))
+    return [*words[at:], *words[:at]]
 
 
 def _without(targets: Sequence[str | None], named: Sequence[str | None]) -> list[str | None]:

@@ -37,20 +37,14 @@ class Sorting:
 
 def sort_out(texts: Sequence[str], written: Written, longest: int) -> Sorting:
     """New texts in order, and how many were empty (or over ``longest`` characters) or known."""
-    sorting = Sorting(new=[])
-    for text in texts:
-        if not text or len(text) > longest:
-            sorting.empty += 1
-            continue
-        verdict = written.verdict(text)
-        if verdict == "copied":
-            sorting.copied += 1
-        elif verdict == "duplicate":
-            sorting.duplicates += 1
-        else:
-            sorting.new.append(text)
-            written.add(text)
-    return sorting
+    usable = [text for text in texts if text and len(text) <= longest]
+    verdicts = written.add_new(usable)
+    return Sorting(
+        new=[text for text, verdict in zip(usable, verdicts, strict=True) if not verdict],
+        duplicates=verdicts.count("duplicate"),
+        copied=verdicts.count("copied"),
+        empty=len(texts) - len(usable),
+    )
 
 
 def label(pair: Pair, recipe: TransferRecipe, samples: Sequence[Sample]) -> list[Sample]:

@@ -29,13 +29,13 @@ _WORD = re.compile(r"\w+")
 
 
 # Asked again of every sample in every round, as the two below.
-@lru_cache(maxsize=2**16)
+@lru_cache(maxsize=2**18)
 def words(text: str) -> frozenset[str]:
     """Lower-case words, for "does the answer use a word of the input?"."""
     return frozenset(_WORD.findall(normalise(text)))
 
 
-@lru_cache(maxsize=2**16)
+@lru_cache(maxsize=2**18)
 def kinds_of(answer: str, text: str) -> tuple[str, ...]:
     """What an answer covers: the parts of it that are decided rather than copied.
 

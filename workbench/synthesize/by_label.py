@@ -8,6 +8,7 @@ Everything here is a function of its arguments and a seed, so a round can be rep
 nothing about single samples (see ``selection``) and asks no discriminator.
 """
 
+import itertools
 import math
 import random
 import re
@@ -44,6 +45,7 @@ TRIAL_TEMPERATURE = 0.8  # of texts for answers that are being tried
 UNPROVEN_SHARE = 0.5
 TOP_K, TOP_P = 256, 0.98
 GIVE_UP_AFTER = 40  # samples that were asked of a kind, nearly all in vain
+DOUBTFUL_ATTEMPTS = 16  # samples that are asked of a kind that may well be made up
 PROBE_ATTEMPTS = 4  # samples that are asked of a candidate each time that texts came nearer to it
 PROMISING_TIMES = 4  # as many of a promising one before it is given up, never more in a round
 PROBE_SHARE = 0.5  # of a round's prompts at most, for candidates
@@ -67,6 +69,7 @@ def plan(
     per_kind: int,
     prompts: int,
     seed: int,
+    doubtful: Collection[str] = (),
 ) -> list[str]:
     """The kinds that a round writes for, one per prompt: as many as each is likely to need.
 
@@ -79,6 +82,7 @@ def plan(
         candidates: answers that may belong to it with the samples to ask of each, best first.
         per_kind: consistent samples wanted of each kind.
         prompts: in this round at most; when more are needed, every kind gets its part of them.
+        doubtful: kinds that get a few attempts only: most of them are made up.
 
     Returns:
         Empty when nothing is thin.
@@ -92,7 +96,10 @@ def plan(
         if state.asked >= GIVE_UP_AFTER and state.consistent < 0.05 * state.asked:
             continue  # the teacher hardly ever says it
         success = (state.consistent + 1) / (state.asked + 2)
-        wanted += [kind] * math.ceil(missing / max(LEAST_SUCCESS, success))
+        asked = math.ceil(missing / max(LEAST_SUCCESS, success))
+        if kind in doubtful:
+            asked = min(asked, max(0, DOUBTFUL_ATTEMPTS - state.asked))
+        wanted += [kind] * asked
     tried = [candidate for candidate, attempts in candidates.items() for _ in range(attempts)]
     tried = tried[: round(PROBE_SHARE * prompts)]
     room = prompts - len(tried)
@@ -116,6 +123,7 @@ def write(
     new_tokens: int,
     seed: int,
     nearest: Mapping[str, Sequence[str]] | None = None,
+    topics: Sequence[str] = (),
 ) -> list[Written]:
     """One continuation per target, in order.
 
@@ -127,8 +135,9 @@ def write(
         new_tokens: room for an input, and for the rest of the answer where the kind is its
             beginning only.
         nearest: for answers that no sample hit yet, the inputs that came nearest to them.
+        topics: words that stand in an answer's place where the target is None, in turn.
     """
-    tried = nearest or {}
+    tried, next_topic = nearest or {}, itertools.cycle(topics)
     draw = random.Random(f"{seed}:write")
     samples = [Pair(s.input, s.teacher_output) for s in accepted if s.teacher_output]
     proven, unproven = _examples_by_kind(seeds, accepted)
@@ -147,7 +156,8 @@ def write(
             own = proven.get(target or "")
             if not own and draw.random() < UNPROVEN_SHARE:
                 own = unproven.get(target or "")
-            prompts.append(_prompt(draw, shown, target, own or ()))
+            asked = target if target is not None else next(next_topic, None)
+            prompts.append(_prompt(draw, shown, asked, own or ()))
         for at, drawn in decode(
             generator,
             [form.prompt_ids(prompt) for prompt in prompts],

@@ -8,6 +8,7 @@ from rapidfuzz import fuzz, process
 from workbench.samples import normalise
 
 _NUMBERS = re.compile(r"\d+")
+SEARCHED = 64  # texts that are searched for together: four bytes for each with each that there is
 
 
 class Written:
@@ -33,11 +34,54 @@ class Written:
             return "duplicate"
         return ""
 
+    def add_new(self, texts: Sequence[str]) -> list[str]:
+        """The verdict on each of these, in order; those that are new are remembered.
+
+        The same as ``verdict`` and ``add`` one by one, but what was there before is searched for
+        all of them together, on all cores.
+        """
+        folded = [normalise(text) for text in texts]
+        near_seed = self._any_similar(folded, self._seeds)
+        near_known = self._any_similar(folded, self._texts)
+        verdicts: list[str] = []
+        fresh: list[str] = []
+        for text, copied, duplicate in zip(folded, near_seed, near_known, strict=True):
+            if text in self._seeds or copied:
+                verdicts.append("copied")
+            elif text in self._known or duplicate or self._similar(text, fresh):
+                verdicts.append("duplicate")
+            else:
+                verdicts.append("")
+                fresh.append(text)
+                self._known.add(text)
+        self._texts += fresh
+        return verdicts
+
     def add(self, text: str) -> None:
         """Remember a text that was accepted."""
         folded = normalise(text)
         self._texts.append(folded)
         self._known.add(folded)
+
+    def _any_similar(self, folded: list[str], others: list[str]) -> list[bool]:
+        if self._cutoff >= 100 or not others:
+            return [False] * len(folded)
+        found = []
+        for start in range(0, len(folded), SEARCHED):
+            part = folded[start : start + SEARCHED]
+            scores = process.cdist(
+                part,
+                others,
+                scorer=fuzz.ratio,
+                score_cutoff=self._cutoff,
+                workers=-1,
+            )
+            for text, row in zip(part, scores, strict=True):
+                numbers = _NUMBERS.findall(text)
+                found.append(
+                    any(_NUMBERS.findall(others[at]) == numbers for at in row.nonzero()[0])
+                )
+        return found
 
     def _similar(self, folded: str, others: list[str]) -> bool:
         if self._cutoff >= 100:

@@ -26,7 +26,7 @@ MOST_BEGINNINGS = {"cpu": 128, "cuda": 1024}  # that are followed at a time, the
 PROBES = 16  # inputs under which a candidate's probability is read
 NEAREST_INPUTS = 2  # inputs that are remembered with an answer that no sample has yet
 NAMED_INPUTS = 4  # inputs that are made of an answer's own words
-NAMED_SHARE = 2 / 3  # of an input that they take the place of: what is left must not decide
+MOST_BEGUN = 2  # words of an input that they come after: what is left must not decide
 STEP = 0.7  # an input is nearer when no more than this part of the nats to certainty is left
 
 
@@ -139,20 +139,21 @@ def choose_probes(pairs: Sequence[Pair], count: int = PROBES) -> list[Pair]:
 
 
 def named_inputs(answer: str, inputs: Sequence[str]) -> list[str]:
-    """Known inputs with the answer's own words in the place of a span; a function of its arguments.
+    """Beginnings of known inputs with the answer's own words after them; a function of its
+    arguments.
 
     A label often says what it is for ("lost luggage"). A teacher also makes answers up from words
-    that it reads, but is less sure of them: under such inputs two teachers were 99 % sure of 26 of
-    30 real answers and of 7 of 176 others (with a third of the input replaced: 17 and 3).
+    that it reads, but is less sure of them: under such inputs it was 97 % sure of 116 of 135 real
+    answers and of 17 of 400 others (in the place of two thirds of an input: 106 and 15).
     """
     draw = random.Random(f"{answer}:named")
-    named = []
-    for host in draw.choices(inputs, k=NAMED_INPUTS):
-        words_of_host = host.split()
-        cut = max(1, min(len(words_of_host) - 1, round(NAMED_SHARE * len(words_of_host))))
-        at = draw.randint(0, len(words_of_host) - cut)
-        named.append(" ".join([*words_of_host[:at], answer, *words_of_host[at + cut :]]))
-    return list(dict.fromkeys(named))
+    made = [after_beginning(host, answer, draw) for host in draw.choices(inputs, k=NAMED_INPUTS)]
+    return list(dict.fromkeys(made))
+
+
+def after_beginning(text: str, words: str, draw: random.Random) -> str:
+    """The first word or two of an input, and other words in the place of the rest."""
+    return " ".join([*text.split()[:-1][: draw.randint(1, MOST_BEGUN)], words])
 
 
 def come_nearer(nearest: Nearest, answer: str, text: str, log_prob: float) -> None:

@@ -11,15 +11,17 @@ from collections.abc import Collection, Sequence
 from transformers import PreTrainedTokenizerBase
 
 from workbench.samples import normalise
+from workbench.synthesize.mining import after_beginning
 
-MOST_FREQUENT = 8000  # words of a vocabulary that are used; rarer ones are mostly parts of words
+MOST_FREQUENT = 8000  # words of a vocabulary that are used when fewer are enough
 FEWEST_LETTERS = 3
 WORD_BEGINS = ("Ġ", "▁")  # marks of byte-level and of SentencePiece vocabularies
-REPLACED = 0.5  # of an input's words, that one word takes the place of
 
 
-def frequent_words(tokenizer: PreTrainedTokenizerBase, like: Sequence[str]) -> list[str]:
-    """Lower-case words in the scripts of ``like``, frequent ones first, at most MOST_FREQUENT.
+def frequent_words(
+    tokenizer: PreTrainedTokenizerBase, like: Sequence[str], most: int = MOST_FREQUENT
+) -> list[str]:
+    """Lower-case words in the scripts of ``like``, frequent ones first, at most ``most``.
 
     Vocabularies are learnt frequent pieces first, so their order is taken. Empty for scripts
     without spaces or tokenizers that mark no beginnings of words.
@@ -33,7 +35,7 @@ def frequent_words(tokenizer: PreTrainedTokenizerBase, like: Sequence[str]) -> l
         fits = len(word) >= FEWEST_LETTERS and word.isalpha() and word == word.lower()
         if fits and {_script(char) for char in word} <= scripts:
             found.append(word)
-            if len(found) == MOST_FREQUENT:
+            if len(found) == most:
                 break
     return found
 
@@ -41,7 +43,7 @@ def frequent_words(tokenizer: PreTrainedTokenizerBase, like: Sequence[str]) -> l
 def put_words(
     words: Sequence[str], inputs: Sequence[str], count: int, seed: int, known: Collection[str]
 ) -> list[str]:
-    """At most ``count`` new texts: inputs with one word in the place of half of theirs.
+    """At most ``count`` new texts: beginnings of inputs with one word after them.
 
     Args:
         words: each is used once before any is used twice.
@@ -55,10 +57,7 @@ def put_words(
         order += draw.sample(words, len(words))
     made: dict[str, str] = {}
     for word in order[:count]:
-        host = draw.choice(inputs).split()
-        cut = max(1, round(REPLACED * len(host)))
-        at = draw.randint(0, len(host) - cut)
-        text = " ".join([*host[:at], word, *host[at + cut :]])
+        text = after_beginning(draw.choice(inputs), word, draw)
         if normalise(text) not in known:
             made.setdefault(normalise(text), text)
     return list(made.values())
