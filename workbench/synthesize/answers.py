@@ -35,7 +35,6 @@ def words(text: str) -> frozenset[str]:
     return frozenset(_WORD.findall(normalise(text)))
 
 
-@lru_cache(maxsize=2**18)
 def kinds_of(answer: str, text: str) -> tuple[str, ...]:
     """What an answer covers: the parts of it that are decided rather than copied.
 
@@ -48,6 +47,11 @@ def kinds_of(answer: str, text: str) -> tuple[str, ...]:
         for each of them: the first field where that is decided, and the name of the copied one.
         ``is_whole`` tells the two apart.
     """
+    return _kinds_of_object(answer, text) if answer.startswith("{") else (answer,)
+
+
+@lru_cache(maxsize=2**16)
+def _kinds_of_object(answer: str, text: str) -> tuple[str, ...]:
     fields, copied = _fields(answer), copied_values(answer, text)
     if not fields or not copied:
         return (answer,)
