@@ -22,7 +22,7 @@ from workbench.synthesize.answers import (
     kind_of,
     sample_kind,
 )
-from workbench.synthesize.evidence import closed, on_level, task_kinds
+from workbench.synthesize.evidence import closed, on_level, task_kinds, well_known
 from workbench.teach import TEACHER
 
 LEVELS = "levels of answers"  # of candidates (see ``mining.levels``); where the run remembers it
@@ -230,11 +230,12 @@ def _asked(states: Mapping[str, Coverage], answer: str) -> bool:
 
 
 def closed_answers(run: Run, pair: ModelPair) -> list[str]:
-    """The answers of the task where they form a closed set, else nothing."""
+    """The answers of the task that are well known where they form a closed set, else nothing."""
     seeds = [Pair(e.input, e.output or "") for e in answered_seeds(run, pair)]
     samples = asked_samples(run)
     kinds = [kind_of(p.answer, p.input) for p in seeds] + [sample_kind(s) for s in samples]
-    return task_kinds(seeds, samples) if closed(kinds) else []
+    known = well_known(seeds, samples) if closed(kinds) else ()
+    return [kind for kind in task_kinds(seeds, samples) if kind in known]
 
 
 def _to_mine(

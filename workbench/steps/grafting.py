@@ -1,4 +1,4 @@
-"""Step 1, what nobody writes: words of the vocabulary in seeds, and grafts.
+"""Step 1, what nobody writes: words of the vocabulary after beginnings of seeds, and grafts.
 
 Both are nonsense with the teacher's answer. Words come first, since they show which answers there
 are; grafts last, since they are made of what was written. Each is made again alike after a kill.
@@ -74,7 +74,7 @@ def owes_words(run: Run, samples: Sequence[Sample]) -> bool:
 
 
 def ask_words(run: Run, pair: ModelPair, seeds: Sequence[Pair], number: int) -> Iterator[Event]:
-    """One round of seeds with a word of the source's vocabulary in them, committed whole."""
+    """One round of beginnings of seeds with a word of the source's vocabulary, committed whole."""
     settings, inputs = run.recipe.synthesis, [seed.input for seed in seeds]
     known = {normalise(text) for text in inputs} | {
         normalise(sample.input) for sample in run.samples.all()

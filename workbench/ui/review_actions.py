@@ -30,8 +30,8 @@ _ORIGIN_WORDS = {
     "target": "the target base",
     "source": "the source base",
     "graft": "nobody: crossed from two known inputs",
-    "named": "nobody: a label's own words in a seed",
-    "word": "nobody: a word of the vocabulary in a seed",
+    "named": "nobody: a seed's beginning and a label's own words",
+    "word": "nobody: a seed's beginning and a word of the vocabulary",
     "user": "you (own inputs)",
     "hand": "you (by hand)",
 }

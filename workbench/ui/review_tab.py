@@ -18,8 +18,8 @@ _ORIGINS = [
     ("Target base", "target"),
     ("Source base", "source"),
     ("Crossed inputs", "graft"),
-    ("Label words in seeds", "named"),
-    ("Other words in seeds", "word"),
+    ("Words of a label", "named"),
+    ("Words of the vocabulary", "word"),
     ("Your own inputs", "user"),
     ("By hand", "hand"),
 ]
