@@ -1,7 +1,8 @@
 """Writing for labels: what is mined, who is asked for, and how a continuation is read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -13,6 +14,7 @@ from workbench.samples import Sample
 from workbench.synthesize import by_label, mining
 from workbench.synthesize.answers import Coverage, Pair
 from workbench.synthesize.by_label import (
+    DOUBTFUL_ATTEMPTS,
     MARK,
     PROBE_ATTEMPTS,
     PROMISING_TIMES,
@@ -50,6 +52,17 @@ def test_samples_that_were_not_written_for_their_answer_fill_no_share() -> None:
     """Texts about nothing were answered "order checks" until nobody asked for order checks."""
     known = {"order checks": Coverage(40, 0, 0, 0.9)}
     assert plan(known, ["order checks"], {}, per_kind=20, prompts=96, seed=1)
+
+
+def test_a_doubtful_kind_gets_a_few_attempts_only() -> None:
+    known = {"made up": Coverage(3, 10, 1, 0.9), "real": Coverage(3, 10, 1, 0.9)}
+    kinds = ["made up", "real"]
+    planned = plan(known, kinds, {}, per_kind=20, prompts=400, seed=1, doubtful={"made up"})
+    assert planned.count("made up") == DOUBTFUL_ATTEMPTS - 10
+    assert planned.count("real") == 95
+    known["made up"] = Coverage(3, DOUBTFUL_ATTEMPTS, 1, 0.9)
+    planned = plan(known, kinds, {}, per_kind=20, prompts=400, seed=1, doubtful={"made up"})
+    assert planned.count("made up") == 0 < planned.count("real")
 
 
 def test_a_round_is_no_longer_than_what_is_missing() -> None:
@@ -120,6 +133,27 @@ def test_a_text_ends_before_markup_that_no_seed_has(
     for seeds in (SEEDS, [*SEEDS, Pair("what does <pad> mean", "dull")]):
         write(target, seeds, [], [None], new_tokens=1, seed=1)
     assert token in stops[0] and token not in stops[1]
+
+
+def test_free_texts_are_about_topics_in_turn(
+    target: Resident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str | None] = []
+    prompt = by_label._prompt
+
+    def noted(draw: Random, pairs: Sequence[Pair], asked: str | None, own: Sequence[Pair]) -> str:
+        shown.append(asked)
+        return prompt(draw, pairs, asked, own)
+
+    monkeypatch.setattr(by_label, "_prompt", noted)
+    targets = [None, "good", None, None]
+    with target.using(None):
+        made = write(target, SEEDS, [], targets, 1, seed=1, topics=["dice", "shoes"])
+        assert sorted(map(str, shown)) == ["dice", "dice", "good", "shoes"]
+        assert [text.written_for for text in made] == targets, "a topic is no answer"
+        shown.clear()
+        write(target, SEEDS, [], [None], 1, seed=1)
+    assert shown == [None]
 
 
 def test_nothing_is_planned_when_everything_is_covered() -> None:

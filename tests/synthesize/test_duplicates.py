@@ -32,3 +32,28 @@ def test_added_texts_count() -> None:
 def test_nearest_seed() -> None:
     assert nearest("freeze the account", ["pay a bill", "please freeze my account"]) == 1
     assert nearest("x", []) is None
+
+
+def test_a_round_is_judged_as_its_texts_would_be_one_by_one() -> None:
+    seeds = ["what is my current balance", "add 12 and 30 to my sum"]
+    there = [f"please freeze my savings account {i}" for i in range(70)]
+    texts = [
+        "what is my current balance?",
+        "please freeze my savings account 3",
+        "please freeze my savings account 300",
+        "unfreeze the card of my wife",
+        "unfreeze the cards of my wife",
+        "add 13 and 30 to my sum",
+        "unfreeze the card of my wife",
+        *(f"a text of its own, number {i}, about {'x' * i}" for i in range(80)),
+    ]
+    together, one_by_one = Written(seeds, there, 0.9), Written(seeds, there, 0.9)
+    verdicts = []
+    for text in texts:
+        verdicts.append(one_by_one.verdict(text))
+        if not verdicts[-1]:
+            one_by_one.add(text)
+    assert together.add_new(texts) == verdicts
+    assert verdicts[:7] == ["copied", "duplicate", "", "", "duplicate", "", "duplicate"]
+    assert together.add_new(texts[:7]) == ["copied", *["duplicate"] * 6]
+    assert Written([], [], 1.0).add_new(["one", "one", "two"]) == ["", "duplicate", ""]

@@ -2,7 +2,7 @@
 
 from workbench.samples import Sample
 from workbench.synthesize.answers import Pair
-from workbench.synthesize.evidence import JUDGED_AFTER, task_kinds
+from workbench.synthesize.evidence import JUDGED_AFTER, task_kinds, well_known
 
 SEEDS = [Pair("pay my bill", "pay bill")]
 
@@ -45,6 +45,16 @@ def test_an_answer_in_the_words_of_the_input_takes_more_certainty() -> None:
         away = [] if more.confidence != 0.8 else [lost("where is it", 0.8)]
         assert task_kinds(SEEDS, [*made_up, *away, more])[1:] == ["lost card"], more
     assert task_kinds(SEEDS, [*made_up, lost("my purse is gone", 0.8)]) == ["pay bill"]
+
+
+def test_a_well_known_answer_was_certain_twice_and_was_given_away_from_its_words() -> None:
+    certain = [_sample(f"lost card {i}", "lost card", 0.98) for i in range(2)]
+    away = [_sample(text, "lost card", 0.5) for text in ("my purse is gone", "where is it")]
+    assert well_known(SEEDS, []) == {"pay bill"}
+    assert well_known(SEEDS, certain) == {"pay bill"}, "only where its words stand"
+    assert well_known(SEEDS, [certain[0], *away]) == {"pay bill"}
+    assert well_known(SEEDS, [*certain, away[0]]) == {"pay bill"}
+    assert well_known(SEEDS, [*certain, *away]) == {"pay bill", "lost card"}
 
 
 def test_words_that_many_texts_have_say_nothing() -> None:

@@ -1,7 +1,7 @@
 """Words that a model's tokenizer knows: what an input could be about, without any data.
 
-After the beginning of a seed they make a teacher give answers that no seed has, also those whose names never
-stand in an input ("shots" is about *vaccines*).
+After the beginning of a seed they make a teacher give answers that no seed has, also those whose
+names never stand in an input ("shots" is about *vaccines*).
 """
 
 import random
