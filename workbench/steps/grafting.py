@@ -35,12 +35,15 @@ from workbench.synthesize.answers import (
     recur,
     sample_kind,
 )
-from workbench.synthesize.evidence import structured, task_kinds
+from workbench.synthesize.evidence import structured, task_kinds, well_known
 from workbench.synthesize.selection import DOUBTFUL, ENOUGH, FOREIGN, by_chance, what_is_wrong
 
 # Grafts that are labelled and committed together: a GPU wants many at a time.
 GRAFT_ROUND = {"cpu": 512, "cuda": 2048}
 OBJECT_TIMES = 5  # as many grafts where answers are objects: there the number of rows decides
+# Nor do rows ever suffice for many answers: with 150 intents 35,000 rows instead of 12,000 beyond
+# what was written were worth three points; twice as many with 30 and with 7 were worth nothing.
+MANY_ANSWERS, MANY_TIMES = 100, 2
 WORD_SHARE = 0.5  # of all grafts, where answers form a set
 # Words are worth asking about when the next answer is new with at most this probability: with 30
 # and 150 intents it was 0.4 after the first round, made-up answers among them.
@@ -52,14 +55,18 @@ SURE_GRAFT = 0.9  # teacher's confidence from which a graft with an object as an
 SURE_OBJECT = 0.95
 
 
-def grafts_wanted(settings: SynthesisSettings, of_written: Sequence[str]) -> int:
+def grafts_wanted(
+    settings: SynthesisSettings, of_written: Sequence[str], known: Collection[str]
+) -> int:
     """Rows beyond the number asked for; none where answers do not recur.
 
     What was written beyond it counts, words and named inputs count; the rest is crossed.
     """
     if not recur(of_written):
         return 0
-    times = OBJECT_TIMES if structured(of_written) else 1
+    times = MANY_TIMES if len(known) > MANY_ANSWERS else 1
+    if structured(of_written):
+        times = OBJECT_TIMES
     return round(times * settings.grafts * settings.samples)
 
 
@@ -108,13 +115,15 @@ def ask_words(run: Run, pair: ModelPair, seeds: Sequence[Pair], number: int) -> 
 def decide_asked(run: Run, seeds: Sequence[Pair]) -> None:
     """Keep words and named inputs whose answers belong to the task, by all that was found out.
 
-    By chance, as many as are half of what is wanted besides what was written; the rest is crossed.
+    By chance, half of what is wanted besides what was written, or as many as words were asked
+    about; the rest is crossed.
     """
     settings, samples = run.recipe.synthesis, asked_samples(run)
     kinds, there = set(task_kinds(seeds, samples)), written(samples)
-    wanted = grafts_wanted(settings, [sample_kind(sample) for sample in there])
+    of_there = [sample_kind(sample) for sample in there]
+    wanted = grafts_wanted(settings, of_there, well_known(seeds, samples))
     room = settings.samples + wanted - sum(sample.status == KEPT for sample in there)
-    room = round(WORD_SHARE * room)
+    room = round(WORD_SHARE * min(room, settings.grafts * settings.samples))
     asked = [s for s in samples if s.origin in CROSSED and s.decided_by == "filter"]
     asked = [_decided(sample, kinds) for sample in sorted(asked, key=by_chance)]
     fitting = [sample for sample in asked if sample.status == KEPT]
@@ -134,7 +143,7 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
     """
     settings, asked = run.recipe.synthesis, asked_samples(run)
     of_written = [sample_kind(sample) for sample in written(asked)]
-    wanted = grafts_wanted(settings, of_written)
+    wanted = grafts_wanted(settings, of_written, well_known(seeds, asked))
     if not wanted:
         return
     samples = run.samples.all()

@@ -269,7 +269,8 @@ def keep_level(run: Run, seeds: Sequence[Pair]) -> None:
     )
     of_pool = [sample_kind(sample) for sample in pool]
     kinds = set(task_kinds(seeds, asked)) if recur(of_pool) else None
-    room = settings.samples + grafts_wanted(settings, of_pool) - by_person
+    wanted = grafts_wanted(settings, of_pool, well_known(seeds, asked))
+    room = settings.samples + wanted - by_person
     decided = decided_fields(seeds) if structured(of_pool) else None
     reasons = select(pool, max(0, room), kinds, decided)
     run.samples.update_many(

@@ -61,7 +61,7 @@ FIELDS: dict[str, Field] = {
         "Crossed inputs per sample",
         NUMBER,
         "Known inputs crossed with others and with single words, answered by the teacher: where "
-        "inputs are written per label.",
+        "inputs are written per label. Twice as many for over 100 answers, five times for objects.",
     ),
     "synthesis.train_on_seeds": Field("Train on the seeds too", SWITCH, "Not done in the paper."),
     "synthesis.temperature": Field("Temperature", NUMBER, "Higher is more varied, and wilder."),
