@@ -41,8 +41,8 @@ from workbench.synthesize.selection import DOUBTFUL, ENOUGH, FOREIGN, by_chance,
 # Grafts that are labelled and committed together: a GPU wants many at a time.
 GRAFT_ROUND = {"cpu": 512, "cuda": 2048}
 OBJECT_TIMES = 5  # as many grafts where answers are objects: there the number of rows decides
-# Nor do rows ever suffice for many answers: with 150 intents 35,000 rows instead of 12,000 beyond
-# what was written were worth three points; twice as many with 30 and with 7 were worth nothing.
+# And for many answers: with 150 intents 35,000 rows instead of 12,000 beyond what was written were
+# worth three points; twice as many with 30 and with 7 intents were worth nothing.
 MANY_ANSWERS, MANY_TIMES = 100, 2
 WORD_SHARE = 0.5  # of all grafts, where answers form a set
 # Words are worth asking about when the next answer is new with at most this probability: with 30

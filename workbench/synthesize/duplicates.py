@@ -8,7 +8,7 @@ from rapidfuzz import fuzz, process
 from workbench.samples import normalise
 
 _NUMBERS = re.compile(r"\d+")
-SEARCHED = 64  # texts that are searched for together: four bytes for each with each that there is
+SEARCH_BATCH = 64  # new texts at a time: four bytes for each of them with each that there is
 
 
 class Written:
@@ -67,8 +67,8 @@ class Written:
         if self._cutoff >= 100 or not others:
             return [False] * len(folded)
         found = []
-        for start in range(0, len(folded), SEARCHED):
-            part = folded[start : start + SEARCHED]
+        for start in range(0, len(folded), SEARCH_BATCH):
+            part = folded[start : start + SEARCH_BATCH]
             scores = process.cdist(
                 part,
                 others,

@@ -14,7 +14,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from workbench.samples import Sample
-from workbench.synthesize.answers import Pair, is_whole, kinds_of, recur, sample_kinds, words
+from workbench.synthesize.answers import (
+    Pair,
+    is_whole,
+    kinds_of,
+    recur,
+    sample_kind,
+    sample_kinds,
+    words,
+)
 
 Evidence = Sequence[tuple[float, int]]  # any of: a confidence, and texts that reach it
 
@@ -55,12 +63,8 @@ def task_kinds(seeds: Sequence[Pair], samples: Sequence[Sample]) -> list[str]:
         samples: with the teacher's answers.
     """
     of_seeds = [kind for pair in seeds for kind in kinds_of(pair.answer, pair.input)]
-    of_samples = [sample_kinds(sample) for sample in samples]
-    given: dict[str, list[Sample]] = {}
-    for sample, kinds in zip(samples, of_samples, strict=True):
-        for kind in kinds:
-            given.setdefault(kind, []).append(sample)
-    if closed([*of_seeds, *(kinds[0] for kinds in of_samples)]):
+    given = _by_kind(samples)
+    if closed([*of_seeds, *map(sample_kind, samples)]):
         common = _common_words(samples)
         found = [
             kind
@@ -73,14 +77,11 @@ def task_kinds(seeds: Sequence[Pair], samples: Sequence[Sample]) -> list[str]:
 
 
 def well_known(seeds: Sequence[Pair], samples: Sequence[Sample]) -> set[str]:
-    """Whole answers of the seeds, and those that are more than likely to belong to the task."""
+    """Answers of the seeds, and those that are more likely than not to belong to a closed set."""
     common = _common_words(samples)
-    given: dict[str, list[Sample]] = {}
-    for sample in samples:
-        given.setdefault(sample.teacher_output or "", []).append(sample)
     known = {
         answer
-        for answer, texts in given.items()
+        for answer, texts in _by_kind(samples).items()
         if _meets(texts, CERTAIN) and _meets(_apart(words(answer) - common, texts), GIVEN_ELSEWHERE)
     }
     return known | {pair.answer for pair in seeds}
@@ -94,6 +95,14 @@ def on_level(seeds: Sequence[Pair], levels: Mapping[str, float]) -> set[str]:
         return set()
     least = known[int(KNOWN_ABOVE * (len(known) - 1))]
     return {answer for answer, level in levels.items() if level >= least}
+
+
+def _by_kind(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    given: dict[str, list[Sample]] = {}
+    for sample in samples:
+        for kind in sample_kinds(sample):
+            given.setdefault(kind, []).append(sample)
+    return given
 
 
 def _common_words(samples: Sequence[Sample]) -> frozenset[str]:

@@ -139,8 +139,9 @@ def choose_probes(pairs: Sequence[Pair], count: int = PROBES) -> list[Pair]:
 
 
 def named_inputs(answer: str, inputs: Sequence[str]) -> list[str]:
-    """Beginnings of known inputs with the answer's own words after them; a function of its
-    arguments.
+    """Beginnings of known inputs with the answer's own words after them.
+
+    A function of its arguments.
 
     A label often says what it is for ("lost luggage"). A teacher also makes answers up from words
     that it reads, but is less sure of them: under such inputs it was 97 % sure of 116 of 135 real
