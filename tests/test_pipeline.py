@@ -26,6 +26,7 @@ from workbench.samples import CROSSED, GRAFT, KEPT, NAMED, REJECTED, WORD, Examp
 from workbench.stages import Stage
 from workbench.steps import comparison, finding, grafting, label_synthesis
 from workbench.steps.soft_labels import SOFT_LABELS
+from workbench.synthesize.vocabulary import last_word
 
 SEEDS = [Example(f"please move {n} coins to box {n * 7}", f"box{n % 3}") for n in range(1, 7)]
 ROWS = [Example(f"put {n} coins into box {n}", f"box{n % 3}") for n in range(70)]
@@ -338,12 +339,14 @@ def test_grafts_are_added_and_doubts_are_learnt(make_run: MakeRun, sure_teacher:
     kept = run.samples.kept()
     grafts = [sample for sample in kept if sample.origin == GRAFT]
     asked = [sample for sample in run.samples.all() if sample.origin == WORD]
-    assert 0 < len(asked) <= 24, "half of the grafts"
+    assert 24 < len(asked) <= 96, "eight per sample"
     assert {sample.round for sample in asked} == {1}, "before anything is written for an answer"
     assert grafts
     assert 12 <= len(kept) <= 12 + 48
     known = [s.input for s in kept if s.origin not in CROSSED] + [seed.input for seed in SEEDS]
     words = {word for text in known for word in text.split()}
+    assert any(set(graft.input.split()) <= words for graft in grafts)
+    words |= {last_word(sample) for sample in asked}
     assert all(set(graft.input.split()) <= words for graft in grafts)
     soft = run.recall(SOFT_LABELS)["labels"]
     assert set(soft) == {sample.input for sample in kept if (sample.confidence or 0) < 0.95}

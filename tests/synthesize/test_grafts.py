@@ -10,14 +10,16 @@ from workbench.synthesize import by_label
 from workbench.synthesize.answers import Pair
 from workbench.synthesize.grafts import cross, swap, write_values
 
-SEEDS = ["add this song to my list", "is it going to rain tomorrow", "rate this book five stars"]
+TEXTS = ["add this song to my list", "is it going to rain tomorrow", "rate this book five stars"]
+SEEDS = [Pair(text, text.split()[0]) for text in TEXTS]
+PLAY = Pair("play something by queen", "play")
 
 
 def test_grafts_are_new_repeatable_and_made_of_known_words() -> None:
-    made = cross(SEEDS, ["play something by queen"], 40, 3, {"add this book five to my list"})
-    assert made == cross(SEEDS, ["play something by queen"], 40, 3, set()) or len(made) == 40
+    made = cross(SEEDS, [PLAY], 40, 3, {"add this book five to my list"})
+    assert made == cross(SEEDS, [PLAY], 40, 3, set()) or len(made) == 40
     assert len({normalise(text) for text in made}) == len(made) == 40
-    words = {word for text in [*SEEDS, "play something by queen"] for word in text.split()}
+    words = {word for text in [*TEXTS, PLAY.input] for word in text.split()}
     assert all(set(text.split()) <= words for text in made)
     assert cross(SEEDS, [], 40, 3, set()) != cross(SEEDS, [], 40, 4, set())
 
@@ -29,8 +31,25 @@ def test_what_is_known_is_not_made_again() -> None:
 
 
 def test_too_little_to_cross_gives_few_or_none() -> None:
-    assert cross(["one", "two"], [], 5, 1, set()) == []
-    assert len(cross(["a b"], [], 50, 1, set())) < 50
+    assert cross([Pair("one", "1"), Pair("two", "2")], [], 5, 1, set()) == []
+    assert len(cross([Pair("a b", "c")], [], 50, 1, set())) < 50
+
+
+def test_seeds_stand_for_inputs_of_their_own_answer_only() -> None:
+    seeds = [Pair("real one of a", "a")]
+    written = [Pair(f"w{i} x{i} y{i} z{i}", "ab"[i % 2]) for i in range(100)]
+    made = cross(seeds, written, 400, 1, set())
+    of_seed = sum(bool({"real", "one", "of"} & set(text.split())) for text in made) / len(made)
+    assert 0.25 < of_seed < 0.5, "host or donor: a quarter of the draws each, part of the words"
+    never = cross([Pair("real one of a", "c")], written, 400, 1, set())
+    assert sum("real" in text.split() for text in never) < 12, "one of 101 draws"
+
+
+def test_words_that_tell_an_answer_stand_in_half_of_the_texts() -> None:
+    made = cross(SEEDS, [PLAY], 200, 3, set(), [["shots", "jab"], ["freeze"]])
+    counts = [sum(word in text.split() for text in made) for word in ("shots", "jab", "freeze")]
+    assert 60 < sum(counts) < 140
+    assert counts[2] > max(counts[:2]), "answers in turn, then their words"
 
 
 def test_values_of_one_field_change_places() -> None:

@@ -29,6 +29,7 @@ from workbench.steps.finding import NEAREST, asked_samples, note_given, written
 from workbench.steps.rounds import label, room_for_items
 from workbench.synthesize import grafts, vocabulary
 from workbench.synthesize.answers import (
+    OPEN,
     Pair,
     decided_fields,
     is_whole,
@@ -45,6 +46,8 @@ OBJECT_TIMES = 5  # as many grafts where answers are objects: there the number o
 # worth three points; twice as many with 30 and with 7 intents were worth nothing.
 MANY_ANSWERS, MANY_TIMES = 100, 2
 WORD_SHARE = 0.5  # of all grafts, where answers form a set
+# Words that are asked about: to ask costs a fiftieth of a text. As many as are known, if fewer.
+WORDS_PER_SAMPLE = 8
 # Words are worth asking about when the next answer is new with at most this probability: with 30
 # and 150 intents it was 0.4 after the first round, made-up answers among them.
 SEEM_TO_RECUR = 0.5
@@ -86,7 +89,10 @@ def ask_words(run: Run, pair: ModelPair, seeds: Sequence[Pair], number: int) -> 
     known = {normalise(text) for text in inputs} | {
         normalise(sample.input) for sample in run.samples.all()
     }
-    count = round(WORD_SHARE * settings.grafts * settings.samples)
+    count = max(
+        round(WORD_SHARE * settings.grafts * settings.samples),
+        min(WORDS_PER_SAMPLE * settings.samples, vocabulary.MOST_FREQUENT),
+    )
     most = max(count, vocabulary.MOST_FREQUENT)
     texts = vocabulary.put_words(
         vocabulary.frequent_words(pair.source.tokenizer, inputs, most),
@@ -115,8 +121,8 @@ def ask_words(run: Run, pair: ModelPair, seeds: Sequence[Pair], number: int) -> 
 def decide_asked(run: Run, seeds: Sequence[Pair]) -> None:
     """Keep words and named inputs whose answers belong to the task, by all that was found out.
 
-    By chance, half of what is wanted besides what was written, or as many as words were asked
-    about; the rest is crossed.
+    First words that tell an answer, of every answer alike, then the others by chance: half of what
+    is wanted besides what was written, at most half of the grafts; the rest is crossed.
     """
     settings, samples = run.recipe.synthesis, asked_samples(run)
     kinds, there = set(task_kinds(seeds, samples)), written(samples)
@@ -124,8 +130,11 @@ def decide_asked(run: Run, seeds: Sequence[Pair]) -> None:
     wanted = grafts_wanted(settings, of_there, well_known(seeds, samples))
     room = settings.samples + wanted - sum(sample.status == KEPT for sample in there)
     room = round(WORD_SHARE * min(room, settings.grafts * settings.samples))
+    first = vocabulary.in_turns(words_that_tell(seeds, samples).values())
+    order = dict.fromkeys(sample.id for sample in [*first, *sorted(samples, key=by_chance)])
+    place = {id: at for at, id in enumerate(order)}
     asked = [s for s in samples if s.origin in CROSSED and s.decided_by == "filter"]
-    asked = [_decided(sample, kinds) for sample in sorted(asked, key=by_chance)]
+    asked = [_decided(sample, kinds) for sample in sorted(asked, key=lambda s: place[s.id])]
     fitting = [sample for sample in asked if sample.status == KEPT]
     too_many = {sample.id for sample in fitting[max(0, room) :]}
     run.samples.update_many(
@@ -134,6 +143,13 @@ def decide_asked(run: Run, seeds: Sequence[Pair]) -> None:
             for sample in asked
         ]
     )
+
+
+def words_that_tell(seeds: Sequence[Pair], samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    """By well-known answer, what was asked about words that tell it (``vocabulary``)."""
+    pairs = [Pair(s.input, s.teacher_output or "") for s in written(samples)]
+    asked = [sample for sample in samples if sample.origin == WORD]
+    return vocabulary.telling_words(asked, well_known(seeds, samples), [*seeds, *pairs])
 
 
 def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Event]:
@@ -154,18 +170,22 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
     there = asked_kept + max(0, len(kept) - settings.samples)
     count = max(0, min(wanted, wanted * len(kept) // settings.samples) - there)
     crossed: list[str] = []
+    pairs = [Pair(s.input, s.teacher_output or "") for s in kept]
+    real, others = seeds, pairs
     if structured(of_written):
         yield Progress(Stage.SYNTHESIZE, 0, count, "grafts", note="writing values")
-        pairs = [Pair(s.input, s.teacher_output or "") for s in kept]
         values = new_values(run, pair, seeds, kept, count // 2)
         crossed = grafts.swap(seeds, pairs, count // 2, run.recipe.seed, known, values)
         known |= {normalise(text) for text in crossed}
+        # Whole objects hardly ever recur: here any seed may take the place of any input.
+        real, others = ([Pair(p.input, OPEN) for p in some] for some in (seeds, pairs))
     crossed += grafts.cross(
-        [p.input for p in seeds],
-        [sample.input for sample in kept],
+        real,
+        others,
         count - len(crossed),
         run.recipe.seed,
         known,
+        [[*map(vocabulary.last_word, told)] for told in words_that_tell(seeds, asked).values()],
     )
     decided = decided_fields(seeds) if structured(of_written) else None
     kinds = set(task_kinds(seeds, asked))

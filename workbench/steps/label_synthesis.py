@@ -40,6 +40,7 @@ from workbench.steps.grafting import (
     decide_asked,
     grafts_wanted,
     owes_words,
+    words_that_tell,
 )
 from workbench.steps.labels import answered_seeds
 from workbench.steps.rounds import LONGEST_TIMES, label, room_for_items, sort_out, take_own_inputs
@@ -68,7 +69,7 @@ WORTH_TRYING = 0.2
 FEWEST_PROMPTS = 1 / 8
 FEWEST_PER_KIND = 8  # consistent samples of each kind of answer that are worth asking for
 SURPLUS = 1.1  # times what is asked for: then only kinds below the fewest are written for
-MOST_SURPLUS = 2  # times what is asked for: then no thin answer is waited for any more
+MOST_SURPLUS = 1.4  # times what is asked for: then no thin answer is waited for any more
 STRUCTURED_SURPLUS = 3  # times what is asked for where answers are objects: written rows teach most
 
 
@@ -205,7 +206,7 @@ def write_round(
                 for answer, entry in run.recall(NEAREST, {}).items()
                 if answer not in shown
             },
-            _topics(run, pair, inputs, number) if is_set else (),
+            _topics(run, pair, seeds, samples, number) if is_set else (),
         )
     of_words = {entry.text for entry in named}
     texts += named
@@ -239,12 +240,17 @@ def write_round(
     return made, finished
 
 
-def _topics(run: Run, pair: ModelPair, inputs: Sequence[str], number: int) -> list[str]:
-    """Words that free texts of a round are about, others in every round."""
-    words = vocabulary.frequent_words(pair.source.tokenizer, inputs)
-    random.Random(f"{run.recipe.seed}:topics").shuffle(words)
-    at = number * run.recipe.synthesis.prompts_per_round % max(1, len(words))
-    return [*words[at:], *words[:at]]
+def _topics(
+    run: Run, pair: ModelPair, seeds: Sequence[Pair], samples: Sequence[Sample], number: int
+) -> list[str]:
+    """Words that free texts of a round are about: in turn one that tells an answer and any."""
+    draw = random.Random(f"{run.recipe.seed * 1_000_003 + number}:topics")
+    told = vocabulary.in_turns(
+        draw.sample(of, len(of)) for of in words_that_tell(seeds, samples).values()
+    )
+    words = vocabulary.frequent_words(pair.source.tokenizer, [seed.input for seed in seeds])
+    any_words = draw.sample(words, len(words))
+    return vocabulary.in_turns([[*map(vocabulary.last_word, told)], any_words])
 
 
 def _without(targets: Sequence[str | None], named: Sequence[str | None]) -> list[str | None]:

@@ -6,15 +6,22 @@ names never stand in an input ("shots" is about *vaccines*).
 
 import random
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import zip_longest
+from typing import TypeVar
 
 from transformers import PreTrainedTokenizerBase
 
-from workbench.samples import normalise
+from workbench.samples import Sample, normalise
+from workbench.synthesize.answers import Pair
+from workbench.synthesize.answers import words as words_of
 from workbench.synthesize.mining import after_beginning
 
+T = TypeVar("T")
 MOST_FREQUENT = 8000  # words of a vocabulary that are used when fewer are enough
 FEWEST_LETTERS = 3
+
+LEAST_SURE = 0.5  # teacher's confidence in an answer from which a word tells it
 WORD_BEGINS = ("Ġ", "▁")  # marks of byte-level and of SentencePiece vocabularies
 
 
@@ -61,6 +68,39 @@ def put_words(
         if normalise(text) not in known:
             made.setdefault(normalise(text), text)
     return list(made.values())
+
+
+def telling_words(
+    asked: Iterable[Sample], known: Collection[str], pairs: Iterable[Pair]
+) -> dict[str, list[Sample]]:
+    """By answer, samples about words that tell it and that no input with it has, surest first.
+
+    A writer does not use all the words that a teacher goes by: "shots" alone made one certain of
+    *vaccines*, and none of 2,400 texts had it.
+
+    Args:
+        asked: samples that end with a word (``put_words``), with the teacher's answers.
+        known: answers of the task.
+        pairs: inputs with the teacher's answers that there are already.
+    """
+    used = {(pair.answer, word) for pair in pairs for word in words_of(pair.input)}
+    telling: dict[str, list[Sample]] = {}
+    for sample in sorted(asked, key=lambda sample: (-(sample.confidence or 0.0), sample.id)):
+        answer = sample.teacher_output or ""
+        is_sure = answer in known and (sample.confidence or 0.0) >= LEAST_SURE
+        if is_sure and (answer, last_word(sample)) not in used:
+            telling.setdefault(answer, []).append(sample)
+    return telling
+
+
+def last_word(sample: Sample) -> str:
+    """The word that a sample of ``put_words`` asks about."""
+    return sample.input.split()[-1]
+
+
+def in_turns(shelves: Iterable[Sequence[T]]) -> list[T]:
+    """The first of each shelf, then the second of each, and so on."""
+    return [entry for turn in zip_longest(*shelves) for entry in turn if entry is not None]
 
 
 def _script(char: str) -> str:

@@ -82,7 +82,7 @@ FIELDS: dict[str, Field] = {
     "training.batch_rows": Field(
         "Rows per step",
         WHOLE,
-        "0: 16, and more where there are very many; the rate grows with its square root.",
+        "0: 16, and more where there are very many.",
     ),
     "training.warmup_fraction": Field("Warm-up (part of all steps)", NUMBER),
     "training.weight_decay": Field("Weight decay", NUMBER),
