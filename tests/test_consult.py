@@ -74,7 +74,7 @@ def test_more_for_an_answer_keeps_what_is_answered_so(
     asked: list[object] = []
 
     def write_round(run: Run, pair: object, *given: object) -> tuple[list[Sample], RoundFinished]:
-        asked.extend(given[2:])
+        asked.extend(given[1:])
         return written, RoundFinished(0, 5, 3, 0, 1, 1, 0)
 
     real = consult.label_synthesis.write_round

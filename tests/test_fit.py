@@ -13,6 +13,7 @@ from workbench.models import references
 from workbench.recipe import TransferRecipe, override, recommended
 from workbench.samples import Example
 from workbench.steps import grafting, label_synthesis
+from workbench.synthesize import vocabulary
 
 KIT = Path(__file__).resolve().parents[1] / "assets" / "example-kit.zip"
 INPUTS = Inputs(seeds=(Example("how much is left", "balance"),))
@@ -36,6 +37,8 @@ def test_more_is_written_where_answers_are_objects() -> None:
     assert free == same
     assert fit._OBJECT_TIMES == label_synthesis.STRUCTURED_SURPLUS
     assert fit._OBJECT_GRAFTS == grafting.OBJECT_TIMES
+    assert fit._WORDS_PER_SAMPLE == grafting.WORDS_PER_SAMPLE
+    assert fit._MOST_WORDS == vocabulary.MOST_FREQUENT
 
 
 def test_objects_are_said_to_take_many_rows() -> None:

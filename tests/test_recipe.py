@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from workbench.recipe import PRESETS, TransferRecipe, override, recommended, with_preset
 
 
@@ -21,11 +23,14 @@ def test_what_no_preset_chose_stays() -> None:
     assert chosen == override(with_preset(TransferRecipe(), "paper"), own)
 
 
-def test_automatic_batches_grow_with_the_rows_and_the_rate_stays() -> None:
+def test_automatic_batches_grow_and_with_hard_labels_the_rate_with_their_root() -> None:
     best = with_preset(TransferRecipe(), "best").training
     few = best.settled(9600)
     assert few.batch_rows == 16
-    assert best.settled(9601).batch_rows == 32
+    more = best.settled(9601)
+    assert more.batch_rows == 32
+    assert more.learning_rate == pytest.approx(best.learning_rate * 2**0.5)
     assert best.settled(28_000).batch_rows == 64
-    assert best.settled(10**7) == replace(best, batch_rows=128)
+    assert best.settled(10**7).batch_rows == 128
+    assert best.settled(10**7, soft=True) == replace(best, batch_rows=128)
     assert few.settled(10**7) == few, "what was chosen stays"

@@ -39,6 +39,7 @@ from workbench.steps.synthesis import judge, used_filter, write_round
 from workbench.synthesize import answers
 from workbench.synthesize.answers import consistent
 from workbench.synthesize.duplicates import Written, nearest
+from workbench.synthesize.evidence import weigh
 from workbench.synthesize.selection import DOUBTFUL, UNSURE
 
 PREVIEW_ROUND = 1_000_000  # random numbers that no round of the run uses
@@ -121,7 +122,7 @@ def write_for(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     seeds = [answers.Pair(e.input, e.output or "") for e in answered_seeds(run, pair)]
     known = [sample for sample in run.samples.all() if sample.teacher_output]
     made, finished = label_synthesis.write_round(
-        run, pair, seeds, known, [label] * int(arguments["count"]), number
+        run, pair, weigh(seeds, known), [label] * int(arguments["count"]), number
     )
     made = judge(pair, run.recipe, made, used_filter(run.recipe.synthesis, _discriminates(run)))
     made = [_as_asked(sample) for sample in made]

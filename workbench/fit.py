@@ -68,6 +68,7 @@ _GPU = _Place(600_000_000, 2, 0, 0, 16384, 2**29)
 _KEPT_SHARE = 0.35  # of what is written; the rest is rejected or a duplicate
 # As many where inputs are written per label and answers are objects: of inputs, and of grafts.
 _OBJECT_TIMES, _OBJECT_GRAFTS = 3, 5
+_WORDS_PER_SAMPLE, _MOST_WORDS = 8, 8000  # that are asked about where answers are no objects
 _MANY_ROWS = 53_000  # where answers are objects; the most that was measured
 _CHARACTERS_PER_TOKEN = 4.0
 _PROMPT_TOKENS = 16  # of template and turn marks
@@ -146,7 +147,8 @@ def _seconds(recipe: TransferRecipe, inputs: Inputs, source: int, target: int) -
     if recipe.synthesis.method == "label" and _answers_are_objects(inputs):
         written *= _OBJECT_TIMES
     writing = 2 * writer * written * item / (speed * _DECODING)
-    writing += 2 * 2 * source * written * row / (speed * _SCORING)
+    asked = 2 * written + _asked_words(recipe, inputs)
+    writing += 2 * source * asked * row / (speed * _SCORING)
     labelling = 2 * source * _trained_rows(recipe, inputs) * row / (speed * _SCORING)
     # Forward, and backward through frozen weights: two products each.
     rows = _trained_rows(recipe, inputs)
@@ -257,6 +259,13 @@ def _trained_rows(recipe: TransferRecipe, inputs: Inputs) -> int:
     if synthesis.method == "label" and _answers_are_objects(inputs):
         crossed *= _OBJECT_GRAFTS
     return round(synthesis.samples + crossed)
+
+
+def _asked_words(recipe: TransferRecipe, inputs: Inputs) -> int:
+    synthesis = recipe.synthesis
+    if synthesis.method != "label" or not synthesis.grafts or _answers_are_objects(inputs):
+        return 0
+    return min(_WORDS_PER_SAMPLE * synthesis.samples, _MOST_WORDS)
 
 
 def _answers_are_objects(inputs: Inputs) -> bool:

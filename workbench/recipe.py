@@ -7,6 +7,7 @@ Units are in the names; every field says what None or 0 means. Checks that span 
 import dataclasses
 import hashlib
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -82,7 +83,7 @@ class TrainingSettings:
         learning_rate: peak rate.
         epochs: passes over the rows.
         batch_rows: rows per optimiser step (kept when micro-batches shrink for memory); 0 settles
-            it by the number of rows (``settled``).
+            it by the number of rows, and the rate with it (``settled``).
         warmup_fraction: part of all steps with rising rate; 0 starts at the peak.
         weight_decay: AdamW's decoupled decay.
         clip_norm: gradient norm ceiling; 0 is off.
@@ -107,19 +108,25 @@ class TrainingSettings:
         _check(0 <= self.warmup_fraction < 1, "warmup_fraction is 0 up to 1")
         _check(self.checkpoint_steps >= 0, "checkpoint_steps is 0 or more")
 
-    def settled(self, rows: int) -> "TrainingSettings":
+    def settled(self, rows: int, soft: bool = False) -> "TrainingSettings":
         """With automatic batches decided for so many rows; unchanged where they are given.
 
-        Batches double until an epoch has few enough steps. The rate stays: one that grows with
-        their square root, as Adam's noise would allow (Malladi et al. 2022, arXiv 2205.10287), was
-        no better or worse wherever it was tried (docs/method.md).
+        Batches double until an epoch has few enough steps. The rate is meant for the smallest and
+        grows with the square root of their size, as Adam's noise allows (Malladi et al. 2022,
+        arXiv 2205.10287). With soft labels it stays: there the lower rate was better.
+
+        Args:
+            soft: some labels are soft.
         """
         if self.batch_rows:
             return self
         batch = FEWEST_BATCH_ROWS
         while rows > MOST_STEPS * batch and batch < MOST_BATCH_ROWS:
             batch *= 2
-        return dataclasses.replace(self, batch_rows=batch)
+        growth = 1.0 if soft else math.sqrt(batch / FEWEST_BATCH_ROWS)
+        return dataclasses.replace(
+            self, batch_rows=batch, learning_rate=self.learning_rate * growth
+        )
 
 
 @dataclass(frozen=True)

@@ -205,9 +205,12 @@ def test_automatic_batches_are_settled_by_the_rows_and_told(
     first, *_ = steps = list(train(resident, "student", rows, settings, seed=0))
     assert len(steps) == 2
     assert first.micro_rows == 32
-    assert first.learning_rate == settings.learning_rate
+    assert first.learning_rate == pytest.approx(2**0.5 * settings.learning_rate)
     meta = first.snapshot().meta
     assert (meta["batch_rows"], meta["learning_rate"]) == (32, first.learning_rate)
+    soft = [replace(rows[0], weight=0.5, alternatives=(([7, 2], 0.5),)), *rows[1:]]
+    first = next(train(resident, "student", soft, settings, seed=0))
+    assert first.learning_rate == settings.learning_rate
 
 
 def test_a_state_of_an_older_version_goes_on(resident: Resident) -> None:

@@ -1,5 +1,6 @@
 """Which inputs answers are mined from, and when it is over."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +24,15 @@ from workbench.steps.finding import (
 from workbench.steps.label_synthesis import WORTH_TRYING
 from workbench.synthesize.answers import Pair
 from workbench.synthesize.by_label import PROBE_SHARE
+from workbench.synthesize.evidence import Findings, weigh
 
 SEEDS = [Pair("pay my bill", "pay bill")]
 
 BILL = ["pay bill"]
+
+
+def _found(samples: Sequence[Sample], kinds: Sequence[str] = BILL) -> Findings:
+    return replace(weigh(SEEDS, samples), kinds=list(kinds))
 
 
 def _sample(text: str, answer: str, wanted: str | None = None, number: int = 0) -> Sample:
@@ -43,7 +49,7 @@ def _sample(text: str, answer: str, wanted: str | None = None, number: int = 0) 
 
 def test_seeds_and_different_answers_are_mined_first() -> None:
     samples = [_sample(f"same {i}", "pay bill") for i in range(60)] + [_sample("other", "routing")]
-    inputs = _to_mine(SEEDS, samples, [], 48)
+    inputs = _to_mine(_found(samples), [], 48)
     assert inputs[:2] == ["pay my bill", "other"]
     assert len(inputs) == len(set(inputs)) == 48
 
@@ -52,7 +58,7 @@ def test_later_what_was_written_in_vain_for_an_answer_goes_first() -> None:
     old = [_sample("before", "routing", number=0)]
     new = [_sample("new", "balance", number=2)]
     new += [_sample("which shots", "travel", wanted="vaccines", number=2)]
-    inputs = _to_mine(SEEDS, [*old, *new], [1, 2], 48)
+    inputs = _to_mine(_found([*old, *new]), [1, 2], 48)
     assert inputs == ["which shots", "new"]
 
 
@@ -60,16 +66,16 @@ def test_mining_goes_on_while_answers_come_to_belong(tmp_path: Path) -> None:
     run = create(tmp_path, TransferRecipe())
     known = [_sample("a bill", "pay bill", wanted="pay bill")]
     fresh = [*known, replace(_sample("a shot", "vaccines", number=1), confidence=0.98)]
-    assert not must_mine(run, SEEDS, known, 0), "before anything is written"
-    assert must_mine(run, SEEDS, known, 1)
-    assert must_mine(run, SEEDS, known, 3), "never yet, whatever the round"
+    assert not must_mine(run, weigh(SEEDS, known), 0), "before anything is written"
+    assert must_mine(run, weigh(SEEDS, known), 1)
+    assert must_mine(run, weigh(SEEDS, known), 3), "never yet, whatever the round"
     run.remember(MINED, [1])
-    assert not must_mine(run, SEEDS, fresh, 1), "not twice before the same round"
-    assert not must_mine(run, SEEDS, known, MINING_ROUNDS[1])
-    assert must_mine(run, SEEDS, fresh, MINING_ROUNDS[1])
-    assert not must_mine(run, SEEDS, fresh, 3)
+    assert not must_mine(run, weigh(SEEDS, fresh), 1), "not twice before the same round"
+    assert not must_mine(run, weigh(SEEDS, known), MINING_ROUNDS[1])
+    assert must_mine(run, weigh(SEEDS, fresh), MINING_ROUNDS[1])
+    assert not must_mine(run, weigh(SEEDS, fresh), 3)
     run.remember(MINED, [1, 2])
-    assert not must_mine(run, SEEDS, fresh, MINING_ROUNDS[2]), "it belonged before"
+    assert not must_mine(run, weigh(SEEDS, fresh), MINING_ROUNDS[2]), "it belonged before"
 
 
 def test_candidates_that_were_nearly_certain_come_first_then_those_on_the_level(
@@ -80,20 +86,20 @@ def test_candidates_that_were_nearly_certain_come_first_then_those_on_the_level(
     run.remember(LEVELS, levels)
     bills = [_sample(f"bill {i}", "pay bill") for i in range(9)]
     samples = [*bills, replace(_sample("what", "given"), confidence=0.6)]
-    assert candidates(run, SEEDS, samples, BILL) == [
+    assert candidates(run, _found(samples)) == [
         "level",
         "given",
         "likely",
         "unlikely",
     ]
-    assert candidates(run, SEEDS, samples, BILL, promising_only=True) == ["level"]
+    assert candidates(run, _found(samples), promising_only=True) == ["level"]
     nearly = [*bills, replace(_sample("what", "given"), confidence=0.85)]
-    assert candidates(run, SEEDS, nearly, BILL, promising_only=True) == [
+    assert candidates(run, _found(nearly), promising_only=True) == [
         "given",
         "level",
     ]
     sure = [*bills, replace(_sample("what", "given"), confidence=0.98)]
-    assert "given" not in candidates(run, SEEDS, sure, [*BILL, "given"]), "it belongs to the task"
+    assert "given" not in candidates(run, _found(sure, [*BILL, "given"])), "it belongs to the task"
 
 
 def test_a_share_for_trials_stays_however_few_candidates_were_worth_it(tmp_path: Path) -> None:
@@ -102,7 +108,7 @@ def test_a_share_for_trials_stays_however_few_candidates_were_worth_it(tmp_path:
     run.remember(LEVELS, {f"none {i}": -9.0 for i in range(18)})
     bills = [_sample(f"bill {i}", "pay bill") for i in range(90)]
     asked = [_sample(f"what {i}", "pay bill", wanted=f"none {i}") for i in range(18)]
-    success = success_of_trials(run, SEEDS, [*bills, *asked], BILL)
+    success = success_of_trials(run, _found([*bills, *asked]))
     assert success == 1 / 20 < WORTH_TRYING
     assert share_of_trials(success) == LEAST_PROBE_SHARE
     assert share_of_trials(0.3) == 0.3
@@ -115,15 +121,15 @@ def test_candidates_are_tried_in_their_own_words_before_anything_is_written(
     run = create(tmp_path, override(TransferRecipe(), {"synthesis.prompts_per_round": 16}))
     run.remember(LEVELS, {"pay bill": -5.0, "level": -4.0, "likely": -6.0, "unlikely": -9.0})
     bills = [_sample(f"bill {i}", "pay bill") for i in range(9)]
-    found = candidates(run, SEEDS, bills, BILL)
-    assert trials(run, SEEDS, bills, BILL, found) == {}
-    assert untried(bills, found, 2) == ["level", "likely"], "no more than asked"
+    names = candidates(run, _found(bills))
+    assert trials(run, _found(bills), names) == {}
+    assert untried(_found(bills), names, 2) == ["level", "likely"], "no more than asked"
     tried = bills + [_sample(f"vain {i}", "pay bill", wanted="level") for i in range(4)]
-    assert untried(tried, found, 8) == ["likely", "unlikely"]
-    assert trials(run, SEEDS, tried, BILL, found) == {"level": 4}, "promising, so it gets more"
+    assert untried(_found(tried), names, 8) == ["likely", "unlikely"]
+    assert trials(run, _found(tried), names) == {"level": 4}, "promising, so it gets more"
     tried += [_sample(f"no {i}", "pay bill", wanted="likely") for i in range(4)]
-    assert trials(run, SEEDS, tried, BILL, found) == {"level": 4}
+    assert trials(run, _found(tried), names) == {"level": 4}
     tried += [_sample(f"nothing {i}", "pay bill", wanted="level") for i in range(12)]
-    assert trials(run, SEEDS, tried, BILL, found) == {}, "it had its attempts"
+    assert trials(run, _found(tried), names) == {}, "it had its attempts"
     run.remember(NEAREST, {"likely": {"inputs": [[-0.5, "no 1"]], "steps": 2}})
-    assert trials(run, SEEDS, tried, BILL, found) == {"likely": 4}, "texts came nearer to it"
+    assert trials(run, _found(tried), names) == {"likely": 4}, "texts came nearer to it"

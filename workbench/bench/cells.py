@@ -260,4 +260,6 @@ def _distance(pair: Pair, split: Split, examples: Sequence[Example]) -> float | 
     if len(examples) < 2:
         return None
     real = embed(pair.source, [row.input for row in split.validation])
-    return mmd(real, embed(pair.source, [example.input for example in examples[:SAMPLES]]))
+    # From all over them: they stand in the order in which they were made, words first.
+    some = examples[:: max(1, len(examples) // SAMPLES)][:SAMPLES]
+    return mmd(real, embed(pair.source, [example.input for example in some]))

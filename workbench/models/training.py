@@ -123,7 +123,7 @@ def train(
         not row.prompt_ids or any(not ids for ids, _ in row.answers) for row in rows
     ):
         raise StageError("Training needs rows that have both a prompt and an answer.")
-    settings = settings.settled(len(rows))
+    settings = settings.settled(len(rows), soft=any(row.alternatives for row in rows))
     parameters = resident.trainable(adapter)
     optimizer = torch.optim.AdamW(
         parameters.values(),

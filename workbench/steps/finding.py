@@ -6,7 +6,7 @@ until there is evidence that they belong, or attempts run out.
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from workbench.models.batches import for_device
 from workbench.models.pair import Pair as ModelPair
@@ -18,11 +18,10 @@ from workbench.synthesize import by_label, mining
 from workbench.synthesize.answers import (
     Coverage,
     Pair,
-    coverage,
     kind_of,
     sample_kind,
 )
-from workbench.synthesize.evidence import closed, on_level, task_kinds, well_known
+from workbench.synthesize.evidence import Findings, closed, on_level, task_kinds, weigh
 from workbench.teach import TEACHER
 
 LEVELS = "levels of answers"  # of candidates (see ``mining.levels``); where the run remembers it
@@ -44,7 +43,7 @@ NEARLY_CERTAIN = 0.8  # teacher's confidence once, from which a candidate gets m
 SURE = 0.7  # teacher's confidence from which a sample may be shown to the generator
 
 
-def must_mine(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample], number: int) -> bool:
+def must_mine(run: Run, found: Findings, number: int) -> bool:
     """Was the teacher never asked, or did answers come to belong since it was asked last?"""
     mined = run.recall(MINED, [])
     if number < FREE_ROUNDS or number in mined:
@@ -53,17 +52,11 @@ def must_mine(run: Run, seeds: Sequence[Pair], samples: Sequence[Sample], number
         return True
     if number not in MINING_ROUNDS:
         return False
-    before = [sample for sample in samples if sample.round < mined[-1]]
-    return bool(set(task_kinds(seeds, samples)) - set(task_kinds(seeds, before)))
+    before = [sample for sample in found.samples if sample.round < mined[-1]]
+    return bool(set(found.kinds) - set(task_kinds(found.seeds, before)))
 
 
-def learn_answers(
-    run: Run,
-    pair: ModelPair,
-    seeds: Sequence[Pair],
-    samples: Sequence[Sample],
-    number: int | None,
-) -> None:
+def learn_answers(run: Run, pair: ModelPair, found: Findings, number: int | None) -> None:
     """Find candidates for answers of the task, and how near the texts have come to them.
 
     Outside its task a teacher makes answers up. So a candidate, given to samples or mined, is
@@ -73,23 +66,24 @@ def learn_answers(
         number: of the round that comes, when answers are mined as well; None when they are not.
     """
     form, tokens = pair.source_form, run.recipe.evaluation.answer_tokens
+    seeds, samples = found.seeds, found.samples
     kinds = [kind_of(p.answer, p.input) for p in seeds] + [sample_kind(s) for s in samples]
     if not samples or not closed(kinds):
         return  # free or partly copied answers: there is no set to find
     certain = list(dict.fromkeys(p.answer for p in seeds))
-    given, surest = Counter(s.teacher_output or "" for s in samples), _surest(samples)
-    seen = [a for a, n in given.most_common() if n >= SEEN_TWICE or surest[a] >= SEEN_ONCE]
+    given = Counter(s.teacher_output or "" for s in samples)
+    seen = [a for a, n in given.most_common() if n >= SEEN_TWICE or found.surest[a] >= SEEN_ONCE]
     examined, nearest = run.recall(LEVELS, {}), run.recall(NEAREST, {})
     mined = run.recall(MINED, [])
     device = pair.source.device
     with pair.source.using(TEACHER):
         if number is not None:
-            inputs = _to_mine(seeds, samples, mined, for_device(MINED_INPUTS, device))
+            inputs = _to_mine(found, mined, for_device(MINED_INPUTS, device))
             longest = max(len(form.answer_ids(answer)) for answer in [*certain, *given])
-            found = mining.mine_answers(pair.source, form, inputs, min(tokens, longest + LONGER))
-            for answer, (text, log_prob) in found.items():
+            named = mining.mine_answers(pair.source, form, inputs, min(tokens, longest + LONGER))
+            for answer, (text, log_prob) in named.items():
                 mining.come_nearer(nearest, answer, text, log_prob)
-            seen += found
+            seen += named
             mined = [*mined, number]
         fresh = [a for a in dict.fromkeys([*certain, *seen]) if a not in examined]
         probes = mining.choose_probes(list(seeds))
@@ -99,8 +93,7 @@ def learn_answers(
         # Last what says that it was done: a kill before repeats all of it, with the same result.
         run.remember(LEVELS, examined)
         run.remember(NEAREST, nearest)
-        known = task_kinds(seeds, samples)
-        tried = trials(run, seeds, samples, known, candidates(run, seeds, samples, known))
+        tried = trials(run, found, candidates(run, found))
         _come_nearer(pair, nearest, list(tried), samples)
     run.remember(NEAREST, nearest)
     run.remember(MINED, mined)
@@ -140,26 +133,17 @@ def note_given(pair: ModelPair, nearest: mining.Nearest, samples: Sequence[Sampl
             mining.come_nearer(nearest, answer, sample.input, log_prob)
 
 
-def candidates(
-    run: Run,
-    seeds: Sequence[Pair],
-    samples: Sequence[Sample],
-    known: Collection[str],
-    promising_only: bool = False,
-) -> list[str]:
+def candidates(run: Run, found: Findings, promising_only: bool = False) -> list[str]:
     """Answers that may belong to the task, the most promising first.
 
     Promising are those that the teacher was nearly certain of once, and those on the level of the
     known answers.
-
-    Args:
-        known: answers that belong to it (``task_kinds``), here and below.
     """
-    levels, surest = run.recall(LEVELS, {}), _surest(samples)
-    level = on_level(seeds, levels)
+    levels, surest = run.recall(LEVELS, {}), found.surest
+    level = on_level(found.seeds, levels)
     promising = {a for a in levels if a in level or surest.get(a, 0.0) >= NEARLY_CERTAIN}
     return sorted(
-        (promising if promising_only else levels.keys()) - set(known),
+        (promising if promising_only else levels.keys()) - set(found.kinds),
         key=lambda a: (
             surest.get(a, 0.0) < NEARLY_CERTAIN,
             a not in level,
@@ -170,54 +154,39 @@ def candidates(
     )
 
 
-def untried(samples: Sequence[Sample], found: Sequence[str], most: int) -> list[str]:
-    """Candidates of ``found`` that the next round tries in their own words, for the first time."""
-    states = coverage(samples)
-    return [answer for answer in found if not _asked(states, answer)][:most]
+def untried(found: Findings, names: Sequence[str], most: int) -> list[str]:
+    """Candidates that the next round tries in their own words, for the first time."""
+    return [answer for answer in names if not _asked(found.states, answer)][:most]
 
 
-def trials(
-    run: Run,
-    seeds: Sequence[Pair],
-    samples: Sequence[Sample],
-    known: Collection[str],
-    found: Sequence[str],
-) -> dict[str, int]:
-    """Candidates of ``found`` that the next round writes for, with samples for each, in order.
+def trials(run: Run, found: Findings, names: Sequence[str]) -> dict[str, int]:
+    """Candidates that the next round writes for, with samples for each, in order.
 
     Only those that were tried in their own words. One that texts do not come nearer to runs out
     of attempts and makes room for others.
     """
-    states, nearest = coverage(samples), run.recall(NEAREST, {})
-    promising = set(candidates(run, seeds, samples, known, promising_only=True))
-    share = share_of_trials(success_of_trials(run, seeds, samples, known))
+    states, nearest = found.states, run.recall(NEAREST, {})
+    promising = set(candidates(run, found, promising_only=True))
+    share = share_of_trials(success_of_trials(run, found))
     room = round(share * run.recipe.synthesis.prompts_per_round)
     attempts = {
         answer: by_label.attempts_left(states[answer], nearest.get(answer), answer in promising)
-        for answer in found
+        for answer in names
         if _asked(states, answer)
     }
     open_ones = [(answer, left) for answer, left in attempts.items() if left]
     return dict(open_ones[: math.ceil(room / by_label.PROBE_ATTEMPTS)])
 
 
-def _surest(samples: Sequence[Sample]) -> dict[str, float]:
-    """The teacher's highest confidence by answer."""
-    surest: dict[str, float] = {}
-    for sample in samples:
-        answer = sample.teacher_output or ""
-        surest[answer] = max(surest.get(answer, 0.0), sample.confidence or 0.0)
-    return surest
-
-
-def success_of_trials(
-    run: Run, seeds: Sequence[Pair], samples: Sequence[Sample], known: Collection[str]
-) -> float:
+def success_of_trials(run: Run, found: Findings) -> float:
     """Share of tried candidates that came to belong (rule of succession)."""
-    states, levels = coverage(samples), run.recall(LEVELS, {})
-    certain, found = {p.answer for p in seeds}, set(known)
-    tried = {a for a in levels if a not in certain and (a in found or _asked(states, a))}
-    return (len(tried & found) + 1) / (len(tried) + 2)
+    certain, kinds = {p.answer for p in found.seeds}, set(found.kinds)
+    tried = {
+        answer
+        for answer in run.recall(LEVELS, {})
+        if answer not in certain and (answer in kinds or _asked(found.states, answer))
+    }
+    return (len(tried & kinds) + 1) / (len(tried) + 2)
 
 
 def share_of_trials(success: float) -> float:
@@ -232,24 +201,21 @@ def _asked(states: Mapping[str, Coverage], answer: str) -> bool:
 def closed_answers(run: Run, pair: ModelPair) -> list[str]:
     """The answers of the task that are well known where they form a closed set, else nothing."""
     seeds = [Pair(e.input, e.output or "") for e in answered_seeds(run, pair)]
-    samples = asked_samples(run)
-    kinds = [kind_of(p.answer, p.input) for p in seeds] + [sample_kind(s) for s in samples]
-    known = well_known(seeds, samples) if closed(kinds) else ()
-    return [kind for kind in task_kinds(seeds, samples) if kind in known]
+    found = weigh(seeds, asked_samples(run))
+    kinds = [kind_of(p.answer, p.input) for p in seeds] + [sample_kind(s) for s in found.samples]
+    return [kind for kind in found.kinds if kind in found.known] if closed(kinds) else []
 
 
-def _to_mine(
-    seeds: Sequence[Pair], samples: Sequence[Sample], mined: Sequence[int], most: int
-) -> list[str]:
+def _to_mine(found: Findings, mined: Sequence[int], most: int) -> list[str]:
     """Inputs since answers were mined last: those written in vain for an answer, and others.
 
     What was written for an answer and got another one shows how near the texts have come.
     """
-    since = [s for s in samples if not mined or s.round >= mined[-1]]
-    missed = {kind for kind, state in coverage(samples).items() if not state.consistent}
+    since = [s for s in found.samples if not mined or s.round >= mined[-1]]
+    missed = {kind for kind, state in found.states.items() if not state.consistent}
     in_vain = [s for s in since if s.written_for in missed][: most // 2]
     answered = [Pair(s.input, s.teacher_output or "") for s in since]
-    others = mining.choose_probes([*(() if mined else seeds), *answered], most)
+    others = mining.choose_probes([*(() if mined else found.seeds), *answered], most)
     inputs = dict.fromkeys([*(s.input for s in in_vain), *(pair.input for pair in others)])
     return list(inputs)[:most]
 

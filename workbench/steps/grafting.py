@@ -36,7 +36,7 @@ from workbench.synthesize.answers import (
     recur,
     sample_kind,
 )
-from workbench.synthesize.evidence import structured, task_kinds, well_known
+from workbench.synthesize.evidence import Findings, structured, task_kinds, weigh
 from workbench.synthesize.selection import DOUBTFUL, ENOUGH, FOREIGN, by_chance, what_is_wrong
 
 # Grafts that are labelled and committed together: a GPU wants many at a time.
@@ -125,12 +125,12 @@ def decide_asked(run: Run, seeds: Sequence[Pair]) -> None:
     is wanted besides what was written, at most half of the grafts; the rest is crossed.
     """
     settings, samples = run.recipe.synthesis, asked_samples(run)
-    kinds, there = set(task_kinds(seeds, samples)), written(samples)
-    of_there = [sample_kind(sample) for sample in there]
-    wanted = grafts_wanted(settings, of_there, well_known(seeds, samples))
+    found, there = weigh(seeds, samples), written(samples)
+    kinds = set(found.kinds)
+    wanted = grafts_wanted(settings, [sample_kind(sample) for sample in there], found.known)
     room = settings.samples + wanted - sum(sample.status == KEPT for sample in there)
     room = round(WORD_SHARE * min(room, settings.grafts * settings.samples))
-    first = vocabulary.in_turns(words_that_tell(seeds, samples).values())
+    first = vocabulary.in_turns(words_that_tell(found).values())
     order = dict.fromkeys(sample.id for sample in [*first, *sorted(samples, key=by_chance)])
     place = {id: at for at, id in enumerate(order)}
     asked = [s for s in samples if s.origin in CROSSED and s.decided_by == "filter"]
@@ -145,11 +145,12 @@ def decide_asked(run: Run, seeds: Sequence[Pair]) -> None:
     )
 
 
-def words_that_tell(seeds: Sequence[Pair], samples: Sequence[Sample]) -> dict[str, list[Sample]]:
-    """By well-known answer, what was asked about words that tell it (``vocabulary``)."""
-    pairs = [Pair(s.input, s.teacher_output or "") for s in written(samples)]
-    asked = [sample for sample in samples if sample.origin == WORD]
-    return vocabulary.telling_words(asked, well_known(seeds, samples), [*seeds, *pairs])
+def words_that_tell(found: Findings) -> dict[str, list[Sample]]:
+    """By well-known answer, what was asked about words that tell it and that no kept text has."""
+    kept = [sample for sample in written(found.samples) if sample.status == KEPT]
+    pairs = [Pair(sample.input, sample.teacher_output or "") for sample in kept]
+    asked = [sample for sample in found.samples if sample.origin == WORD]
+    return vocabulary.telling_words(asked, found.known, [*found.seeds, *pairs])
 
 
 def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Event]:
@@ -157,9 +158,9 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
 
     As many as are wanted besides what is there, but no more in proportion to what was written.
     """
-    settings, asked = run.recipe.synthesis, asked_samples(run)
-    of_written = [sample_kind(sample) for sample in written(asked)]
-    wanted = grafts_wanted(settings, of_written, well_known(seeds, asked))
+    settings, found = run.recipe.synthesis, weigh(seeds, asked_samples(run))
+    of_written = [sample_kind(sample) for sample in written(found.samples)]
+    wanted = grafts_wanted(settings, of_written, found.known)
     if not wanted:
         return
     samples = run.samples.all()
@@ -185,10 +186,10 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
         count - len(crossed),
         run.recipe.seed,
         known,
-        [[*map(vocabulary.last_word, told)] for told in words_that_tell(seeds, asked).values()],
+        [[*map(vocabulary.last_word, told)] for told in words_that_tell(found).values()],
     )
     decided = decided_fields(seeds) if structured(of_written) else None
-    kinds = set(task_kinds(seeds, asked))
+    kinds = set(found.kinds)
     made_before = {sample.id for sample in samples}
     crossed = [text for text in crossed if sample_id(text) not in made_before]
     number = len(run.samples.rounds())

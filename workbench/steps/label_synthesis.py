@@ -48,7 +48,6 @@ from workbench.synthesize import by_label, mining, vocabulary
 from workbench.synthesize.answers import (
     Pair,
     consistent,
-    coverage,
     decided_fields,
     is_whole,
     recur,
@@ -56,7 +55,7 @@ from workbench.synthesize.answers import (
     sample_kinds,
 )
 from workbench.synthesize.duplicates import Written, nearest
-from workbench.synthesize.evidence import closed, structured, task_kinds, well_known
+from workbench.synthesize.evidence import Findings, closed, structured, weigh
 from workbench.synthesize.selection import UNSURE, select
 
 WRITTEN = "samples asked for when writing ended"  # where the run remembers it
@@ -69,7 +68,7 @@ WORTH_TRYING = 0.2
 FEWEST_PROMPTS = 1 / 8
 FEWEST_PER_KIND = 8  # consistent samples of each kind of answer that are worth asking for
 SURPLUS = 1.1  # times what is asked for: then only kinds below the fewest are written for
-MOST_SURPLUS = 1.4  # times what is asked for: then no thin answer is waited for any more
+MOST_SURPLUS = 2  # times what is asked for: then no thin answer is waited for any more
 STRUCTURED_SURPLUS = 3  # times what is asked for where answers are objects: written rows teach most
 
 
@@ -89,13 +88,14 @@ def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
         if owes_words(run, samples):
             yield from ask_words(run, pair, seeds, number)
             continue
-        if mines := must_mine(run, seeds, samples, number):
+        found = weigh(seeds, samples)
+        if mines := must_mine(run, found, number):
             yield Progress(Stage.SYNTHESIZE, 0, 0, "answers", note="asking what the teacher knows")
-        learn_answers(run, pair, seeds, samples, number if mines else None)
-        targets = choose_targets(run, pair, seeds, samples, number)
+        learn_answers(run, pair, found, number if mines else None)
+        targets = choose_targets(run, pair, found, number)
         if not targets:
             break
-        made, finished = write_round(run, pair, seeds, samples, targets, number)
+        made, finished = write_round(run, pair, found, targets, number)
         run.samples.commit_round(number, made, finished)
         yield finished
     keep_level(run, seeds)
@@ -112,20 +112,17 @@ def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
         )
 
 
-def choose_targets(
-    run: Run, pair: ModelPair, seeds: Sequence[Pair], samples: Sequence[Sample], number: int
-) -> list[str | None]:
+def choose_targets(run: Run, pair: ModelPair, found: Findings, number: int) -> list[str | None]:
     """What the round writes for, None for free texts; nothing when all is there."""
-    settings = run.recipe.synthesis
+    settings, samples, kinds = run.recipe.synthesis, found.samples, found.kinds
     free: list[str | None] = [None] * settings.prompts_per_round
     if number < FREE_ROUNDS:
         return free[: max(1, len(free) // 2)]
     of_samples = [sample_kind(sample) for sample in samples]
     if not recur(of_samples):
         return [] if len(written(samples)) >= SURPLUS * settings.samples else free
-    kinds, states = task_kinds(seeds, samples), coverage(samples)
     is_set = closed(of_samples)
-    doubtful = set(kinds) - well_known(seeds, samples) if is_set else set()
+    doubtful = set(kinds) - found.known if is_set else set()
     sure = [sample for sample in written(samples) if (sample.confidence or 0) >= UNSURE]
     fitting = sum(not is_set or sample_kind(sample) in kinds for sample in sure)
     surplus = SURPLUS if is_set else STRUCTURED_SURPLUS  # answers recur: a set, or objects
@@ -135,14 +132,14 @@ def choose_targets(
     enough = fitting >= surplus * settings.samples
     if enough:  # only slow answers are waited for
         share //= 2
-    found: list[str] = []
-    success = success_of_trials(run, seeds, samples, kinds)
+    names: list[str] = []
+    success = success_of_trials(run, found)
     if is_set:
-        found = candidates(run, seeds, samples, kinds, enough and success < WORTH_TRYING)
+        names = candidates(run, found, enough and success < WORTH_TRYING)
     wanted = by_label.plan(
-        states,
+        found.states,
         kinds,
-        trials(run, seeds, samples, kinds, found),
+        trials(run, found, names),
         max(FEWEST_PER_KIND, share),
         len(free),
         run.recipe.seed * 1_000_003 + number,
@@ -154,7 +151,7 @@ def choose_targets(
     some = len(wanted) // (TOPIC_EVERY if is_set else FREE_EVERY)
     # What is tried in its own words costs no writing, so it comes on top.
     most = math.ceil(share_of_trials(success) * len(free))
-    fresh = untried(samples, found, most * for_device(TRIED_TIMES, pair.source.device))
+    fresh = untried(found, names, most * for_device(TRIED_TIMES, pair.source.device))
     named = [answer for answer in fresh for _ in range(mining.NAMED_INPUTS)]
     return [*wanted[: len(free) - some], *free[:some], *named]
 
@@ -162,15 +159,14 @@ def choose_targets(
 def write_round(
     run: Run,
     pair: ModelPair,
-    seeds: Sequence[Pair],
-    samples: Sequence[Sample],
+    found: Findings,
     targets: Sequence[str | None],
     number: int,
 ) -> tuple[list[Sample], RoundFinished]:
     """Write for the targets, drop what was written before, ask the teacher."""
-    settings = run.recipe.synthesis
+    settings, seeds, samples = run.recipe.synthesis, found.seeds, found.samples
     generator = pair.target if settings.generator == "target" else pair.source
-    kinds = set(task_kinds(seeds, samples))
+    kinds = set(found.kinds)
     of_samples = [sample_kind(sample) for sample in samples]
     sure = SURE_OBJECT if structured(of_samples) else SURE
     is_set = closed(of_samples)
@@ -206,7 +202,7 @@ def write_round(
                 for answer, entry in run.recall(NEAREST, {}).items()
                 if answer not in shown
             },
-            _topics(run, pair, seeds, samples, number) if is_set else (),
+            _topics(run, pair, found, number) if is_set else (),
         )
     of_words = {entry.text for entry in named}
     texts += named
@@ -240,15 +236,11 @@ def write_round(
     return made, finished
 
 
-def _topics(
-    run: Run, pair: ModelPair, seeds: Sequence[Pair], samples: Sequence[Sample], number: int
-) -> list[str]:
+def _topics(run: Run, pair: ModelPair, found: Findings, number: int) -> list[str]:
     """Words that free texts of a round are about: in turn one that tells an answer and any."""
     draw = random.Random(f"{run.recipe.seed * 1_000_003 + number}:topics")
-    told = vocabulary.in_turns(
-        draw.sample(of, len(of)) for of in words_that_tell(seeds, samples).values()
-    )
-    words = vocabulary.frequent_words(pair.source.tokenizer, [seed.input for seed in seeds])
+    told = vocabulary.in_turns(draw.sample(of, len(of)) for of in words_that_tell(found).values())
+    words = vocabulary.frequent_words(pair.source.tokenizer, [seed.input for seed in found.seeds])
     any_words = draw.sample(words, len(words))
     return vocabulary.in_turns([[*map(vocabulary.last_word, told)], any_words])
 
@@ -274,8 +266,9 @@ def keep_level(run: Run, seeds: Sequence[Pair]) -> None:
         s.decided_by == "person" and s.origin not in CROSSED for s in run.samples.kept()
     )
     of_pool = [sample_kind(sample) for sample in pool]
-    kinds = set(task_kinds(seeds, asked)) if recur(of_pool) else None
-    wanted = grafts_wanted(settings, of_pool, well_known(seeds, asked))
+    found = weigh(seeds, asked)
+    kinds = set(found.kinds) if recur(of_pool) else None
+    wanted = grafts_wanted(settings, of_pool, found.known)
     room = settings.samples + wanted - by_person
     decided = decided_fields(seeds) if structured(of_pool) else None
     reasons = select(pool, max(0, room), kinds, decided)

@@ -12,10 +12,13 @@ the names of the training rows as truth; docs/method.md has the table.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from workbench.samples import Sample
 from workbench.synthesize.answers import (
+    Coverage,
     Pair,
+    coverage,
     is_whole,
     kinds_of,
     recur,
@@ -44,6 +47,43 @@ EVIDENCE_OF_FIELDS: Evidence = ((0.95, 3),)
 JUDGED_AFTER = 8
 CONVINCED, CONVINCED_UNASKED = 0.97, 0.9
 LEAST_CONVINCED = 0.08
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a run's samples say about the answers of its task, counted once a round (``weigh``).
+
+    Attributes:
+        seeds: with the teacher's answers, as are the samples.
+        samples: all but grafts.
+        kinds: those that belong to the task (``task_kinds``).
+        known: those that are well known (``well_known``).
+        states: coverage by kind.
+        surest: the teacher's highest confidence by answer.
+    """
+
+    seeds: Sequence[Pair]
+    samples: Sequence[Sample]
+    kinds: list[str]
+    known: set[str]
+    states: dict[str, Coverage]
+    surest: dict[str, float]
+
+
+def weigh(seeds: Sequence[Pair], samples: Sequence[Sample]) -> Findings:
+    """Count everything that a round asks of its samples."""
+    surest: dict[str, float] = {}
+    for sample in samples:
+        answer = sample.teacher_output or ""
+        surest[answer] = max(surest.get(answer, 0.0), sample.confidence or 0.0)
+    return Findings(
+        seeds,
+        samples,
+        task_kinds(seeds, samples),
+        well_known(seeds, samples),
+        coverage(samples),
+        surest,
+    )
 
 
 def closed(kinds: Sequence[str]) -> bool:

@@ -82,7 +82,8 @@ FIELDS: dict[str, Field] = {
     "training.batch_rows": Field(
         "Rows per step",
         WHOLE,
-        "0: 16, and more where there are very many.",
+        "0: 16, and more where there are very many; without soft labels the rate grows with its "
+        "square root.",
     ),
     "training.warmup_fraction": Field("Warm-up (part of all steps)", NUMBER),
     "training.weight_decay": Field("Weight decay", NUMBER),
