@@ -28,8 +28,8 @@ def show(events: Iterable[Event], quiet: bool = False) -> None:
             title = WORDS[Stage(event.stage)]
             if bar is None or bar.desc != title:
                 bar = _next_bar(bar, title, event)
-            bar.total = event.total or None
-            bar.set_postfix_str(event.note)
+            bar.total, bar.unit = event.total or None, f" {event.unit}"
+            bar.set_postfix_str(event.note, refresh=False)
             bar.update(event.done - bar.n)
         elif isinstance(event, Warned | Stopped):
             tqdm.write(f"  {event.message}", file=sys.stderr)
