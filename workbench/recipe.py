@@ -148,8 +148,8 @@ class SynthesisSettings:
         near_duplicate: similarity in 0..1 from which two inputs count as the same; 1 is equality.
         grafts: rows beyond the samples, per sample, five times as many where answers are
             objects, twice as many where there are over a hundred answers: what else was written,
-            words after beginnings of seeds, inputs crossed from two known ones. Only where answers
-            recur (method "label").
+            words after beginnings of seeds, known inputs crossed with others or with words. Only
+            where answers recur (method "label").
         train_on_seeds: the seeds themselves are distilled too (not in the paper).
         temperature, top_k, top_p: sampling; top_k is applied first (see decoding).
     """

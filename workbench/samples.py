@@ -31,8 +31,8 @@ class Sample:
         id: ``sample_id(input)`` at creation; stays when the input is edited, so links hold.
         input: the text that the task would receive.
         origin: who wrote it: "target", "source", "user" (own unlabelled input), "hand"; GRAFT is
-            crossed from two known inputs, NAMED a seed's beginning and a label's own words,
-            WORD one and a word of the vocabulary.
+            a known input with a part of another or a word, NAMED a seed's beginning and a label's
+            own words, WORD one and a word of the vocabulary.
         written_for: the label it was asked for, or None when the generator was free.
         round: synthesis round that made it; -1 for inputs that a person gave.
         status: KEPT, REJECTED or PENDING.

@@ -29,7 +29,7 @@ View = tuple[Any, ...]
 _ORIGIN_WORDS = {
     "target": "the target base",
     "source": "the source base",
-    "graft": "nobody: crossed from two known inputs",
+    "graft": "nobody: a known input with a part of another or a word",
     "named": "nobody: a seed's beginning and a label's own words",
     "word": "nobody: a seed's beginning and a word of the vocabulary",
     "user": "you (own inputs)",

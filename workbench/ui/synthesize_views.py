@@ -77,9 +77,10 @@ def tiles(now: Snapshot) -> str:
     """Counters: made, kept, duplicate, rejected."""
     totals = now.tail.totals
     wanted = now.recipe.synthesis.samples
-    asked = f"of {wanted:,} asked for"
+    asked, who = f"of {wanted:,} asked for", "by the filter or by you"
     if now.recipe.synthesis.method == "label" and now.recipe.synthesis.grafts:
         asked += ", and crossed"
+        who += ", asked words among them"
     repeated = totals.get("duplicates", 0) + totals.get("copied", 0)
     made = totals.get("made", 0)
     share = f"{100 * repeated / made:.0f} % of all" if made else ""
@@ -87,7 +88,7 @@ def tiles(now: Snapshot) -> str:
         [
             ("Written", f"{made:,}", words.count(now.tail.rounds, "round")),
             ("Kept", f"{now.kept:,}", asked),
-            ("Rejected", f"{now.counts.get(REJECTED, 0):,}", "by the filter or by you"),
+            ("Rejected", f"{now.counts.get(REJECTED, 0):,}", who),
             ("Waiting", f"{now.counts.get(PENDING, 0):,}", "for score or label"),
             ("Repeated", f"{repeated:,}", share),
         ]
