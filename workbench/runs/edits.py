@@ -16,7 +16,7 @@ from typing import Any
 
 from workbench.errors import ConflictError, RunError
 from workbench.runs.database import Database
-from workbench.runs.sample_queries import SampleFilter, where
+from workbench.runs.sample_queries import SampleFilter, above_line, below_line, where
 from workbench.runs.sample_rows import SELECT, insert, plain, to_sample, to_values
 from workbench.runs.state import started
 from workbench.samples import KEPT, PENDING, REJECTED, Example, Sample, sample_id
@@ -157,10 +157,7 @@ def draw_line(database: Database, score: str, line: float) -> tuple[int, int]:
     Returns:
         (how many were rejected, how many came back); what a person decided before stays.
     """
-    decisions = (
-        (SampleFilter(KEPT, score=score, max_score=line - 1e-9, decided_by="filter"), REJECTED),
-        (SampleFilter(REJECTED, score=score, min_score=line, decided_by="filter"), KEPT),
-    )
+    decisions = ((below_line(score, line), REJECTED), (above_line(score, line), KEPT))
     with _action(database) as connection:
         lost, won = (_differ(connection, chosen, status) for chosen, status in decisions)
         if lost or won:

@@ -10,7 +10,7 @@ from typing import Any
 from workbench.errors import RunError
 from workbench.runs.database import Database
 from workbench.runs.sample_rows import SELECT, to_sample
-from workbench.samples import KEPT, NAMED, PENDING, REJECTED, Sample
+from workbench.samples import CROSSED, KEPT, NAMED, PENDING, REJECTED, Sample
 
 SCORES = ("discriminator_score", "excess", "confidence")
 # What a person can sort by; a leading "-" turns the order round. "made" is the order of creation.
@@ -39,6 +39,7 @@ class SampleFilter:
         score: the column that the bounds are for: one of ``SCORES``.
         edited: True for those that a person changed, False for the others.
         decided_by: "filter" or "person".
+        written: True for those that somebody wrote, none that the teacher was only asked about.
     """
 
     status: str = ""
@@ -50,9 +51,20 @@ class SampleFilter:
     score: str = "discriminator_score"
     edited: bool | None = None
     decided_by: str = ""
+    written: bool = False
 
 
 ALL = SampleFilter()
+
+
+def below_line(score: str, line: float) -> SampleFilter:
+    """What a line through a score rejects."""
+    return SampleFilter(KEPT, score=score, max_score=line - 1e-9, decided_by="filter")
+
+
+def above_line(score: str, line: float) -> SampleFilter:
+    """What it brings back: nothing that the teacher was only asked about, which is plenty."""
+    return SampleFilter(REJECTED, score=score, min_score=line, decided_by="filter", written=True)
 
 
 def where(chosen: SampleFilter, sorted_by: str = "seq") -> tuple[str, list[Any]]:
@@ -74,6 +86,8 @@ def where(chosen: SampleFilter, sorted_by: str = "seq") -> tuple[str, list[Any]]
         parts.append((f"{bounded} <= ?", [chosen.max_score]))
     if chosen.origin:
         parts.append(("origin = ?", [chosen.origin]))
+    if chosen.written:
+        parts.append((f"origin NOT IN ({', '.join('?' * len(CROSSED))})", sorted(CROSSED)))
     if chosen.edited is not None:
         parts.append(("edited" if chosen.edited else "NOT edited", []))
     if chosen.decided_by == "person":  # literal, so that the partial index is used

@@ -6,7 +6,7 @@ import gradio as gr
 
 from workbench.evaluate.coverage import LabelCount, label_coverage
 from workbench.runs.folder import Run
-from workbench.runs.sample_queries import SampleFilter
+from workbench.runs.sample_queries import SampleFilter, above_line, below_line
 from workbench.samples import KEPT, PENDING, REJECTED, Sample
 from workbench.stages import Stage
 from workbench.ui import charts, fields, plain, source_cards, words
@@ -170,12 +170,8 @@ def threshold(now: Snapshot, line: float) -> tuple[Any, str, Any]:
     )
     above = samples.count(SampleFilter(score=score, min_score=line))
     total = samples.count(SampleFilter(score=score, min_score=-1e9))
-    loses = samples.count(
-        SampleFilter(status=KEPT, score=score, max_score=line - 1e-9, decided_by="filter")
-    )
-    wins = samples.count(
-        SampleFilter(status=REJECTED, score=score, min_score=line, decided_by="filter")
-    )
+    loses = samples.count(below_line(score, line))
+    wins = samples.count(above_line(score, line))
     sentence = plain.sentence(
         f"{_SCORE_WORDS[score]} From {line:.2f} on: {above:,} of {total:,} scored samples. "
         f"Applying it rejects {loses:,} and brings back {wins:,}; what you decided yourself stays."
