@@ -46,8 +46,7 @@ OBJECT_TIMES = 5  # as many grafts where answers are objects: there the number o
 # worth three points; twice as many with 30 and with 7 intents were worth nothing.
 MANY_ANSWERS, MANY_TIMES = 100, 2
 WORD_SHARE = 0.5  # of all grafts, where answers form a set
-# Words that are asked about: to ask costs a fiftieth of a text. As many as are known, if fewer.
-WORDS_PER_SAMPLE = 8
+WORDS_PER_SAMPLE = 8  # that are asked about, up to the most frequent ones: a text costs fifty
 # Words are worth asking about when the next answer is new with at most this probability: with 30
 # and 150 intents it was 0.4 after the first round, made-up answers among them.
 SEEM_TO_RECUR = 0.5
@@ -130,11 +129,11 @@ def decide_asked(run: Run, seeds: Sequence[Pair]) -> None:
     wanted = grafts_wanted(settings, [sample_kind(sample) for sample in there], found.known)
     room = settings.samples + wanted - sum(sample.status == KEPT for sample in there)
     room = round(WORD_SHARE * min(room, settings.grafts * settings.samples))
-    first = vocabulary.in_turns(words_that_tell(found).values())
-    order = dict.fromkeys(sample.id for sample in [*first, *sorted(samples, key=by_chance)])
-    place = {id: at for at, id in enumerate(order)}
+    telling = vocabulary.in_turns(words_that_tell(found).values())
+    first = {sample.id: place for place, sample in enumerate(telling)}
     asked = [s for s in samples if s.origin in CROSSED and s.decided_by == "filter"]
-    asked = [_decided(sample, kinds) for sample in sorted(asked, key=lambda s: place[s.id])]
+    asked.sort(key=lambda sample: (first.get(sample.id, len(first)), by_chance(sample)))
+    asked = [_decided(sample, kinds) for sample in asked]
     fitting = [sample for sample in asked if sample.status == KEPT]
     too_many = {sample.id for sample in fitting[max(0, room) :]}
     run.samples.update_many(

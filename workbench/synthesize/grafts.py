@@ -18,7 +18,7 @@ from workbench.synthesize.answers import Pair, copied_values
 from workbench.synthesize.by_label import write
 
 FROM_SEEDS = 0.5  # of the inputs that are crossed, where a seed has the answer
-WORDS_SHARE = 0.5  # of the texts, where there are words that tell an answer
+FROM_WORDS = 0.5  # of the texts, where there are words that tell an answer
 SWAPPED = 0.75  # of the values in an input that others take the place of
 TRIES = 20  # per graft, before fewer are made
 
@@ -58,7 +58,7 @@ def cross(
             continue
         cut = draw.randint(1, len(host) // 2)
         at = draw.randint(0, len(host) - cut)
-        if words and draw.random() < WORDS_SHARE:
+        if words and draw.random() < FROM_WORDS:
             span = [draw.choice(draw.choice(words))]
         else:
             span = _span(draw, _draw_input(draw, pool, real).split(), cut + 2)

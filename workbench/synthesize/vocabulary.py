@@ -20,7 +20,6 @@ from workbench.synthesize.mining import after_beginning
 T = TypeVar("T")
 MOST_FREQUENT = 8000  # words of a vocabulary that are used when fewer are enough
 FEWEST_LETTERS = 3
-
 LEAST_SURE = 0.5  # teacher's confidence in an answer from which a word tells it
 WORD_BEGINS = ("Ġ", "▁")  # marks of byte-level and of SentencePiece vocabularies
 
