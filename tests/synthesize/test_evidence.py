@@ -1,5 +1,7 @@
 """Which kinds of answers belong to a task."""
 
+from dataclasses import replace
+
 from workbench.samples import Sample
 from workbench.synthesize.answers import Pair
 from workbench.synthesize.evidence import JUDGED_AFTER, task_kinds, well_known
@@ -31,9 +33,9 @@ def test_an_answer_belongs_once_the_teacher_was_certain_of_it() -> None:
 
 def test_an_answer_in_the_words_of_the_input_takes_more_certainty() -> None:
     def lost(text: str, confidence: float) -> Sample:
-        return _sample(text, "lost card", confidence)
+        return _sample(text, "lost card", confidence, wanted="lost card")
 
-    made_up = [lost(f"i lost my cat {i}", 0.96) for i in range(5)]
+    made_up = [lost(f"i lost my cat {i}", 0.96) for i in range(3)]
     made_up += [lost("is my card lost", 0.96), lost("my wallet is gone", 0.79)]
     assert task_kinds(SEEDS, made_up) == ["pay bill"]
     for more in (
@@ -55,6 +57,20 @@ def test_a_well_known_answer_was_certain_twice_and_was_given_away_from_its_words
     assert well_known(SEEDS, [certain[0], *away]) == {"pay bill"}
     assert well_known(SEEDS, [*certain, away[0]]) == {"pay bill"}
     assert well_known(SEEDS, [*certain, *away]) == {"pay bill", "lost card"}
+
+
+def test_an_answer_that_comes_unasked_belongs_and_is_well_known() -> None:
+    """A teacher makes answers up when it reads their words, hardly ever for other texts."""
+
+    def calories(count: int, **more: str) -> list[Sample]:
+        texts = (f"how many calories has dish {i}" for i in range(count))
+        return [replace(_sample(t, "calories", 0.93, wanted="nutrition"), **more) for t in texts]
+
+    assert task_kinds(SEEDS, calories(2)) == ["pay bill"]
+    assert task_kinds(SEEDS, calories(3)) == ["pay bill", "calories"]
+    assert well_known(SEEDS, calories(3)) == {"pay bill", "calories"}
+    assert task_kinds(SEEDS, calories(9, written_for="calories")) == ["pay bill"]
+    assert task_kinds(SEEDS, calories(9, origin="graft")) == ["pay bill"], "nobody wrote them"
 
 
 def test_words_that_many_texts_have_say_nothing() -> None:
