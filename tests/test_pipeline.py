@@ -356,19 +356,25 @@ def test_grafts_are_added_and_doubts_are_learnt(make_run: MakeRun, sure_teacher:
     assert run.stage_done(Stage.DISTIL)
 
 
-def test_killed_while_words_are_asked_about_it_asks_the_same_again(
-    make_run: MakeRun, sure_teacher: None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("unit", "origin"), [("words", WORD), ("grafts", GRAFT)])
+def test_killed_while_it_asks_about_nonsense_it_asks_the_same_again(
+    make_run: MakeRun,
+    sure_teacher: None,
+    monkeypatch: pytest.MonkeyPatch,
+    unit: str,
+    origin: str,
 ) -> None:
     monkeypatch.setattr(grafting, "GRAFT_ROUND", {"cpu": 8})
     broken, plain = make_run(name="broken", **CLOSED), make_run(name="plain", **CLOSED)
     for event in advance(broken, Stage.SYNTHESIZE):
-        if isinstance(event, events.Progress) and event.unit == "words" and event.done:
+        if isinstance(event, events.Progress) and event.unit == unit and event.done:
             break  # closed as by a kill: nothing of the round is committed
-    assert len(broken.samples.rounds()) == 1
+    assert not any(sample.origin == origin for sample in broken.samples.all())
     for run in (broken, plain):
         for _ in advance(run, Stage.LABEL):
             pass
-    assert sum(sample.origin == WORD for sample in plain.samples.all()) > 8
+    first = [sample.round for sample in plain.samples.all() if sample.origin == origin]
+    assert first.count(min(first)) > 8
     assert broken.samples.all() == plain.samples.all()
 
 
@@ -394,11 +400,13 @@ def test_killed_among_grafts_it_makes_the_same_ones(
     broken, plain = make_run(name="broken", **CLOSED), make_run(name="plain", **CLOSED)
     written = -1
     for event in advance(broken, Stage.SYNTHESIZE):
-        if isinstance(event, events.Progress) and event.unit == "grafts" and written < 0:
+        if broken.recall(label_synthesis.WRITTEN) and written < 0:
             written = len(broken.samples.rounds())
         if isinstance(event, events.RoundFinished) and event.round == written:
             break  # closed as by a kill: its last round is committed
-    assert sum(sample.origin == GRAFT for sample in broken.samples.all()) == 4
+    made = [sample for sample in broken.samples.all() if sample.origin == GRAFT]
+    assert sum(sample.round == written for sample in made) == 4
+    assert any(sample.round < written - 1 for sample in made), "some while there is writing"
     for run in (broken, plain):
         for _ in advance(run, Stage.LABEL):
             pass

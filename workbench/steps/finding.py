@@ -24,6 +24,7 @@ from workbench.synthesize.answers import (
 from workbench.synthesize.evidence import Findings, closed, on_level, task_kinds, weigh
 from workbench.teach import TEACHER
 
+CROSSED_EARLY = "round of early grafts"  # where the run remembers its number
 LEVELS = "levels of answers"  # of candidates (see ``mining.levels``); where the run remembers it
 NEAREST = "nearest inputs"  # of answers that were mined (see ``mining.Nearest``)
 MINED = "rounds with mining"  # numbers of the rounds before which answers were mined
@@ -106,7 +107,7 @@ def _come_nearer(
 
     Under those that were written: of the others, which are many, only the answer that was given.
     """
-    newest = max(sample.round for sample in samples if sample.origin != WORD)
+    newest = max(sample.round for sample in samples if sample.origin not in (WORD, GRAFT))
     note_given(pair, nearest, [s for s in samples if s.origin == NAMED and s.round == newest])
     latest = [s.input for s in samples if s.origin not in CROSSED and s.round == newest]
     if not answers or not latest:
@@ -222,8 +223,13 @@ def _to_mine(found: Findings, mined: Sequence[int], most: int) -> list[str]:
 
 def asked_samples(run: Run) -> list[Sample]:
     """What answers are found by: all but the grafts that are made of it at the end."""
-    samples = run.samples.all()
-    return [sample for sample in samples if sample.teacher_output and sample.origin != GRAFT]
+    return [sample for sample in before_last_grafts(run) if sample.teacher_output]
+
+
+def before_last_grafts(run: Run) -> list[Sample]:
+    """All samples but the grafts that are made of them at the end."""
+    early = run.recall(CROSSED_EARLY)
+    return [s for s in run.samples.all() if s.origin != GRAFT or s.round == early]
 
 
 def written(samples: Sequence[Sample]) -> list[Sample]:

@@ -25,7 +25,14 @@ from workbench.samples import (
     sample_id,
 )
 from workbench.stages import Stage
-from workbench.steps.finding import NEAREST, asked_samples, note_given, written
+from workbench.steps.finding import (
+    CROSSED_EARLY,
+    NEAREST,
+    asked_samples,
+    before_last_grafts,
+    note_given,
+    written,
+)
 from workbench.steps.rounds import label, room_for_items
 from workbench.synthesize import grafts, vocabulary
 from workbench.synthesize.answers import (
@@ -36,7 +43,7 @@ from workbench.synthesize.answers import (
     recur,
     sample_kind,
 )
-from workbench.synthesize.evidence import Findings, structured, task_kinds, weigh
+from workbench.synthesize.evidence import Findings, closed, structured, task_kinds, weigh
 from workbench.synthesize.selection import DOUBTFUL, ENOUGH, FOREIGN, by_chance, what_is_wrong
 
 # Grafts that are labelled and committed together: a GPU wants many at a time.
@@ -45,6 +52,8 @@ OBJECT_TIMES = 5  # as many grafts where answers are objects: there the number o
 # And for many answers: with 150 intents 35,000 rows instead of 12,000 beyond what was written were
 # worth three points; twice as many with 30 and with 7 intents were worth nothing.
 MANY_ANSWERS, MANY_TIMES = 100, 2
+EARLY_SHARE = 0.2  # of all grafts that are wanted, while there is still writing
+ASKED = {WORD: ("words", "asking about words"), GRAFT: ("grafts", "crossing inputs")}
 WORD_SHARE = 0.5  # of all grafts, where answers form a set
 WORDS_PER_SAMPLE = 8  # that are asked about, up to the most frequent ones: a text costs fifty
 # Words are worth asking about when the next answer is new with at most this probability: with 30
@@ -102,19 +111,36 @@ def ask_words(run: Run, pair: ModelPair, seeds: Sequence[Pair], number: int) -> 
     )
     if not texts:
         run.remember(NO_WORDS, True)
-    made: list[Sample] = []
-    together = for_device(GRAFT_ROUND, pair.source.device)
-    for start in range(0, len(texts), together):
-        yield Progress(Stage.SYNTHESIZE, start, len(texts), "words", note="asking about words")
-        part = texts[start : start + together]
-        fresh = [Sample(sample_id(text), text, WORD, round=number, status=KEPT) for text in part]
-        made += label(pair, run.recipe, fresh)
-    nearest = run.recall(NEAREST, {})
-    note_given(pair, nearest, made)
-    kinds = set(task_kinds(seeds, [*asked_samples(run), *made]))
-    made = [_decided(sample, kinds) for sample in made]
-    run.remember(NEAREST, nearest)
-    yield from _commit(run, made, number)
+    yield from _ask(run, pair, seeds, texts, WORD, number)
+
+
+def owes_grafts(run: Run, found: Findings, number: int) -> bool:
+    """Is it time for early grafts? Once, where answers form a set."""
+    early = run.recall(CROSSED_EARLY)
+    is_set = closed([sample_kind(sample) for sample in found.samples])
+    return bool(run.recipe.synthesis.grafts) and is_set and early in (None, number)
+
+
+def ask_grafts(run: Run, pair: ModelPair, found: Findings, number: int) -> Iterator[Event]:
+    """One round of grafts while more is written, committed whole.
+
+    They bring answers that no written text has: 1.00 for *uber* by a few words of a text about
+    something else, in a run whose 37,000 texts had not found it.
+    """
+    settings, there = run.recipe.synthesis, written(found.samples)
+    kinds = set(found.kinds)
+    pairs = [Pair(s.input, s.teacher_output or "") for s in there if sample_kind(s) in kinds]
+    wanted = grafts_wanted(settings, [sample_kind(sample) for sample in there], found.known)
+    texts = grafts.cross(
+        found.seeds,
+        pairs,
+        round(EARLY_SHARE * wanted),
+        run.recipe.seed + number,
+        {normalise(sample.input) for sample in run.samples.all()},
+        _words_by_answer(found),
+    )
+    run.remember(CROSSED_EARLY, number)  # first: a kill before the commit repeats this round
+    yield from _ask(run, pair, found.seeds, texts, GRAFT, number)
 
 
 def decide_asked(run: Run, seeds: Sequence[Pair]) -> None:
@@ -134,7 +160,7 @@ def decide_asked(run: Run, seeds: Sequence[Pair]) -> None:
     asked = [s for s in samples if s.origin in CROSSED and s.decided_by == "filter"]
     asked.sort(key=lambda sample: (first.get(sample.id, len(first)), by_chance(sample)))
     asked = [_decided(sample, kinds) for sample in asked]
-    fitting = [sample for sample in asked if sample.status == KEPT]
+    fitting = [s for s in asked if s.status == KEPT and s.origin != GRAFT]
     too_many = {sample.id for sample in fitting[max(0, room) :]}
     run.samples.update_many(
         [
@@ -162,11 +188,11 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
     wanted = grafts_wanted(settings, of_written, found.known)
     if not wanted:
         return
-    samples = run.samples.all()
-    known = {normalise(sample.input) for sample in samples if sample.origin != GRAFT}
+    samples = before_last_grafts(run)
+    known = {normalise(sample.input) for sample in samples}
     known |= {normalise(pair.input) for pair in seeds}
     kept = [s for s in samples if s.status == KEPT and s.origin not in CROSSED]
-    asked_kept = sum(s.status == KEPT and s.origin in CROSSED - {GRAFT} for s in samples)
+    asked_kept = sum(s.status == KEPT and s.origin in CROSSED for s in samples)
     there = asked_kept + max(0, len(kept) - settings.samples)
     count = max(0, min(wanted, wanted * len(kept) // settings.samples) - there)
     crossed: list[str] = []
@@ -185,16 +211,17 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
         count - len(crossed),
         run.recipe.seed,
         known,
-        [[*map(vocabulary.last_word, told)] for told in words_that_tell(found).values()],
+        _words_by_answer(found),
     )
     decided = decided_fields(seeds) if structured(of_written) else None
     kinds = set(found.kinds)
-    made_before = {sample.id for sample in samples}
+    made_before = {sample.id for sample in run.samples.all()}
     crossed = [text for text in crossed if sample_id(text) not in made_before]
     number = len(run.samples.rounds())
     together = for_device(GRAFT_ROUND, pair.source.device)
     for start in range(0, len(crossed), together):
-        yield Progress(Stage.SYNTHESIZE, start, len(crossed), "grafts", note="crossing inputs")
+        what, note = ASKED[GRAFT]
+        yield Progress(Stage.SYNTHESIZE, start, len(crossed), what, note=note)
         part = crossed[start : start + together]
         made = [Sample(sample_id(text), text, GRAFT, round=number, status=KEPT) for text in part]
         made = [_decided(sample, kinds, decided) for sample in label(pair, run.recipe, made)]
@@ -223,6 +250,35 @@ def new_values(
         name: [*texts, *draw.sample(words, min(len(texts), len(words)))]
         for name, texts in sorted(values.items())
     }
+
+
+def _words_by_answer(found: Findings) -> list[list[str]]:
+    return [[*map(vocabulary.last_word, told)] for told in words_that_tell(found).values()]
+
+
+def _ask(
+    run: Run,
+    pair: ModelPair,
+    seeds: Sequence[Pair],
+    texts: Sequence[str],
+    origin: str,
+    number: int,
+) -> Iterator[Event]:
+    """Label texts that nobody wrote, note which answers they came near to, commit them whole."""
+    what, note = ASKED[origin]
+    made: list[Sample] = []
+    together = for_device(GRAFT_ROUND, pair.source.device)
+    for start in range(0, len(texts), together):
+        yield Progress(Stage.SYNTHESIZE, start, len(texts), what, note=note)
+        part = texts[start : start + together]
+        fresh = [Sample(sample_id(text), text, origin, round=number, status=KEPT) for text in part]
+        made += label(pair, run.recipe, fresh)
+    nearest = run.recall(NEAREST, {})
+    note_given(pair, nearest, made)
+    kinds = set(task_kinds(seeds, [*asked_samples(run), *made]))
+    made = [_decided(sample, kinds) for sample in made]
+    run.remember(NEAREST, nearest)
+    yield from _commit(run, made, number)
 
 
 def _commit(run: Run, made: Sequence[Sample], number: int) -> Iterator[Event]:

@@ -36,9 +36,11 @@ from workbench.steps.finding import (
 from workbench.steps.grafting import (
     SURE_OBJECT,
     add_grafts,
+    ask_grafts,
     ask_words,
     decide_asked,
     grafts_wanted,
+    owes_grafts,
     owes_words,
     words_that_tell,
 )
@@ -89,6 +91,9 @@ def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
             yield from ask_words(run, pair, seeds, number)
             continue
         found = weigh(seeds, samples)
+        if _fitting(found) >= SURPLUS * settings.samples and owes_grafts(run, found, number):
+            yield from ask_grafts(run, pair, found, number)
+            continue
         if mines := must_mine(run, found, number):
             yield Progress(Stage.SYNTHESIZE, 0, 0, "answers", note="asking what the teacher knows")
         learn_answers(run, pair, found, number if mines else None)
@@ -123,8 +128,7 @@ def choose_targets(run: Run, pair: ModelPair, found: Findings, number: int) -> l
         return [] if len(written(samples)) >= SURPLUS * settings.samples else free
     is_set = closed(of_samples)
     doubtful = set(kinds) - found.known if is_set else set()
-    sure = [sample for sample in written(samples) if (sample.confidence or 0) >= UNSURE]
-    fitting = sum(not is_set or sample_kind(sample) in kinds for sample in sure)
+    fitting = _fitting(found)
     surplus = SURPLUS if is_set else STRUCTURED_SURPLUS  # answers recur: a set, or objects
     if fitting >= (MOST_SURPLUS if is_set else surplus) * settings.samples:
         return []
@@ -154,6 +158,13 @@ def choose_targets(run: Run, pair: ModelPair, found: Findings, number: int) -> l
     fresh = untried(found, names, most * for_device(TRIED_TIMES, pair.source.device))
     named = [answer for answer in fresh for _ in range(mining.NAMED_INPUTS)]
     return [*wanted[: len(free) - some], *free[:some], *named]
+
+
+def _fitting(found: Findings) -> int:
+    """Written samples that the teacher answers with confidence, of a set one of its answers."""
+    sure = [sample for sample in written(found.samples) if (sample.confidence or 0) >= UNSURE]
+    is_set, kinds = closed([sample_kind(sample) for sample in found.samples]), set(found.kinds)
+    return sum(not is_set or sample_kind(sample) in kinds for sample in sure)
 
 
 def write_round(
