@@ -102,6 +102,19 @@ def test_candidates_that_were_nearly_certain_come_first_then_those_on_the_level(
     assert "given" not in candidates(run, _found(sure, [*BILL, "given"])), "it belongs to the task"
 
 
+def test_a_candidate_that_came_unasked_is_tried_before_one_that_nonsense_got(
+    tmp_path: Path,
+) -> None:
+    run = create(tmp_path, TransferRecipe())
+    run.remember(LEVELS, {"pay bill": -1.0, "made up": -9.0, "timezone": -9.0, "asked": -9.0})
+    samples = [
+        replace(_sample("i corners", "made up"), origin="word", confidence=0.79),
+        replace(_sample("ask", "asked", wanted="asked"), confidence=0.7),
+        replace(_sample("the time in maine", "timezone", wanted="time"), confidence=0.51),
+    ]
+    assert candidates(run, _found(samples)) == ["timezone", "made up", "asked"]
+
+
 def test_a_share_for_trials_stays_however_few_candidates_were_worth_it(tmp_path: Path) -> None:
     """The success itself has no lower bound: by it a run that has its samples stops trying all."""
     run = create(tmp_path, TransferRecipe())

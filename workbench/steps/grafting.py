@@ -1,7 +1,8 @@
 """Step 1, what nobody writes: words of the vocabulary after beginnings of seeds, and grafts.
 
 Both are nonsense with the teacher's answer. Words come first, since they show which answers there
-are; grafts last, since they are made of what was written. Each is made again alike after a kill.
+are; most grafts last, since they are made of what was written, some before, since they show answers
+too. Each is made again alike after a kill.
 """
 
 import random

@@ -3,8 +3,8 @@
 Rounds like those of ``synthesis``, each committed whole. The first writes freely from the seeds.
 The second asks about words of the vocabulary, before some of the later ones the teacher is asked
 which answers it knows besides those seen. Then each round writes for what is thin, shows what was
-accepted so far, and asks the teacher back. At the end every kind of answer gets the same share of
-what is kept.
+accepted so far, and asks the teacher back; once there is enough, inputs are crossed to see which
+answers nothing has shown yet. At the end every kind of answer gets the same share of what is kept.
 """
 
 import math

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from workbench.samples import GRAFT, Sample
+from workbench.samples import CROSSED, GRAFT, Sample
 from workbench.synthesize.answers import (
     Coverage,
     Pair,
@@ -64,6 +64,7 @@ class Findings:
         known: those that are well known (``well_known``).
         states: coverage by kind.
         surest: the teacher's highest confidence by answer.
+        unasked: the same among texts that somebody wrote, and not for that answer.
     """
 
     seeds: Sequence[Pair]
@@ -72,14 +73,18 @@ class Findings:
     known: set[str]
     states: dict[str, Coverage]
     surest: dict[str, float]
+    unasked: dict[str, float]
 
 
 def weigh(seeds: Sequence[Pair], samples: Sequence[Sample]) -> Findings:
     """Count everything that a round asks of its samples."""
     surest: dict[str, float] = {}
+    unasked: dict[str, float] = {}
     for sample in samples:
-        answer = sample.teacher_output or ""
-        surest[answer] = max(surest.get(answer, 0.0), sample.confidence or 0.0)
+        answer, confidence = sample.teacher_output or "", sample.confidence or 0.0
+        surest[answer] = max(surest.get(answer, 0.0), confidence)
+        if sample.origin not in CROSSED and sample.written_for != answer:
+            unasked[answer] = max(unasked.get(answer, 0.0), confidence)
     return Findings(
         seeds,
         samples,
@@ -87,6 +92,7 @@ def weigh(seeds: Sequence[Pair], samples: Sequence[Sample]) -> Findings:
         well_known(seeds, samples),
         coverage(samples),
         surest,
+        unasked,
     )
 
 
