@@ -130,7 +130,8 @@ def ask_grafts(run: Run, pair: ModelPair, found: Findings, number: int) -> Itera
     """
     settings, there = run.recipe.synthesis, written(found.samples)
     kinds = set(found.kinds)
-    pairs = [Pair(s.input, s.teacher_output or "") for s in there if sample_kind(s) in kinds]
+    kept = [s for s in there if s.status == KEPT and sample_kind(s) in kinds]
+    pairs = [Pair(sample.input, sample.teacher_output or "") for sample in kept]
     wanted = grafts_wanted(settings, [sample_kind(sample) for sample in there], found.known)
     texts = grafts.cross(
         found.seeds,
