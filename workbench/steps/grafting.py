@@ -95,9 +95,7 @@ def owes_words(run: Run, samples: Sequence[Sample]) -> bool:
 def ask_words(run: Run, pair: ModelPair, seeds: Sequence[Pair], number: int) -> Iterator[Event]:
     """One round of beginnings of seeds with a word of the source's vocabulary, committed whole."""
     settings, inputs = run.recipe.synthesis, [seed.input for seed in seeds]
-    known = {normalise(text) for text in inputs} | {
-        normalise(sample.input) for sample in run.samples.all()
-    }
+    known = _normalised(seeds, run.samples.all())
     count = max(
         round(WORD_SHARE * settings.grafts * settings.samples),
         min(WORDS_PER_SAMPLE * settings.samples, vocabulary.MOST_FREQUENT),
@@ -117,9 +115,9 @@ def ask_words(run: Run, pair: ModelPair, seeds: Sequence[Pair], number: int) -> 
 
 def owes_grafts(run: Run, found: Findings, number: int) -> bool:
     """Is it time for early grafts? Once, where answers form a set."""
-    early = run.recall(CROSSED_EARLY)
-    is_set = closed([sample_kind(sample) for sample in found.samples])
-    return bool(run.recipe.synthesis.grafts) and is_set and early in (None, number)
+    if not run.recipe.synthesis.grafts or run.recall(CROSSED_EARLY) not in (None, number):
+        return False
+    return closed([sample_kind(sample) for sample in found.samples])
 
 
 def ask_grafts(run: Run, pair: ModelPair, found: Findings, number: int) -> Iterator[Event]:
@@ -138,7 +136,7 @@ def ask_grafts(run: Run, pair: ModelPair, found: Findings, number: int) -> Itera
         pairs,
         round(EARLY_SHARE * wanted),
         run.recipe.seed + number,
-        {normalise(sample.input) for sample in run.samples.all()},
+        _normalised(found.seeds, run.samples.all()),
         _words_by_answer(found),
     )
     run.remember(CROSSED_EARLY, number)  # first: a kill before the commit repeats this round
@@ -146,10 +144,11 @@ def ask_grafts(run: Run, pair: ModelPair, found: Findings, number: int) -> Itera
 
 
 def decide_asked(run: Run, seeds: Sequence[Pair]) -> None:
-    """Keep words and named inputs whose answers belong to the task, by all that was found out.
+    """Keep what nobody wrote whose answers belong to the task, by all that was found out.
 
-    First words that tell an answer, of every answer alike, then the others by chance: half of what
-    is wanted besides what was written, at most half of the grafts; the rest is crossed.
+    All early grafts. Of words and named inputs first words that tell an answer, of every answer
+    alike, then the others by chance: half of what is wanted besides what was written, at most half
+    of the grafts; the rest is crossed.
     """
     settings, samples = run.recipe.synthesis, asked_samples(run)
     found, there = weigh(seeds, samples), written(samples)
@@ -191,8 +190,7 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
     if not wanted:
         return
     samples = before_last_grafts(run)
-    known = {normalise(sample.input) for sample in samples}
-    known |= {normalise(pair.input) for pair in seeds}
+    known = _normalised(seeds, samples)
     kept = [s for s in samples if s.status == KEPT and s.origin not in CROSSED]
     asked_kept = sum(s.status == KEPT and s.origin in CROSSED for s in samples)
     there = asked_kept + max(0, len(kept) - settings.samples)
@@ -221,8 +219,8 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
     crossed = [text for text in crossed if sample_id(text) not in made_before]
     number = len(run.samples.rounds())
     together = for_device(GRAFT_ROUND, pair.source.device)
+    what, note = ASKED[GRAFT]
     for start in range(0, len(crossed), together):
-        what, note = ASKED[GRAFT]
         yield Progress(Stage.SYNTHESIZE, start, len(crossed), what, note=note)
         part = crossed[start : start + together]
         made = [Sample(sample_id(text), text, GRAFT, round=number, status=KEPT) for text in part]
@@ -252,6 +250,11 @@ def new_values(
         name: [*texts, *draw.sample(words, min(len(texts), len(words)))]
         for name, texts in sorted(values.items())
     }
+
+
+def _normalised(seeds: Sequence[Pair], samples: Sequence[Sample]) -> set[str]:
+    """Inputs that are not made again."""
+    return {normalise(known.input) for known in (*seeds, *samples)}
 
 
 def _words_by_answer(found: Findings) -> list[list[str]]:

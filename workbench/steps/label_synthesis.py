@@ -91,7 +91,7 @@ def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
             yield from ask_words(run, pair, seeds, number)
             continue
         found = weigh(seeds, samples)
-        if _fitting(found) >= SURPLUS * settings.samples and owes_grafts(run, found, number):
+        if owes_grafts(run, found, number) and _fitting(found) >= SURPLUS * settings.samples:
             yield from ask_grafts(run, pair, found, number)
             continue
         if mines := must_mine(run, found, number):
