@@ -15,7 +15,9 @@ from workbench.synthesize import by_label, mining
 from workbench.synthesize.answers import Coverage, Pair
 from workbench.synthesize.by_label import (
     DOUBTFUL_ATTEMPTS,
+    DOUBTFUL_SHARE,
     MARK,
+    MOST_DOUBTFUL,
     PROBE_ATTEMPTS,
     PROMISING_TIMES,
     attempts_left,
@@ -56,13 +58,22 @@ def test_samples_that_were_not_written_for_their_answer_fill_no_share() -> None:
 
 def test_a_doubtful_kind_gets_a_few_attempts_only() -> None:
     known = {"made up": Coverage(3, 10, 1, 0.9), "real": Coverage(3, 10, 1, 0.9)}
-    kinds = ["made up", "real"]
-    planned = plan(known, kinds, {}, per_kind=20, prompts=400, seed=1, doubtful={"made up"})
+    planned = plan(known, ["real"], {}, per_kind=20, prompts=400, seed=1, doubtful=["made up"])
     assert planned.count("made up") == DOUBTFUL_ATTEMPTS - 10
     assert planned.count("real") == 95
     known["made up"] = Coverage(3, DOUBTFUL_ATTEMPTS, 1, 0.9)
-    planned = plan(known, kinds, {}, per_kind=20, prompts=400, seed=1, doubtful={"made up"})
+    planned = plan(known, ["real"], {}, per_kind=20, prompts=400, seed=1, doubtful=["made up"])
     assert planned.count("made up") == 0 < planned.count("real")
+
+
+def test_doubtful_kinds_share_a_part_of_the_prompts_the_best_first() -> None:
+    """Without it 200 made-up answers took two thirds of what was written for 30 real ones."""
+    doubtful = [f"made up {i}" for i in range(50)]
+    planned = plan({}, ["real"], {}, per_kind=100, prompts=100, seed=1, doubtful=doubtful)
+    assert len(planned) == 100
+    assert planned.count("made up 0") == planned.count("made up 1") == MOST_DOUBTFUL
+    in_doubt = sum(kind != "real" for kind in planned)
+    assert in_doubt == round(DOUBTFUL_SHARE * 100) and "made up 49" not in planned
 
 
 def test_a_round_is_no_longer_than_what_is_missing() -> None:

@@ -4,7 +4,13 @@ from dataclasses import replace
 
 from workbench.samples import Sample
 from workbench.synthesize.answers import Pair
-from workbench.synthesize.evidence import JUDGED_AFTER, task_kinds, well_known
+from workbench.synthesize.evidence import (
+    BY_ITSELF,
+    JUDGED_AFTER,
+    sought_answers,
+    task_kinds,
+    well_known,
+)
 
 SEEDS = [Pair("pay my bill", "pay bill")]
 
@@ -71,6 +77,23 @@ def test_an_answer_that_comes_unasked_belongs_and_is_well_known() -> None:
     assert well_known(SEEDS, calories(3)) == {"pay bill", "calories"}
     assert task_kinds(SEEDS, calories(9, written_for="calories")) == ["pay bill"]
     assert task_kinds(SEEDS, calories(9, origin="graft")) == ["pay bill"], "nobody wrote them"
+
+
+def test_what_comes_by_itself_is_sought() -> None:
+    """What is made up is the answer to texts that were written for it, hardly ever to others."""
+    known = {"pay bill", "lost card"}
+    asked = [_sample(f"lost card {i}", "lost card", 0.98, "lost card") for i in range(20)]
+    by_itself = [_sample("my purse is gone", "lost card", 0.5, "balance")]
+    unsure = [replace(by_itself[0], confidence=0.4)]
+    nobody_wrote = [replace(by_itself[0], origin="word")]
+    for none in ([], unsure, nobody_wrote):
+        assert sought_answers(SEEDS, [*asked, *none], known) == {"pay bill"}
+    assert sought_answers(SEEDS, [*asked, *by_itself], known) == known
+    assert sought_answers(SEEDS, by_itself, {"pay bill"}) == {"pay bill"}, "not well known"
+    bills = [_sample(f"bill {i}", "pay bill", 0.9, "balance") for i in range(round(2 / BY_ITSELF))]
+    assert sought_answers(SEEDS, [*asked, *bills, *by_itself], known) == {"pay bill"}, "too rare"
+    again = [_sample("my wallet is gone", "lost card", 0.5, "balance")]
+    assert sought_answers(SEEDS, [*asked, *bills, *by_itself, *again], known) == known
 
 
 def test_words_that_many_texts_have_say_nothing() -> None:

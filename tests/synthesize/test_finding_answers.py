@@ -3,7 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import torch
+
+from workbench.models.pair import Pair as ModelPair
 from workbench.recipe import TransferRecipe, override
 from workbench.runs.folder import create
 from workbench.samples import Sample
@@ -15,15 +20,16 @@ from workbench.steps.finding import (
     NEAREST,
     _to_mine,
     candidates,
+    doubtful,
     must_mine,
     share_of_trials,
     success_of_trials,
     trials,
     untried,
 )
-from workbench.steps.label_synthesis import WORTH_TRYING
+from workbench.steps.label_synthesis import WORTH_TRYING, choose_targets
 from workbench.synthesize.answers import Pair
-from workbench.synthesize.by_label import PROBE_SHARE
+from workbench.synthesize.by_label import DOUBTFUL_SHARE, PROBE_SHARE
 from workbench.synthesize.evidence import Findings, weigh
 
 SEEDS = [Pair("pay my bill", "pay bill")]
@@ -113,6 +119,34 @@ def test_a_candidate_that_came_unasked_is_tried_before_one_that_nonsense_got(
         replace(_sample("the time in maine", "timezone", wanted="time"), confidence=0.51),
     ]
     assert candidates(run, _found(samples)) == ["timezone", "made up", "asked"]
+
+
+def test_the_most_likely_of_the_doubtful_answers_comes_first(tmp_path: Path) -> None:
+    run = create(tmp_path, TransferRecipe())
+    run.remember(LEVELS, {"pay bill": -1.0, "made up": -9.0, "routing": -4.0})
+    bills = [_sample(f"bill {i}", "pay bill") for i in range(9)]
+    found = _found(bills, [*BILL, "made up", "routing", "never examined"])
+    assert doubtful(run, found) == ["routing", "made up", "never examined"]
+
+
+def test_when_there_is_enough_thin_answers_are_waited_for_but_no_doubtful_ones(
+    tmp_path: Path,
+) -> None:
+    changes = {"synthesis.samples": 40, "synthesis.prompts_per_round": 40}
+    run = create(tmp_path, override(TransferRecipe(), changes))
+    on_cpu = cast(ModelPair, SimpleNamespace(source=SimpleNamespace(device=torch.device("cpu"))))
+    seeds = [*SEEDS, Pair("how much do i have", "balance")]
+    bills = [_sample(f"bill {i}", "pay bill", wanted="pay bill") for i in range(44)]
+    balances = [_sample(f"money {i}", "balance", wanted="balance") for i in range(22)]
+    kinds = ["pay bill", "balance", "made up"]
+
+    def chosen(samples: Sequence[Sample]) -> list[str | None]:
+        return choose_targets(run, on_cpu, replace(weigh(seeds, samples), kinds=kinds), 5)
+
+    thin = chosen([*bills, *balances[:8]])
+    assert thin.count("balance") >= 14 and thin.count("pay bill") == 0
+    assert thin.count("made up") == round(DOUBTFUL_SHARE * 35)
+    assert chosen([*bills, *balances]) == []
 
 
 def test_a_share_for_trials_stays_however_few_candidates_were_worth_it(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from workbench.steps.finding import (
     TRIED_TIMES,
     asked_samples,
     candidates,
+    doubtful,
     learn_answers,
     must_mine,
     share_of_trials,
@@ -127,37 +128,38 @@ def choose_targets(run: Run, pair: ModelPair, found: Findings, number: int) -> l
     if not recur(of_samples):
         return [] if len(written(samples)) >= SURPLUS * settings.samples else free
     is_set = closed(of_samples)
-    doubtful = set(kinds) - found.known if is_set else set()
+    sought = [kind for kind in kinds if kind in found.sought] if is_set else kinds
+    in_doubt = doubtful(run, found) if is_set else []
     fitting = _fitting(found)
     surplus = SURPLUS if is_set else STRUCTURED_SURPLUS  # answers recur: a set, or objects
     if fitting >= (MOST_SURPLUS if is_set else surplus) * settings.samples:
         return []
-    share = math.ceil(surplus * settings.samples / (len(kinds) - len(doubtful)))
-    enough = fitting >= surplus * settings.samples
-    if enough:  # only slow answers are waited for
-        share //= 2
+    enough = fitting >= surplus * settings.samples  # then only slow answers are waited for
+    share = math.ceil(surplus * settings.samples / len(sought))
+    every = TOPIC_EVERY if is_set else FREE_EVERY
     names: list[str] = []
     success = success_of_trials(run, found)
     if is_set:
         names = candidates(run, found, enough and success < WORTH_TRYING)
     wanted = by_label.plan(
         found.states,
-        kinds,
+        sought,
         trials(run, found, names),
         max(FEWEST_PER_KIND, share),
-        len(free),
+        len(free) - len(free) // every,
         run.recipe.seed * 1_000_003 + number,
-        doubtful,
+        in_doubt,
     )
-    if enough and len(wanted) < FEWEST_PROMPTS * len(free):
+    # What is doubtful is not waited for.
+    if enough and len([k for k in wanted if k not in in_doubt]) < FEWEST_PROMPTS * len(free):
         return []
     # Some free texts in every round: they bring what nobody thought of asking for.
-    some = len(wanted) // (TOPIC_EVERY if is_set else FREE_EVERY)
+    some = len(wanted) // every
     # What is tried in its own words costs no writing, so it comes on top.
     most = math.ceil(share_of_trials(success) * len(free))
     fresh = untried(found, names, most * for_device(TRIED_TIMES, pair.source.device))
     named = [answer for answer in fresh for _ in range(mining.NAMED_INPUTS)]
-    return [*wanted[: len(free) - some], *free[:some], *named]
+    return [*wanted, *free[:some], *named]
 
 
 def _fitting(found: Findings) -> int:

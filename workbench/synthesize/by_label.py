@@ -46,6 +46,8 @@ UNPROVEN_SHARE = 0.5
 TOP_K, TOP_P = 256, 0.98
 GIVE_UP_AFTER = 40  # samples that were asked of a kind, nearly all in vain
 DOUBTFUL_ATTEMPTS = 16  # samples that are asked of a kind that may well be made up
+MOST_DOUBTFUL = 8  # of them in one round: after so many it may turn out that it does not belong
+DOUBTFUL_SHARE = 0.2  # of a round's prompts at most, for all of those kinds
 PROBE_ATTEMPTS = 4  # samples that are asked of a candidate each time that texts came nearer to it
 PROMISING_TIMES = 4  # as many of a promising one before it is given up, never more in a round
 PROBE_SHARE = 0.5  # of a round's prompts at most, for candidates
@@ -69,7 +71,7 @@ def plan(
     per_kind: int,
     prompts: int,
     seed: int,
-    doubtful: Collection[str] = (),
+    doubtful: Sequence[str] = (),
 ) -> list[str]:
     """The kinds that a round writes for, one per prompt: as many as each is likely to need.
 
@@ -78,34 +80,40 @@ def plan(
 
     Args:
         known: coverage so far.
-        kinds: those that belong to the task.
-        candidates: answers that may belong to it with the samples to ask of each, best first.
+        kinds: those that get their full share.
+        candidates: answers that may belong to the task, with the samples to ask of each, best
+            first.
         per_kind: consistent samples wanted of each kind.
         prompts: in this round at most; when more are needed, every kind gets its part of them.
-        doubtful: kinds that get a few attempts only: most of them are made up.
+        doubtful: other kinds, best first. They get a few attempts, since most are made up.
 
     Returns:
         Empty when nothing is thin.
     """
-    wanted: list[str] = []
-    for kind in kinds:
-        state = known.get(kind, NOTHING)
-        missing = per_kind - state.consistent
-        if missing <= 0:
-            continue
-        if state.asked >= GIVE_UP_AFTER and state.consistent < 0.05 * state.asked:
-            continue  # the teacher hardly ever says it
-        success = (state.consistent + 1) / (state.asked + 2)
-        asked = math.ceil(missing / max(LEAST_SUCCESS, success))
-        if kind in doubtful:
-            asked = min(asked, max(0, DOUBTFUL_ATTEMPTS - state.asked))
-        wanted += [kind] * asked
     tried = [candidate for candidate, attempts in candidates.items() for _ in range(attempts)]
     tried = tried[: round(PROBE_SHARE * prompts)]
-    room = prompts - len(tried)
+    in_doubt: list[str] = []
+    for kind in doubtful:
+        state = known.get(kind, NOTHING)
+        left = min(DOUBTFUL_ATTEMPTS - state.asked, MOST_DOUBTFUL)
+        in_doubt += [kind] * min(_likely_to_need(state, per_kind), left)
+    in_doubt = in_doubt[: round(DOUBTFUL_SHARE * prompts)]
+    wanted = []
+    for kind in kinds:
+        wanted += [kind] * _likely_to_need(known.get(kind, NOTHING), per_kind)
+    room = prompts - len(tried) - len(in_doubt)
     if len(wanted) > room:
         wanted = random.Random(f"{seed}:plan").sample(wanted, room)
-    return [*wanted, *tried]
+    return [*tried, *in_doubt, *wanted]
+
+
+def _likely_to_need(state: Coverage, per_kind: int) -> int:
+    """Texts for a kind until so many are consistent; none where the teacher hardly ever says it."""
+    missing = max(0, per_kind - state.consistent)
+    if state.asked >= GIVE_UP_AFTER and state.consistent < 0.05 * state.asked:
+        return 0
+    success = (state.consistent + 1) / (state.asked + 2)
+    return math.ceil(missing / max(LEAST_SUCCESS, success))
 
 
 def attempts_left(state: Coverage | None, approach: Approach | None, promising: bool) -> int:
