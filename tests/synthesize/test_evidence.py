@@ -7,8 +7,8 @@ from workbench.synthesize.answers import Pair
 from workbench.synthesize.evidence import (
     BY_ITSELF,
     JUDGED_AFTER,
-    sought_answers,
     task_kinds,
+    weigh,
     well_known,
 )
 
@@ -81,19 +81,23 @@ def test_an_answer_that_comes_unasked_belongs_and_is_well_known() -> None:
 
 def test_what_comes_by_itself_is_sought() -> None:
     """What is made up is the answer to texts that were written for it, hardly ever to others."""
-    known = {"pay bill", "lost card"}
-    asked = [_sample(f"lost card {i}", "lost card", 0.98, "lost card") for i in range(20)]
+    known = [_sample(f"lost card {i}", "lost card", 0.98, "lost card") for i in range(20)]
+    known += [_sample(text, "lost card", 0.6, "lost card") for text in ("my purse", "a wallet")]
     by_itself = [_sample("my purse is gone", "lost card", 0.5, "balance")]
     unsure = [replace(by_itself[0], confidence=0.4)]
     nobody_wrote = [replace(by_itself[0], origin="word")]
+
+    def sought(*more: Sample) -> set[str]:
+        return weigh(SEEDS, [*known, *more]).sought
+
     for none in ([], unsure, nobody_wrote):
-        assert sought_answers(SEEDS, [*asked, *none], known) == {"pay bill"}
-    assert sought_answers(SEEDS, [*asked, *by_itself], known) == known
-    assert sought_answers(SEEDS, by_itself, {"pay bill"}) == {"pay bill"}, "not well known"
+        assert sought(*none) == {"pay bill"}
+    assert sought(*by_itself) == {"pay bill", "lost card"}
+    assert weigh(SEEDS, by_itself).sought == {"pay bill"}, "not well known"
     bills = [_sample(f"bill {i}", "pay bill", 0.9, "balance") for i in range(round(2 / BY_ITSELF))]
-    assert sought_answers(SEEDS, [*asked, *bills, *by_itself], known) == {"pay bill"}, "too rare"
+    assert sought(*bills, *by_itself) == {"pay bill"}, "too rare"
     again = [_sample("my wallet is gone", "lost card", 0.5, "balance")]
-    assert sought_answers(SEEDS, [*asked, *bills, *by_itself, *again], known) == known
+    assert sought(*bills, *by_itself, *again) == {"pay bill", "lost card"}
 
 
 def test_words_that_many_texts_have_say_nothing() -> None:

@@ -121,12 +121,17 @@ def test_a_candidate_that_came_unasked_is_tried_before_one_that_nonsense_got(
     assert candidates(run, _found(samples)) == ["timezone", "made up", "asked"]
 
 
-def test_the_most_likely_of_the_doubtful_answers_comes_first(tmp_path: Path) -> None:
+def test_of_doubtful_answers_the_likely_and_those_that_come_unasked_go_first(
+    tmp_path: Path,
+) -> None:
     run = create(tmp_path, TransferRecipe())
-    run.remember(LEVELS, {"pay bill": -1.0, "made up": -9.0, "routing": -4.0})
-    bills = [_sample(f"bill {i}", "pay bill") for i in range(9)]
-    found = _found(bills, [*BILL, "made up", "routing", "never examined"])
-    assert doubtful(run, found) == ["routing", "made up", "never examined"]
+    run.remember(LEVELS, {"routing": -4.0, "made up": -5.0, "nothing": -7.0, "timezone": -9.0})
+    samples = [_sample(f"bill {i}", "pay bill") for i in range(9)]
+    samples += [_sample("the time in maine", "timezone", wanted="date")]
+    samples += [_sample(f"what {i}", "nothing", wanted="nothing") for i in range(5)]
+    kinds = [*BILL, "nothing", "timezone", "made up", "routing", "never examined"]
+    first = ["routing", "timezone", "made up", "nothing", "never examined"]
+    assert doubtful(run, _found(samples, kinds)) == first
 
 
 def test_when_there_is_enough_thin_answers_are_waited_for_but_no_doubtful_ones(

@@ -11,7 +11,7 @@ the names of the training rows as truth; docs/method.md has the table.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -71,7 +71,7 @@ class Findings:
         sought: those that get a full share of texts (``sought_answers``).
         states: coverage by kind.
         surest: the teacher's highest confidence by answer.
-        unasked: the same among texts that somebody wrote, and not for that answer.
+        unasked: the teacher's confidences by answer in what was written, but not for that answer.
     """
 
     seeds: Sequence[Pair]
@@ -81,25 +81,25 @@ class Findings:
     sought: set[str]
     states: dict[str, Coverage]
     surest: dict[str, float]
-    unasked: dict[str, float]
+    unasked: dict[str, list[float]]
 
 
 def weigh(seeds: Sequence[Pair], samples: Sequence[Sample]) -> Findings:
     """Count everything that a round asks of its samples."""
     surest: dict[str, float] = {}
-    unasked: dict[str, float] = {}
+    unasked: dict[str, list[float]] = {}
     for sample in samples:
-        answer = sample.teacher_output or ""
-        surest[answer] = max(surest.get(answer, 0.0), sample.confidence or 0.0)
-    for answer, confidence in _given_unasked(samples):
-        unasked[answer] = max(unasked.get(answer, 0.0), confidence)
+        answer, confidence = sample.teacher_output or "", sample.confidence or 0.0
+        surest[answer] = max(surest.get(answer, 0.0), confidence)
+        if sample.origin not in CROSSED and sample.written_for != answer:
+            unasked.setdefault(answer, []).append(confidence)
     known = well_known(seeds, samples)
     return Findings(
         seeds,
         samples,
         task_kinds(seeds, samples),
         known,
-        sought_answers(seeds, samples, known),
+        sought_answers(seeds, unasked, known),
         coverage(samples),
         surest,
         unasked,
@@ -153,13 +153,18 @@ def well_known(seeds: Sequence[Pair], samples: Sequence[Sample]) -> set[str]:
 
 
 def sought_answers(
-    seeds: Sequence[Pair], samples: Sequence[Sample], known: Collection[str]
+    seeds: Sequence[Pair], unasked: Mapping[str, Sequence[float]], known: Collection[str]
 ) -> set[str]:
     """Answers of the seeds, and those of the well-known ones that come by themselves."""
     of_seeds = {pair.answer for pair in seeds}
-    times = Counter(answer for answer, sure in _given_unasked(samples) if sure >= UNSURE)
-    usual = median(times[answer] for answer in of_seeds) if of_seeds else 0
-    return of_seeds | {a for a in known if times[a] >= max(1, BY_ITSELF * usual)}
+    usual = median(times_unasked(unasked, answer) for answer in of_seeds) if of_seeds else 0
+    least = max(1, BY_ITSELF * usual)
+    return of_seeds | {answer for answer in known if times_unasked(unasked, answer) >= least}
+
+
+def times_unasked(unasked: Mapping[str, Sequence[float]], answer: str) -> int:
+    """Written texts that got the answer, not quite unsure, though written for something else."""
+    return sum(confidence >= UNSURE for confidence in unasked.get(answer, ()))
 
 
 def on_level(seeds: Sequence[Pair], levels: Mapping[str, float]) -> set[str]:
@@ -170,13 +175,6 @@ def on_level(seeds: Sequence[Pair], levels: Mapping[str, float]) -> set[str]:
         return set()
     least = known[int(KNOWN_ABOVE * (len(known) - 1))]
     return {answer for answer, level in levels.items() if level >= least}
-
-
-def _given_unasked(samples: Sequence[Sample]) -> Iterator[tuple[str, float]]:
-    """Answers, each with the teacher's confidence, to what was written, but not for that answer."""
-    for sample in samples:
-        if sample.origin not in CROSSED and sample.written_for != sample.teacher_output:
-            yield sample.teacher_output or "", sample.confidence or 0.0
 
 
 def _by_kind(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
