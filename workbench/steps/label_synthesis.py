@@ -70,7 +70,7 @@ WORTH_TRYING = 0.2
 # Once all is there, a round for fewer of its prompts is not worth its time.
 FEWEST_PROMPTS = 1 / 8
 FEWEST_PER_KIND = 8  # consistent samples of each kind of answer that are worth asking for
-SURPLUS = 1.1  # times what is asked for: then only kinds below the fewest are written for
+SURPLUS = 1.1  # times what is asked for, in full shares; then only thin answers are waited for
 MOST_SURPLUS = 2  # times what is asked for: then no thin answer is waited for any more
 STRUCTURED_SURPLUS = 3  # times what is asked for where answers are objects: written rows teach most
 
@@ -134,7 +134,7 @@ def choose_targets(run: Run, pair: ModelPair, found: Findings, number: int) -> l
     surplus = SURPLUS if is_set else STRUCTURED_SURPLUS  # answers recur: a set, or objects
     if fitting >= (MOST_SURPLUS if is_set else surplus) * settings.samples:
         return []
-    enough = fitting >= surplus * settings.samples  # then only slow answers are waited for
+    enough = fitting >= surplus * settings.samples
     share = math.ceil(surplus * settings.samples / len(sought))
     every = TOPIC_EVERY if is_set else FREE_EVERY
     names: list[str] = []

@@ -39,8 +39,8 @@ EVIDENCE_IN_WORDS: Evidence = ((0.97, 1),)
 # 150 intents had missed ("calories": four times with 0.94 or more), and 36 others.
 UNASKED: Evidence = ((0.9, 3),)
 # Certain twice, and given twice to texts without any of its words, or given unasked, an answer is
-# worth its full share of texts: so were 421 of 444 real answers of those runs and 403 of 1,693
-# others; without the last 396 and 219.
+# well known: so were 421 of 444 real answers of those runs and 403 of 1,693 others; without the
+# last 396 and 219.
 CERTAIN: Evidence = ((0.97, 2),)
 GIVEN_ELSEWHERE: Evidence = ((0.5, 2),)
 # What is made up is hardly ever the answer to a text that was written for something else: an answer
@@ -138,7 +138,7 @@ def task_kinds(seeds: Sequence[Pair], samples: Sequence[Sample]) -> list[str]:
 
 
 def well_known(seeds: Sequence[Pair], samples: Sequence[Sample]) -> set[str]:
-    """Answers of the seeds, and those that are more likely than not to belong to a closed set."""
+    """Answers of the seeds, and those that are likely to belong to a closed set."""
     common = _common_words(samples)
     known = {
         answer
