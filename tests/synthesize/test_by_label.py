@@ -67,7 +67,7 @@ def test_a_doubtful_kind_gets_a_few_attempts_only() -> None:
 
 
 def test_doubtful_kinds_share_a_part_of_the_prompts_the_best_first() -> None:
-    """Without it 200 made-up answers took two thirds of what was written for 30 real ones."""
+    """Without it 200 answers, one or two of them real, took more than half of the late rounds."""
     doubtful = [f"made up {i}" for i in range(50)]
     planned = plan({}, ["real"], {}, per_kind=100, prompts=100, seed=1, doubtful=doubtful)
     assert len(planned) == 100
