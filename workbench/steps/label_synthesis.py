@@ -150,8 +150,9 @@ def choose_targets(run: Run, pair: ModelPair, found: Findings, number: int) -> l
         run.recipe.seed * 1_000_003 + number,
         in_doubt,
     )
-    # What is doubtful is not waited for.
-    if enough and len([k for k in wanted if k not in in_doubt]) < FEWEST_PROMPTS * len(free):
+    doubted = set(in_doubt)
+    waited_for = sum(kind not in doubted for kind in wanted)  # what is doubtful is not
+    if enough and waited_for < FEWEST_PROMPTS * len(free):
         return []
     # Some free texts in every round: they bring what nobody thought of asking for.
     some = len(wanted) // every

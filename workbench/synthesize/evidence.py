@@ -65,7 +65,7 @@ class Findings:
 
     Attributes:
         seeds: with the teacher's answers, as are the samples.
-        samples: all but grafts.
+        samples: all but the grafts that are made of them at the end.
         kinds: those that belong to the task (``task_kinds``).
         known: those that are well known (``well_known``).
         sought: those that get a full share of texts (``sought_answers``).
