@@ -4,6 +4,7 @@ import json
 import os
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from workbench import pipeline
-from workbench.__main__ import DONE, STOPPED, main
+from workbench.__main__ import DONE, FAILED, STOPPED, main
 from workbench.events import Event
 from workbench.jobs import turns
 from workbench.models import references
@@ -57,6 +58,31 @@ def test_runs_are_where_those_of_the_page_are(
     assert main(["runs", "--json"]) == DONE
     listed = [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()]
     assert sorted(listed) == ["mine", "of-the-page"]
+
+
+def test_a_name_that_was_made_from_something_else_is_refused(
+    root: Path, advanced: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(TRANSFER) == DONE and main(TRANSFER) == DONE
+    seeds = tmp_path / "seeds.jsonl"
+    seeds.write_text("".join(json.dumps({"input": f"seed {n}"}) + "\n" for n in range(4)))
+    again = {
+        ("--seeds", str(seeds)): "the seeds rows are others",
+        ("--evaluation", str(seeds)): "the evaluation rows are others",
+        ("--unlabelled", str(seeds)): "the unlabelled rows are only here",
+        ("--set", "training.epochs=7"): "training.epochs is",
+    }
+    for more, sentence in again.items():
+        assert main([*TRANSFER, *more]) == FAILED
+        assert sentence in capsys.readouterr().err
+    with zipfile.ZipFile(KIT) as kit:
+        kit.extractall(tmp_path / "kit")
+    mine = ["transfer", "--run", "mine", "--adapter", str(tmp_path / "kit" / "discriminator")]
+    rows = ["--seeds", str(tmp_path / "kit" / "seeds.jsonl")]
+    assert main([*mine, *rows]) == FAILED
+    assert "the adapter is another one" in (told := capsys.readouterr().err)
+    assert "the discriminator is only there" in told
+    assert len(advanced) == 2, "nothing was worked on"
 
 
 def other_worker(root: Path, until: Callable[[], bool]) -> tuple[threading.Thread, Any]:

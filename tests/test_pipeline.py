@@ -102,6 +102,20 @@ def assert_same_outcome(one: Run, other: Run) -> None:
     assert all(numpy.array_equal(tensors[key], others[key]) for key in tensors)
 
 
+def test_an_adapter_that_was_changed_after_the_checks_stops_the_run(make_run: MakeRun) -> None:
+    run = make_run()
+    assert run.inputs.adapter is not None
+    weights = run.inputs.adapter.weights
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1  # the size stays
+    weights.write_bytes(content)
+    with pytest.raises(RunError, match=f"{weights.name} is missing or has changed"):
+        list(advance(run))
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert any(isinstance(event, events.StageFinished) for event in advance(run, Stage.SYNTHESIZE))
+
+
 def test_whole_transfer(make_run: MakeRun) -> None:
     run = make_run()
     seen = list(advance(run))

@@ -1,8 +1,10 @@
 """What a run starts from, after intake has checked it: plain data and files of our own."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.errors import RunError
 from workbench.recipe import LoraSettings
 from workbench.samples import Example
 
@@ -25,6 +27,17 @@ class AdapterFiles:
     base_hint: str = ""
     parameters: int = 0
 
+    def verified(self) -> Path:
+        """The weights, read whole: still the file that was checked; RunError otherwise."""
+        try:
+            with self.weights.open("rb") as file:
+                same = hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+        except OSError:
+            same = False
+        if not same:
+            raise RunError(changed(self.weights, "the adapter"))
+        return self.weights
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -35,3 +48,11 @@ class Inputs:
     seeds: tuple[Example, ...] = ()
     evaluation: tuple[Example, ...] = ()
     unlabelled: tuple[Example, ...] = ()
+
+
+def changed(path: Path, what: str) -> str:
+    """The sentence about an input that is not what it was."""
+    return (
+        f"{path.parent.name}/{path.name} is missing or has changed since it was checked. Put the file back, or make a new "
+        f"run and add {what} again."
+    )

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from workbench import recipe as recipes
 from workbench.errors import IntakeError, RunError
-from workbench.inputs import Inputs
+from workbench.inputs import AdapterFiles, Inputs
 from workbench.intake.adapter import read_adapter
 from workbench.intake.kit import read_kit
 from workbench.intake.rows import read_examples
-from workbench.recipe import TransferRecipe, recipe_hash
-from workbench.runs.folder import Run, create, open_run
+from workbench.recipe import TransferRecipe, recipe_hash, to_dict
+from workbench.runs.folder import Run, checked_id, create, open_run
+from workbench.runs.input_files import ADAPTER_ROLES, EXAMPLE_ROLES
+from workbench.runs.recipe_rules import differing, flat
 
 ReadRecipe = Callable[[TransferRecipe], TransferRecipe]
 
@@ -28,27 +30,40 @@ def open_or_create(options: argparse.Namespace, read_recipe: ReadRecipe) -> Run:
     with tempfile.TemporaryDirectory() as scratch:
         inputs, recipe = gather(options, read_recipe, Path(scratch))
         name = options.run or f"transfer-{_fingerprint(inputs, recipe)}"
-        folder = options.runs / name
-        if folder.exists():
-            run = open_run(folder)
-            if recipe_hash(run.recipe) != recipe_hash(recipe):
-                raise RunError(
-                    f'The run "{name}" was made with another recipe. Choose another --run name.'
-                )
-            return run
-        return _create(options.runs, name, recipe, inputs)
+        if not (options.runs / checked_id(name)).exists():
+            return create(options.runs, recipe, id=name, inputs=inputs)
+        run = open_run(options.runs / name)
+        _require_same(run, inputs, recipe)
+        return run
 
 
-def _create(root: Path, name: str, recipe: TransferRecipe, inputs: Inputs) -> Run:
-    run = create(root, recipe, id=name)
-    if inputs.adapter:
-        run.put_adapter(inputs.adapter, role="adapter")
-    if inputs.discriminator:
-        run.put_adapter(inputs.discriminator, role="discriminator")
-    for role in ("seeds", "evaluation", "unlabelled"):
-        if rows := getattr(inputs, role):
-            run.put_examples(role, rows)
-    return run
+def _require_same(run: Run, inputs: Inputs, recipe: TransferRecipe) -> None:
+    """Raise RunError with what differs from what the run was made from."""
+    old, new = (flat(to_dict(which)) for which in (run.recipe, recipe))
+    differences = [
+        f"{field} is {old.get(field)!r} there and {new.get(field)!r} here"
+        for field in differing(run.recipe, recipe)
+    ]
+    for role in ADAPTER_ROLES:
+        there, here = getattr(run.inputs, role), getattr(inputs, role)
+        if (there and there.sha256) != (here and here.sha256):
+            what = "the adapter" if role == "adapter" else "the discriminator"
+            differences.append(f"{what} is {_other(there, here)}")
+    for role in EXAMPLE_ROLES:
+        there, here = getattr(run.inputs, role), getattr(inputs, role)
+        if there != here:
+            differences.append(f"the {role} rows are {_other(there, here)}")
+    if differences:
+        raise RunError(
+            f'The run "{run.id}" was made from something else: {"; ".join(differences)}. '
+            "Choose another --run name, or give what it was made from."
+        )
+
+
+def _other(there: object, here: object) -> str:
+    if there and here:
+        return "another one" if isinstance(there, AdapterFiles) else "others"
+    return "only there" if there else "only here"
 
 
 def gather(

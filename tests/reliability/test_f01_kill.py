@@ -1,5 +1,6 @@
 """F1: ``kill -9`` at any moment leaves a consistent run, and at most one unit of work is lost."""
 
+import hashlib
 import os
 import random
 import signal
@@ -17,7 +18,8 @@ from tests.runs.making import a_round, a_run, a_sample
 from workbench import jobs
 from workbench.errors import RunError
 from workbench.events import RoundFinished, StageStarted
-from workbench.recipe import TransferRecipe
+from workbench.inputs import AdapterFiles, Inputs
+from workbench.recipe import LoraSettings, TransferRecipe
 from workbench.runs import atomic, checkpoints, lease
 from workbench.runs.folder import Run, create, open_run
 from workbench.runs.listing import list_runs
@@ -41,12 +43,35 @@ def test_a_file_is_the_old_or_the_new(tmp_path: Path) -> None:
 
 
 def test_a_run_is_created_whole_or_not_at_all(tmp_path: Path) -> None:
-    def check(moment: int) -> None:
-        for line in list_runs(tmp_path):
-            assert line.problem == "" and open_run(line.folder).recipe == TransferRecipe()
+    """Inputs and facts included: a run without its evaluation rows would finish without them."""
+    weights = tmp_path / "adapter.safetensors"
+    weights.write_bytes(b"weights")
+    adapter = AdapterFiles(
+        LoraSettings(), weights, hashlib.sha256(weights.read_bytes()).hexdigest()
+    )
+    rows = (Example("put 3 coins", "box"),)
+    inputs = Inputs(adapter, adapter, rows, rows, rows)
+    root = tmp_path / "runs"
 
-    assert dies_at_each_step(lambda: create(tmp_path, TransferRecipe()), check) >= 4
-    assert len(list_runs(tmp_path)) >= 1
+    def make() -> Run:
+        return create(root, TransferRecipe(), "whole", inputs=inputs, facts={"owner": "me"})
+
+    def check(moment: int) -> None:
+        for line in list_runs(root):
+            run = open_run(line.folder)
+            assert line.problem == "" and run.recipe == TransferRecipe()
+            assert (run.name, run.recall("owner")) == ("whole", "me")
+            there = run.inputs
+            assert there.adapter and there.discriminator
+            assert there.adapter.verified().read_bytes() == b"weights"
+            assert (there.seeds, there.evaluation, there.unlabelled) == (rows, rows, rows)
+
+    assert dies_at_each_step(make, check) >= 20
+    assert len(list_runs(root)) >= 1
+    for left in root.glob(".*.part"):
+        os.utime(left, (0, 0))
+    make()
+    assert not list(root.glob(".*.part")), "what the dead left behind is cleared away"
 
 
 def test_a_checkpoint_is_whole_or_the_one_before_counts(tmp_path: Path) -> None:

@@ -227,11 +227,8 @@ def _run_of(arm: str, recipe: TransferRecipe, inputs: Inputs, shared: Path) -> R
     root, name = shared / "runs", f"{arm}-{recipe_hash(recipe)}"
     if (root / name).exists():
         return find_run(root, name)
-    run = create(root, recipe, id=name)
-    run.put_adapter(inputs.adapter)
-    run.put_adapter(inputs.discriminator, role="discriminator")
-    run.put_examples("seeds", inputs.seeds)
-    return run
+    wanted = replace(inputs, evaluation=(), unlabelled=())
+    return create(root, recipe, id=name, inputs=wanted)
 
 
 def _measure(

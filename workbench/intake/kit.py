@@ -179,7 +179,7 @@ def _contents(inputs: Inputs, base: str, attribution: str) -> dict[str, bytes | 
             hint = portable_reference(adapter.base_hint) or base
             config = json.dumps(peft_config(adapter.settings, hint), indent=2) + "\n"
             contents[f"{role}/{CONFIG_NAME}"] = config.encode()
-            contents[f"{role}/{WEIGHTS_NAME}"] = adapter.weights
+            contents[f"{role}/{WEIGHTS_NAME}"] = adapter.verified()
     contents["seeds.jsonl"] = _jsonl(inputs.seeds)
     if inputs.evaluation:
         contents["evaluation.jsonl"] = _jsonl(inputs.evaluation)

@@ -32,7 +32,7 @@ class Pair:
                 ("discriminator", self._inputs.discriminator),
             ):
                 if files is not None:
-                    self._source.attach(name, files.settings, files.weights)
+                    self._source.attach(name, files.settings, files.verified())
         return self._source
 
     @property

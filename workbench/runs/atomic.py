@@ -103,16 +103,22 @@ def require_space(folder: Path, need_bytes: int) -> None:
         raise RunError(_full_sentence(folder, need_bytes, free))
 
 
-def sweep(folder: Path, older_than_seconds: float = SWEEP_AGE_SECONDS) -> list[Path]:
-    """Remove partial files and folders that a dead writer left anywhere under ``folder``."""
+def sweep(
+    folder: Path, older_than_seconds: float = SWEEP_AGE_SECONDS, *, deep: bool = True
+) -> list[Path]:
+    """Remove partial files and folders that a dead writer left in ``folder``.
+
+    Args:
+        deep: look into its folders as well.
+    """
     removed = []
     limit = time.time() - older_than_seconds
-    for path in sorted(folder.rglob(f"*{PART}")):
+    for path in sorted(folder.rglob(f"*{PART}") if deep else folder.glob(f".*{PART}")):
         try:
             if path.lstat().st_mtime > limit:
                 continue
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-        except FileNotFoundError:
+        except OSError:  # gone meanwhile, or not ours to remove
             continue
         removed.append(path)
     return removed

@@ -10,9 +10,11 @@ import json
 import os
 import re
 import secrets
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from workbench.errors import BusyError, ConflictError, RunError
@@ -29,6 +31,7 @@ from workbench.samples import Example
 from workbench.stages import ORDER, WORDS, Stage
 
 TRASH = ".trash"
+NO_INPUTS = Inputs()
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -94,6 +97,12 @@ class Run:
         if self._inputs is None or self._inputs[0] != stamp:
             self._inputs = (stamp, input_files.load(self.folder / "inputs"))
         return self._inputs[1]
+
+    def put_inputs(self, inputs: Inputs) -> None:
+        """Copy in all that is there, as one change; what is not there stays as it was."""
+        with self._database.write() as connection:
+            self._refuse_once_started(connection)
+            input_files.put_all(self.folder / "inputs", inputs)
 
     def put_adapter(self, files: AdapterFiles | None, role: str = "adapter") -> None:
         """Copy an accepted adapter in as "adapter" or "discriminator"; None removes it."""
@@ -227,34 +236,65 @@ def runs_root() -> Path:
 
 
 def create(
-    root: Path, recipe: TransferRecipe, name: str | None = None, *, id: str | None = None
+    root: Path,
+    recipe: TransferRecipe,
+    name: str | None = None,
+    *,
+    id: str | None = None,
+    inputs: Inputs = NO_INPUTS,
+    facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Run:
-    """A new draft under ``root``. A kill on the way leaves only a partial folder.
+    """A new run under ``root``, whole or not at all: it is made aside and renamed when complete.
 
     Args:
         name: what people call it; None is the recipe's task name.
         id: name of the folder; None is 32 random hex digits.
+        inputs: accepted adapters and rows that it starts with.
+        facts: see ``Run.remember``.
     """
     root = root.absolute()
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    atomic.sweep(root, deep=False)
     folder = root / checked_id(id or secrets.token_hex(16))
     if folder.exists():
         raise RunError(f"There is already a run {folder}. Choose another name.")
     partial = atomic.partial_name(folder)
+    try:
+        _fill(partial, recipe, name, inputs, facts)
+        _place(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return open_run(folder)
+
+
+def _fill(
+    partial: Path,
+    recipe: TransferRecipe,
+    name: str | None,
+    inputs: Inputs,
+    facts: Mapping[str, Any],
+) -> None:
     partial.mkdir(mode=0o700)
     for inner in ("inputs", "checkpoints", "exports"):
         (partial / inner).mkdir(mode=0o700)
     atomic.write_text(partial / "recipe.json", to_json(recipe))
+    input_files.put_all(partial / "inputs", inputs)
     draft = Run(partial, Database(partial / "run.db", create=True))
     draft.rename(name if name is not None else recipe.task_name)
-    draft.remember("created_at", time.time())
+    for key, value in {"created_at": time.time(), **facts}.items():
+        draft.remember(key, value)
     draft.database.close()
+
+
+def _place(partial: Path, folder: Path) -> None:
     try:
         os.rename(partial, folder)
     except OSError as error:
+        if not folder.exists():
+            raise
         raise RunError(f"There is already a run {folder}. Choose another name.") from error
-    atomic.sync_folder(root)
-    return open_run(folder)
+    atomic.sync_folder(folder.parent)
 
 
 def open_run(folder: Path) -> Run:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import RunError
-from workbench.inputs import AdapterFiles, Inputs
+from workbench.inputs import AdapterFiles, Inputs, changed
 from workbench.recipe import LoraSettings
 from workbench.runs import atomic
 from workbench.samples import Example
@@ -22,35 +22,61 @@ EXAMPLE_ROLES = ("seeds", "evaluation", "unlabelled")
 
 
 def load(folder: Path) -> Inputs:
-    """Read what is under ``inputs/``; rows are checked against their hashes.
+    """Read what is under ``inputs/``; rows are checked against their hashes, adapters by size.
 
     Raises:
-        RunError: a file is missing or has changed since it was accepted.
+        RunError: a file is missing or has changed since it was accepted, or the list is damaged.
     """
     listed = _listed(folder)
-    adapters: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
+    try:
+        for role in ADAPTER_ROLES:
+            if role in listed:
+                parts[role] = _adapter(folder, listed[role])
+        for role in EXAMPLE_ROLES:
+            if role in listed:
+                parts[role] = _rows(folder, listed[role])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{folder / 'inputs.json'} is damaged ({type(error).__name__}). Add the inputs again."
+        ) from error
+    return Inputs(**parts)
+
+
+def put_all(folder: Path, inputs: Inputs) -> None:
+    """Copy in everything that is there, as one change; what is not there stays as it was."""
+    entries: dict[str, dict[str, Any] | None] = {}
     for role in ADAPTER_ROLES:
-        if entry := listed.get(role):
-            adapters[role] = _adapter(folder, entry)
-    rows: dict[str, Any] = {
-        role: _rows(folder, listed[role]) for role in EXAMPLE_ROLES if role in listed
-    }
-    return Inputs(**adapters, **rows)
+        if files := getattr(inputs, role):
+            entries[role] = _store_adapter(folder, files, role)
+    for role in EXAMPLE_ROLES:
+        if rows := getattr(inputs, role):
+            entries[role] = _store_rows(folder, role, rows)
+    if entries:
+        _enter(folder, entries)
 
 
 def put_adapter(folder: Path, files: AdapterFiles | None, role: str) -> None:
     """Copy an adapter in, or remove it with None."""
     if role not in ADAPTER_ROLES:
         raise RunError(f'An adapter is put in as one of {ADAPTER_ROLES}, not "{role}".')
-    if files is None:
-        _enter(folder, role, None)
-        return
+    _enter(folder, {role: None if files is None else _store_adapter(folder, files, role)})
+
+
+def put_examples(folder: Path, role: str, rows: Sequence[Example]) -> None:
+    """Store rows as JSON lines, or remove them with no rows."""
+    if role not in EXAMPLE_ROLES:
+        raise RunError(f'Rows are put in as one of {EXAMPLE_ROLES}, not "{role}".')
+    _enter(folder, {role: _store_rows(folder, role, rows) if rows else None})
+
+
+def _store_adapter(folder: Path, files: AdapterFiles, role: str) -> dict[str, Any]:
     name = f"{role}-{files.sha256[:16] or 'weights'}.safetensors"
     size, sha256 = atomic.copy_in(files.weights, folder / name)
     if files.sha256 and sha256 != files.sha256:
         (folder / name).unlink()
         raise RunError(f"{files.weights.name} changed while it was copied in. Upload it again.")
-    entry = {
+    return {
         "file": name,
         "bytes": size,
         "sha256": sha256,
@@ -58,22 +84,15 @@ def put_adapter(folder: Path, files: AdapterFiles | None, role: str) -> None:
         "base_hint": files.base_hint,
         "parameters": files.parameters,
     }
-    _enter(folder, role, entry)
 
 
-def put_examples(folder: Path, role: str, rows: Sequence[Example]) -> None:
-    """Store rows as JSON lines, or remove them with no rows."""
-    if role not in EXAMPLE_ROLES:
-        raise RunError(f'Rows are put in as one of {EXAMPLE_ROLES}, not "{role}".')
-    if not rows:
-        _enter(folder, role, None)
-        return
+def _store_rows(folder: Path, role: str, rows: Sequence[Example]) -> dict[str, Any]:
     lines = [json.dumps({"input": row.input, "output": row.output}) for row in rows]
     content = "".join(line + "\n" for line in lines).encode()
     sha256 = hashlib.sha256(content).hexdigest()
     name = f"{role}-{sha256[:16]}.jsonl"
     atomic.write_bytes(folder / name, content)
-    _enter(folder, role, {"file": name, "bytes": len(content), "sha256": sha256, "rows": len(rows)})
+    return {"file": name, "bytes": len(content), "sha256": sha256, "rows": len(rows)}
 
 
 def _listed(folder: Path) -> dict[str, Any]:
@@ -81,25 +100,30 @@ def _listed(folder: Path) -> dict[str, Any]:
     if not listing.exists():
         return {}
     listed = atomic.read_json(listing)
-    if not isinstance(listed, dict):
+    if not isinstance(listed, dict) or not all(map(_plain_file, listed.values())):
         raise RunError(f"{listing} is damaged. Add the inputs again.")
     return listed
 
 
-def _enter(folder: Path, role: str, entry: dict[str, Any] | None) -> None:
+def _plain_file(entry: Any) -> bool:
+    """Whether an entry names a file of the folder itself."""
+    name = entry.get("file") if isinstance(entry, dict) else None
+    return isinstance(name, str) and name == Path(name).name and name not in ("", "..")
+
+
+def _enter(folder: Path, entries: dict[str, dict[str, Any] | None]) -> None:
     listed = _listed(folder)
-    former = listed.pop(role, None)
-    if entry is not None:
-        listed[role] = entry
+    former = {entry["file"] for role in entries if (entry := listed.pop(role, None))}
+    listed |= {role: entry for role, entry in entries.items() if entry is not None}
     atomic.write_json(folder / "inputs.json", listed)
-    if former and former["file"] not in {kept["file"] for kept in listed.values()}:
-        (folder / former["file"]).unlink(missing_ok=True)
+    for name in former - {entry["file"] for entry in listed.values()}:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _adapter(folder: Path, entry: dict[str, Any]) -> AdapterFiles:
     weights = folder / entry["file"]
     if not weights.is_file() or weights.stat().st_size != entry["bytes"]:
-        raise RunError(f"{weights} is missing or has changed. Add the adapter again.")
+        raise RunError(changed(weights, "the adapter"))
     settings = dict(entry["settings"])
     settings["target_modules"] = tuple(settings["target_modules"])
     return AdapterFiles(
@@ -115,5 +139,5 @@ def _rows(folder: Path, entry: dict[str, Any]) -> tuple[Example, ...]:
     path = folder / entry["file"]
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-        raise RunError(f"{path} is missing or has changed. Add the rows again.")
+        raise RunError(changed(path, "the rows"))
     return tuple(Example(**json.loads(line)) for line in content.splitlines())

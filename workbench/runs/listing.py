@@ -61,13 +61,8 @@ def list_runs(root: Path) -> list[RunListing]:
 
 def duplicate(run: Run, name: str | None = None) -> Run:
     """A new draft beside the run with the same recipe and inputs, and nothing else."""
-    draft = create(run.folder.parent, run.recipe, name or f"{run.name[:73]} (copy)")
-    inputs = run.inputs
-    for role in ("adapter", "discriminator"):
-        draft.put_adapter(getattr(inputs, role), role)
-    for role in ("seeds", "evaluation", "unlabelled"):
-        draft.put_examples(role, getattr(inputs, role))
-    return draft
+    name = name or f"{run.name[:73]} (copy)"
+    return create(run.folder.parent, run.recipe, name, inputs=run.inputs)
 
 
 def restore(root: Path, token: str) -> Run:

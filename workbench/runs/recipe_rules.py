@@ -29,7 +29,7 @@ ANSWER_FIELDS = ("evaluation.metric", "evaluation.max_rows", "target_format", "q
 
 def differing(old: TransferRecipe, new: TransferRecipe) -> list[str]:
     """Dotted names of the fields that differ."""
-    left, right = _flat(to_dict(old)), _flat(to_dict(new))
+    left, right = flat(to_dict(old)), flat(to_dict(new))
     return [name for name in sorted(left | right) if left.get(name) != right.get(name)]
 
 
@@ -64,12 +64,13 @@ def reopens(old: TransferRecipe, new: TransferRecipe, started: dict[Stage, bool]
     return opened
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted field name."""
+    found: dict[str, Any] = {}
     for key, value in values.items():
         # Patterns of module names are one value, not fields.
         if isinstance(value, dict) and not key.endswith("_pattern"):
-            flat |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
-    return flat
+            found[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return found

@@ -115,12 +115,7 @@ def _put_kit(run: Run, kit: Kit) -> None:
         wanted["source_base"] = _public_base(wanted["source_base"])
     run.change_recipe({name: wanted[name] for name in _KIT_KNOWS})
     assert kit.inputs.adapter is not None
-    run.put_adapter(kit.inputs.adapter, role="adapter")
-    if kit.inputs.discriminator is not None:
-        run.put_adapter(kit.inputs.discriminator, role="discriminator")
-    run.put_examples(role="seeds", rows=kit.inputs.seeds)
-    if kit.inputs.evaluation:
-        run.put_examples(role="evaluation", rows=kit.inputs.evaluation)
+    run.put_inputs(kit.inputs)
     run.rename(kit.task_name)
 
 
