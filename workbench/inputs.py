@@ -53,6 +53,6 @@ class Inputs:
 def changed(path: Path, what: str) -> str:
     """The sentence about an input that is not what it was."""
     return (
-        f"{path.parent.name}/{path.name} is missing or has changed since it was checked. Put the file back, or make a new "
-        f"run and add {what} again."
+        f"{path.parent.name}/{path.name} is missing or has changed since it was checked. Put the "
+        f"file back, or make a new run and add {what} again."
     )
