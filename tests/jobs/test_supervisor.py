@@ -115,7 +115,7 @@ def test_a_worker_that_cannot_start_is_a_sentence(run_with: Make, monkeypatch) -
 
 def test_a_run_of_a_newer_version_is_not_started(run_with: Make) -> None:
     run = run_with()
-    run.database.connection().execute("PRAGMA user_version = 99")
+    run.database.read("PRAGMA user_version = 99")
     with pytest.raises(RunError, match="Upgrade"):
         jobs.start(open_run(run.folder))
 
@@ -123,7 +123,7 @@ def test_a_run_of_a_newer_version_is_not_started(run_with: Make) -> None:
 def test_f5_a_damaged_run_is_not_started(run_with: Make) -> None:
     run = run_with()
     run.samples.commit_round(0, [a_sample(f"{n} " * 300) for n in range(300)], a_round(0))
-    run.database.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    run.database.read("PRAGMA wal_checkpoint(TRUNCATE)")
     run.database.close()
     with (run.folder / "run.db").open("r+b") as file:
         file.seek(30 * 4096)
@@ -208,7 +208,7 @@ class TestStopping:
     def test_discard_of_a_killed_worker_is_done_by_the_next(self, run_with: Make) -> None:
         run = run_with(gated=9, odd="write checkpoint", at="distil")
         for stage in ORDER[:2]:
-            run.database.connection().execute(
+            run.database.read(
                 "INSERT INTO stages (stage, started_at, finished_at) VALUES (?, 1, 2)", (stage,)
             )
         jobs.start(run)

@@ -3,6 +3,8 @@
 import os
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,43 +17,80 @@ from workbench.runs.database import Database
 from workbench.runs.folder import open_run
 from workbench.runs.listing import list_runs
 from workbench.runs.schema import MIGRATIONS
+from workbench.runs.summary import summary
 
 
 def test_settings_of_a_connection(tmp_path: Path) -> None:
-    connection = a_run(tmp_path).database.connection()
     wanted = {"journal_mode": "wal", "busy_timeout": 30_000, "synchronous": 1, "foreign_keys": 1}
-    assert {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in wanted} == wanted
+    with a_run(tmp_path).database.connection() as connection:
+        got = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in wanted}
+    assert got == wanted
 
 
-def test_each_thread_has_its_own_connection(tmp_path: Path) -> None:
+def test_threads_at_the_same_moment_have_connections_of_their_own(tmp_path: Path) -> None:
     run = a_run(tmp_path)
-    seen: list[int] = []
+    seen: set[int] = set()
+    together = threading.Barrier(8)
 
     def look() -> None:
         run.journal.append(Warned("synthesize", "x"))
-        seen.append(id(run.database.connection()))
+        with run.database.connection() as connection:
+            seen.add(id(connection))
+            together.wait()
 
     threads = [threading.Thread(target=look) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(run.journal.all_of(Warned)) == 8
-    assert id(run.database.connection()) not in seen
+    assert len(run.journal.all_of(Warned)) == 8 and len(seen) == 8
+
+
+def test_a_transaction_sees_what_it_wrote(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    with run.database.write() as connection:
+        connection.execute("INSERT INTO facts VALUES ('a', '1')")
+        assert run.recall("a") == 1
+
+
+def test_open_files_are_bounded_by_threads_not_by_runs(tmp_path: Path) -> None:
+    """Fifty pages over a hundred runs; each look is a query on one of forty threads."""
+    runs = [a_run(tmp_path) for _ in range(100)]
+    for run in runs:
+        run.database.close()
+    before = len(os.listdir("/proc/self/fd"))
+
+    def page(number: int) -> None:
+        for step in range(12):
+            assert summary(runs[(7 * number + step) % 100]).name == "a run"
+
+    with ThreadPoolExecutor(40) as pool:
+        list(pool.map(page, range(50)))
+    assert len(os.listdir("/proc/self/fd")) - before <= 4 * database.IDLE_CONNECTIONS
+
+
+def test_a_run_that_was_put_in_the_place_of_another_is_read_anew(tmp_path: Path) -> None:
+    run, other = a_run(tmp_path), a_run(tmp_path)
+    other.rename("the other")
+    assert run.name == "a run"
+    other.database.close()
+    os.replace(other.folder / "run.db", run.folder / "run.db")
+    assert run.name == "the other"
 
 
 def test_a_connection_does_not_cross_a_fork(tmp_path: Path) -> None:
     run = a_run(tmp_path)
-    before = run.database.connection()
+    with run.database.connection() as before:
+        pass
     child = os.fork()
     if child == 0:
         try:
             run.journal.append(Warned("synthesize", "from the child"))
-            os._exit(0 if run.database.connection() is not before else 9)
+            with run.database.connection() as own:
+                os._exit(0 if own is not before else 9)
         except BaseException:
             os._exit(8)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert run.database.connection() is before
     assert [event.message for event in run.journal.all_of(Warned)] == ["from the child"]
 
 
@@ -91,40 +130,52 @@ def test_a_broken_migration_changes_nothing(tmp_path: Path, monkeypatch) -> None
 
 def test_f5_a_newer_file_is_shown_but_not_written(tmp_path: Path) -> None:
     run = with_samples(tmp_path, a_sample("one"))
-    run.database.connection().execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    run.database.read(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     run.database.close()
     newer = open_run(run.folder)
     assert "Upgrade" in newer.read_only_because
     assert newer.samples.page()[0].input == "one"
     with pytest.raises(RunError, match="Upgrade"):
         newer.rename("other")
-    with pytest.raises(sqlite3.OperationalError):
-        newer.database.connection().execute("DELETE FROM samples")
+    with pytest.raises(RunError, match="readonly"):
+        newer.database.read("DELETE FROM samples")
     assert "Upgrade" in list_runs(tmp_path)[0].problem
 
 
-@pytest.mark.parametrize("damage", ["header", "empty", "gone"])
+@pytest.mark.parametrize(
+    "damage", ["header", "empty", "gone", "short", "another", "a folder", "a link"]
+)
 def test_f5_a_damaged_file_is_refused_and_kept(tmp_path: Path, damage: str) -> None:
     run = with_samples(tmp_path, a_sample("one"))
     run.database.close()
     path = run.folder / "run.db"
-    if damage == "header":
-        path.write_bytes(b"no database at all" * 400)
-    elif damage == "gone":
-        path.unlink()
+    content = {
+        "header": b"no database at all" * 400,
+        "empty": b"",
+        "short": path.read_bytes()[:300],  # SQLite would take it for a new one
+    }
+    if damage in content:
+        path.write_bytes(content[damage])
     else:
-        path.write_bytes(b"")
-    before = path.read_bytes() if path.exists() else None
-    with pytest.raises(RunError, match=r"damaged|missing"):
+        kept = path.rename(tmp_path / "kept.db")
+        if damage == "another":
+            with closing(sqlite3.connect(path)) as fresh:
+                fresh.execute("CREATE TABLE other (x)")
+        elif damage == "a folder":
+            path.mkdir()
+        elif damage == "a link":
+            path.symlink_to(kept)
+    before = path.read_bytes() if path.is_file() else None
+    with pytest.raises(RunError, match=r"damaged|missing|no file"):
         open_run(run.folder)
-    assert (path.read_bytes() if path.exists() else None) == before
+    assert (path.read_bytes() if path.is_file() else None) == before
     line = list_runs(tmp_path)[0]
     assert line.phase == "cannot be opened" and line.problem
 
 
 def test_f5_damage_in_the_middle_is_found_by_the_check(tmp_path: Path) -> None:
     run = with_samples(tmp_path, *[a_sample(f"text {n} " * 40) for n in range(300)])
-    run.database.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    run.database.read("PRAGMA wal_checkpoint(TRUNCATE)")
     run.database.close()
     path = run.folder / "run.db"
     content = bytearray(path.read_bytes())
@@ -137,7 +188,7 @@ def test_f5_damage_in_the_middle_is_found_by_the_check(tmp_path: Path) -> None:
 def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     pages = run.database.one("PRAGMA page_count")
-    run.database.connection().execute(f"PRAGMA max_page_count = {pages}")
+    run.database.read(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(RunError, match="full"):
         run.samples.commit_round(0, [a_sample(f"t{n}" * 50) for n in range(100)], a_round(0))
     assert run.samples.count() == 0 and run.samples.rounds() == set()

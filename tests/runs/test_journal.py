@@ -48,7 +48,7 @@ def test_last_and_all_of_a_kind(tmp_path: Path) -> None:
 def test_kinds_of_a_newer_version_are_skipped_and_do_not_stall(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     for _ in range(20):
-        run.database.connection().execute(
+        run.database.read(
             "INSERT INTO events (at, kind, body) VALUES (0, 'FromTheFuture', '{\"x\": 1}')"
         )
     run.journal.append(Warned("distil", "known"))

@@ -1,12 +1,14 @@
 """One SQLite file per run: connections, transactions, migrations.
 
-A connection belongs to one thread of one process: it is opened on first use there and never
-crosses a fork. A file that a newer version wrote is opened read-only; a file that is no database
-is refused. Neither is ever deleted or repaired. Not for network file systems: WAL needs shared
-memory on one host.
+A connection is lent to one thread at a time and kept for the next; over all runs of a process at
+most ``IDLE_CONNECTIONS`` wait, so open files are bounded by the threads and not by the runs or the
+pages. None crosses a fork. A file that a newer version wrote, or in a folder that may not be
+written, is opened read-only; a file that is no database is refused. None is ever deleted or
+repaired. Not for network file systems: WAL needs shared memory on one host.
 """
 
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -20,55 +22,75 @@ from workbench.runs.schema import MIGRATIONS
 
 BUSY_SECONDS = 30
 MAPPED_BYTES = 1 << 30
+IDLE_CONNECTIONS = 48  # three open files each
+_MAGIC = b"SQLite format 3\0"
+
+# Of errors that SQLite has no name of their own for.
+_OF_THE_CONTENT = re.compile(r"no such (table|column)|malformed JSON|Could not decode to UTF-8")
+
+_Key = tuple[str, int, int, str]  # path, device, inode, mode
+_idle: list[tuple[_Key, sqlite3.Connection]] = []  # the longest unused first
+_guard = threading.Lock()
 
 
 class Database:
     """Access to one run's ``run.db``.
 
     Attributes:
-        read_only_because: "" or the sentence why nothing can be written (newer schema).
+        read_only_because: "" or the sentence why nothing can be written.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path
         self.read_only_because = ""
+        self._mode = "rw"
         self._local = threading.local()
-        if not create and not path.is_file():
-            raise RunError(f"{path} is missing: this folder is not a complete run.")
-        if not create and path.stat().st_size == 0:  # SQLite would take it for a new database
-            raise RunError(_damaged(path, "it is empty"))
         if create:
             path.touch(mode=0o600)  # SQLite gives its side files the same rights
-        with _sentences(path):
-            connection = _open(path, "rw")
+        else:
+            _require_database(path)
+            self._require_rights()
+        with self.connection() as connection, _sentences(path):
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > len(MIGRATIONS):
-                self.read_only_because = (
+                self._read_only(
                     f"{path} was written by a newer version (schema {version}, this one knows "
                     f"{len(MIGRATIONS)}): it can be looked at but not continued. Upgrade first."
                 )
-                connection.close()
-                return
-            if version < len(MIGRATIONS):
+            elif version < len(MIGRATIONS) and not self.read_only_because:
                 _migrate(connection)
-            self._keep(connection)
 
-    def connection(self) -> sqlite3.Connection:
-        """This thread's connection; prefer ``read`` and ``write``."""
+    def _require_rights(self) -> None:
+        if not os.access(self.path, os.W_OK) or not os.access(self.path.parent, os.W_OK):
+            self._read_only(
+                f"{self.path.parent} may not be written: it can be looked at but not continued. "
+                "Give yourself the right to write the folder and its files."
+            )
+            if not os.access(self.path.parent, os.W_OK):
+                self._mode = "ro&immutable=1"  # there is no place for the files of WAL
+
+    def _read_only(self, sentence: str) -> None:
+        self.read_only_because, self._mode = sentence, "ro"
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection of this thread's for a while; prefer ``read`` and ``write``."""
         held = getattr(self._local, "held", None)
-        # After a fork the parent's handle must not be used, nor closed: SQLite's file locks are
-        # the parent's.
-        if held is not None and held[0] == os.getpid():
-            return held[1]
-        with _sentences(self.path):
-            connection = _open(self.path, "ro" if self.read_only_because else "rw")
-        self._keep(connection)
-        return connection
+        if held is not None:  # inside of a transaction the same one
+            yield held
+            return
+        key, connection = _borrow(self.path, self._mode)
+        self._local.held = connection
+        try:
+            yield connection
+        finally:
+            self._local.held = None
+            _give_back(key, connection)
 
     def read(self, sql: str, values: Any = ()) -> list[sqlite3.Row]:
         """All rows of one query."""
-        with _sentences(self.path):
-            return self.connection().execute(sql, values).fetchall()
+        with self.connection() as connection, _sentences(self.path):
+            return connection.execute(sql, values).fetchall()
 
     def one(self, sql: str, values: Any = ()) -> Any:
         """First column of the first row, or None."""
@@ -80,8 +102,7 @@ class Database:
         """One transaction: all of it or nothing. Does not nest."""
         if self.read_only_because:
             raise RunError(self.read_only_because)
-        connection = self.connection()
-        with _sentences(self.path):
+        with self.connection() as connection, _sentences(self.path):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -98,14 +119,69 @@ class Database:
             raise RunError(_damaged(self.path, str(verdict)))
 
     def close(self) -> None:
-        """Close this thread's connection; the next use opens a new one."""
-        held = getattr(self._local, "held", None)
-        self._local.held = None
-        if held is not None and held[0] == os.getpid():
-            held[1].close()
+        """Close the connections that wait for this file: before it is moved."""
+        _close_idle(str(self.path))
 
-    def _keep(self, connection: sqlite3.Connection) -> None:
-        self._local.held = (os.getpid(), connection)
+
+def _require_database(path: Path) -> None:
+    """Raise RunError for what SQLite would take for a new database, or follow elsewhere."""
+    if path.is_symlink() or not path.is_file():
+        what = "is no file" if path.is_symlink() or path.exists() else "is missing"
+        raise RunError(f"{path} {what}: this folder is not a complete run.")
+    try:
+        with path.open("rb") as file:
+            begins = file.read(512)
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}.") from error
+    if not begins:
+        raise RunError(_damaged(path, "it is empty"))
+    if len(begins) < 512 or not begins.startswith(_MAGIC):
+        raise RunError(_damaged(path, "it is no database"))
+    if not any(begins[60:64]):  # the version of the tables, in place since the run was made
+        raise RunError(_damaged(path, "it has no tables of a run"))
+
+
+def _borrow(path: Path, mode: str) -> tuple[_Key, sqlite3.Connection]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise RunError(f"{path} is missing: this folder is not a complete run.") from error
+    key = (str(path), status.st_dev, status.st_ino, mode)
+    with _guard:
+        for place in range(len(_idle) - 1, -1, -1):
+            if _idle[place][0] == key:
+                return _idle.pop(place)
+    with _sentences(path):
+        return key, _open(path, mode)
+
+
+def _give_back(key: _Key, connection: sqlite3.Connection) -> None:
+    with _guard:
+        _idle.append((key, connection))
+        over = [_idle.pop(0)[1] for _ in range(len(_idle) - IDLE_CONNECTIONS)]
+    for former in over:
+        former.close()
+
+
+def _close_idle(path: str = "") -> None:
+    """Close what waits, of one file or of all."""
+    with _guard:
+        wanted = [entry for entry in _idle if path in ("", entry[0][0])]
+        _idle[:] = [entry for entry in _idle if entry not in wanted]
+    for _, connection in wanted:
+        connection.close()
+
+
+def _begin_child() -> None:
+    """What another thread of the parent gave back meanwhile is the parent's, its locks as well."""
+    global _guard  # it may have been taken by a thread that is not here
+    _guard = threading.Lock()
+    _of_parents.extend(_idle)
+    _idle.clear()
+
+
+_of_parents: list[tuple[_Key, sqlite3.Connection]] = []  # kept, so that they are not closed
+os.register_at_fork(before=_close_idle, after_in_child=_begin_child)
 
 
 def _open(path: Path, mode: str) -> sqlite3.Connection:
@@ -114,13 +190,12 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,
-        # Each thread uses its own; this only lets the collector close one from another thread.
-        check_same_thread=False,
+        check_same_thread=False,  # one thread after the other
     )
     connection.row_factory = sqlite3.Row
     # The timeout comes first, because switching the journal mode takes a lock.
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-    if mode != "ro":
+    if mode == "rw":
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -176,7 +251,9 @@ def _sentences(path: Path) -> Iterator[None]:
                 f"The disk that holds {path} is full. Nothing was lost. Free some space and "
                 "continue the run."
             ) from error
-        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or _OF_THE_CONTENT.search(
+            str(error)
+        ):
             raise RunError(_damaged(path, str(error))) from error
         if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR")):
             raise RunError(f"{path} cannot be used: {error}. Check the folder's rights.") from error
@@ -185,6 +262,6 @@ def _sentences(path: Path) -> Iterator[None]:
 
 def _damaged(path: Path, detail: str) -> str:
     return (
-        f"{path} is damaged ({detail}). It is left as it is; duplicate the run as a new draft, "
-        "or restore the folder from a copy."
+        f"{path} is damaged ({detail}). It is left as it is. "
+        f"`python -m workbench runs --check {path.parent.name}` says what can still be taken."
     )

@@ -106,8 +106,8 @@ def archive(run: Run, target: Path) -> Path:
     partial = atomic.partial_name(target)
     with tempfile.TemporaryDirectory(dir=target.parent, suffix=atomic.PART) as spare:
         database = Path(spare) / "run.db"
-        with closing(sqlite3.connect(database)) as copy:
-            run.database.connection().backup(copy)
+        with closing(sqlite3.connect(database)) as copy, run.database.connection() as source:
+            source.backup(copy)
         try:
             _pack(run, database, partial, finished)
             os.replace(partial, target)
