@@ -247,11 +247,14 @@ def _evaluate(options: argparse.Namespace) -> int:
     import tempfile  # noqa: PLC0415
 
     from workbench.evaluate.arms import answer_rows  # noqa: PLC0415
-    from workbench.evaluate.intervals import accuracy  # noqa: PLC0415
-    from workbench.evaluate.metrics import is_correct  # noqa: PLC0415
+    from workbench.evaluate.intervals import accuracy, mean_score  # noqa: PLC0415
+    from workbench.evaluate.kinds import metric_for  # noqa: PLC0415
+    from workbench.evaluate.metrics import MEASURES, is_graded, score  # noqa: PLC0415
     from workbench.intake.adapter import read_adapter  # noqa: PLC0415
     from workbench.intake.rows import read_examples  # noqa: PLC0415
     from workbench.models import references  # noqa: PLC0415
+    from workbench.models.answer_room import answer_room  # noqa: PLC0415
+    from workbench.models.formats import bind  # noqa: PLC0415
     from workbench.models.resident import load  # noqa: PLC0415
 
     recipe = _read_recipe(options, TransferRecipe())
@@ -265,16 +268,19 @@ def _evaluate(options: argparse.Namespace) -> int:
             resident.attach(name, files.settings, files.weights)
         form = recipe.source_format if options.side == "source" else recipe.target_format
         inputs = [row.input for row in rows]
-        tokens = recipe.evaluation.answer_tokens
-        measured = accuracy(
-            [
-                is_correct(recipe.evaluation.metric, text, rows[index].output or "")
-                for index, text in answer_rows(resident, name, form, inputs, tokens)
-            ]
-        )
+        answers = [row.output or "" for row in rows]
+        metric = metric_for(recipe.evaluation.metric, answers)
+        bound = bind(form, resident.tokenizer)
+        tokens = answer_room(recipe.evaluation.answer_tokens, answers, bound)
+        scores = [
+            score(metric, text, rows[index].answers or ("",))
+            for index, text in answer_rows(resident, name, form, inputs, tokens)
+        ]
+        measured = mean_score(scores) if is_graded(metric) else accuracy([s == 1 for s in scores])
     _print_summary(
         {
-            "accuracy": measured.mean, "low": measured.low, "high": measured.high, "n": measured.n,
+            MEASURES[metric]: measured.mean,
+            "low": measured.low, "high": measured.high, "n": measured.n,
         },
         options.json,
     )  # fmt: skip

@@ -176,15 +176,23 @@ def answer(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     """Both sides on one input: {"source": text, "transferred": text or None}."""
     require_inputs(run)
     pair = Pair(run.recipe, run.inputs)
-    text, tokens = str(arguments["input"]), run.recipe.evaluation.answer_tokens
+    text = str(arguments["input"])
     ((_, source),) = answer_rows(
-        pair.source, teach.TEACHER, run.recipe.source_format, [text], tokens
+        pair.source,
+        teach.TEACHER,
+        run.recipe.source_format,
+        [text],
+        pair.source_answer_tokens,
     )
     if newest_state(run) is None:
         return {"source": source, "transferred": None}
     load_student(run, pair)
     ((_, student),) = answer_rows(
-        pair.target, distill.STUDENT, run.recipe.target_format, [text], tokens
+        pair.target,
+        distill.STUDENT,
+        run.recipe.target_format,
+        [text],
+        pair.target_answer_tokens,
     )
     return {"source": source, "transferred": student}
 

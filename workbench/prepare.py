@@ -18,11 +18,13 @@ from workbench import discriminate
 from workbench.errors import StageError
 from workbench.evaluate.arms import answer_rows
 from workbench.evaluate.intervals import Interval, accuracy
+from workbench.evaluate.kinds import metric_for
 from workbench.evaluate.metrics import is_correct
 from workbench.inputs import AdapterFiles, Inputs
 from workbench.intake.adapter import read_adapter
 from workbench.intake.kit import write_kit
 from workbench.models import references
+from workbench.models.answer_room import answer_room
 from workbench.models.formats import bind
 from workbench.models.pair import Pair
 from workbench.models.training import TrainingRow, train
@@ -78,6 +80,8 @@ def prepare(
     """
     if len(rows) < FEWEST_ROWS:
         raise StageError(f"{len(rows)} training rows are too few; give at least {FEWEST_ROWS}.")
+    metric = metric_for(recipe.evaluation.metric, [row.output or "" for row in rows])
+    recipe = replace(recipe, evaluation=replace(recipe.evaluation, metric=metric))
     references.fetch(recipe.source_base)
     seeds = choose_seeds(rows, seed_count, recipe.seed)
     pair = Pair(recipe, Inputs())
@@ -207,9 +211,10 @@ def _measure_adapter(
         return None
     inputs = [row.input for row in evaluation]
     correct = []
-    tokens = recipe.evaluation.answer_tokens
+    answers = [row.output or "" for row in evaluation]
+    form = bind(recipe.source_format, pair.source.tokenizer)
+    tokens = answer_room(recipe.evaluation.answer_tokens, answers, form)
     for index, text in answer_rows(pair.source, TEACHER, recipe.source_format, inputs, tokens):
-        expected = evaluation[index].output or ""
-        correct.append(is_correct(recipe.evaluation.metric, text, expected))
+        correct.append(is_correct(recipe.evaluation.metric, text, answers[index]))
         report("measuring the source adapter", len(correct), len(evaluation))
     return accuracy(correct)

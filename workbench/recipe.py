@@ -17,6 +17,8 @@ from typing import Any
 from workbench.errors import RecipeError
 
 SCHEMA = 1
+AUTO = "auto"  # the metric that fits the kind of task
+METRICS = ("exact", "number", "json", "chrf", "rouge")
 FEWEST_BATCH_ROWS, MOST_BATCH_ROWS = 16, 128  # of automatic batches
 MOST_STEPS = 600  # of an epoch with automatic batches, while they can grow
 
@@ -193,21 +195,26 @@ class EvaluationSettings:
     """How the arms are compared.
 
     Attributes:
-        metric: "exact" (after normalisation), "number" (last number) or "json" (equal values).
+        metric: "exact" (after normalisation), "number" (last number), "json" (equal values),
+            "chrf" or "rouge" (nearness of free text); "auto" is what fits the known answers.
         max_rows: evaluation rows used; 0 is all.
-        answer_tokens: ceiling of an answer's length in tokens, for teacher labels as well.
-        margin_points: loss of accuracy that the user would accept, in percentage points.
+        answer_tokens: ceiling of an answer's length in tokens, for teacher labels as well; 0 makes
+            room for half as much again as the longest known answer.
+        margin_points: loss of accuracy (or of the score, of 100) that the user would accept.
+        base_arms: answer with the bare bases too, for comparison; else with the source adapter
+            and the new one only.
     """
 
-    metric: str = "exact"
+    metric: str = AUTO
     max_rows: int = 0
-    answer_tokens: int = 32
+    answer_tokens: int = 0
     margin_points: float = 3.0
+    base_arms: bool = True
 
     def __post_init__(self) -> None:
-        _check(self.metric in ("exact", "number", "json"), 'metric is "exact", "number" or "json"')
+        _check(self.metric in (AUTO, *METRICS), f"metric is one of {AUTO}, {', '.join(METRICS)}")
         _check(self.max_rows >= 0, "max_rows is 0 (all) or more")
-        _check(1 <= self.answer_tokens <= 1024, "answer_tokens is 1 to 1024")
+        _check(0 <= self.answer_tokens <= 1024, "answer_tokens is 0 (automatic) to 1024")
         _check(0 < self.margin_points <= 50, "margin_points is above 0 and at most 50")
 
 

@@ -7,10 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Example:
-    """A row from a person: a seed, an evaluation row, or an unlabelled input (output None)."""
+    """A row from a person: a seed, an evaluation row, or an unlabelled input (output None).
+
+    Attributes:
+        references: all answers that are as right as ``output``, which is the first; () where
+            there is no other.
+    """
 
     input: str
     output: str | None = None
+    references: tuple[str, ...] = ()
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Every right answer that is known."""
+        return self.references or ((self.output,) if self.output is not None else ())
 
 
 # Who decided what happens to a sample; a person's word is never overruled by the filter.

@@ -7,7 +7,9 @@ from scipy.stats import binom
 
 from workbench.evaluate.intervals import (
     accuracy,
+    mean_score,
     paired_difference,
+    paired_score_difference,
     rows_needed,
     score_interval,
     wilson,
@@ -149,3 +151,49 @@ def test_rows_needed_gives_four_in_five() -> None:
 def test_rows_needed_without_disagreements_still_fits_the_interval() -> None:
     n = rows_needed(3, 0.0)
     assert score_interval(0, 0, n)[0] >= -0.03 > score_interval(0, 0, n - 1)[0]
+
+
+def test_scores_have_bootstrap_intervals_that_cover() -> None:
+    """Of 200 samples of a known mean about 95 % cover it; far fewer would be a broken interval."""
+    draw = np.random.default_rng(5)
+    covered = 0
+    for _ in range(200):
+        scores = draw.beta(4, 2, size=60)  # mean 2/3
+        interval = mean_score(list(scores))
+        covered += interval.low <= 2 / 3 <= interval.high
+    assert covered >= 184
+
+
+def test_paired_scores_see_what_unpaired_ones_cannot() -> None:
+    draw = np.random.default_rng(3)
+    source = draw.beta(4, 2, size=200)
+    target = np.clip(source - 0.02 + draw.normal(0, 0.02, size=200), 0, 1)
+    difference = paired_score_difference(list(source), list(target))
+    assert difference.high < 0
+    assert difference.low > -0.05
+    assert difference.p_value < 0.05
+    one, other = mean_score(list(source)), mean_score(list(target))
+    assert one.low < other.mean < one.high
+
+
+def test_equal_scores_still_leave_doubt_that_shrinks_with_rows() -> None:
+    few = paired_score_difference([0.5] * 10, [0.5] * 10)
+    many = paired_score_difference([0.5] * 1000, [0.5] * 1000)
+    assert few.mean == many.mean == 0
+    assert few.low < many.low < 0 < many.high < few.high
+    assert few.p_value == 1
+    alike = mean_score([1.0] * 20)
+    assert alike.low < 1 == alike.high
+
+
+def test_no_scores_and_unequal_rows() -> None:
+    assert (mean_score([]).low, mean_score([]).high) == (0, 1)
+    nothing = paired_score_difference([], [])
+    assert (nothing.n, nothing.low, nothing.high) == (0, -1, 1)
+    with pytest.raises(ValueError, match="3 and 2"):
+        paired_score_difference([1.0] * 3, [1.0] * 2)
+
+
+def test_the_same_scores_give_the_same_interval() -> None:
+    scores = [0.1, 0.9, 0.4, 0.7]
+    assert mean_score(scores) == mean_score(scores)

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.errors import RecipeError
-from workbench.evaluate.metrics import is_correct, last_number, normalise_answer
+from workbench.evaluate.metrics import (
+    chrf,
+    is_correct,
+    is_graded,
+    last_number,
+    normalise_answer,
+    rouge_l,
+    score,
+)
+from workbench.recipe import METRICS
 
 
 @pytest.mark.parametrize(
@@ -165,5 +174,49 @@ def test_json_with_plain_expected_answer_is_compared_exactly() -> None:
 
 
 def test_unknown_metric_says_which_exist() -> None:
-    with pytest.raises(RecipeError, match='"exact", "number" or "json", not "bleu"'):
+    with pytest.raises(RecipeError, match='exact, number, json, chrf, rouge, not "bleu"'):
         is_correct("bleu", "a", "a")
+
+
+@pytest.mark.parametrize(
+    ("prediction", "reference", "low", "high"),
+    [
+        ("the cat sat on the mat", "the cat sat on the mat", 1, 1),
+        ("The cat sat on the mat.", "the cat sat on the mat", 1, 1),  # equal as "exact" has it
+        ("the cat sat on a mat", "the cat sat on the mat", 0.6, 0.99),
+        ("", "the cat sat on the mat", 0, 0),
+        ("zzz", "the cat sat on the mat", 0, 0.05),
+    ],
+)
+@pytest.mark.parametrize("metric", ["chrf", "rouge"])
+def test_free_text_is_graded(
+    metric: str, prediction: str, reference: str, low: float, high: float
+) -> None:
+    assert low <= score(metric, prediction, [reference]) <= high
+
+
+def test_rouge_is_the_longest_common_subsequence_of_words() -> None:
+    # 2 · 3 common words / (4 + 5 words)
+    assert rouge_l("police kill the gunman", "police killed the gunman today") == pytest.approx(
+        6 / 9
+    )
+    assert rouge_l("股市下跌", "股市大跌") == pytest.approx(6 / 8)  # a character is a word
+
+
+def test_chrf_is_sacrebleus() -> None:
+    from sacrebleu import sentence_chrf  # noqa: PLC0415
+
+    pair = ("there are 72 cheap televisions", "72 televisions are cheap")
+    assert chrf(*pair) == pytest.approx(sentence_chrf(pair[0], [pair[1]]).score / 100)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_nearest_reference_counts(metric: str) -> None:
+    assert score(metric, "8", ["7", "8"]) == 1
+    assert score(metric, "it rains", ["zzz", "it rained"]) < 1
+
+
+def test_right_and_wrong_have_no_degrees() -> None:
+    assert score("exact", "the cat sat", ["the cat sat down"]) == 0
+    assert not is_graded("exact")
+    assert is_graded("chrf")

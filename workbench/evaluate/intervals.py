@@ -1,4 +1,4 @@
-"""Uncertainty of accuracies and of their paired difference, at 95 %.
+"""Uncertainty of accuracies, of mean scores and of their paired differences, at 95 %.
 
 Refuses to shrink to a point: a run without a single disagreement still gets the width that its
 number of rows earns. Nothing here knows about models or files.
@@ -8,18 +8,26 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import root_scalar
 from scipy.stats import binomtest, norm
 
 CONFIDENCE = 0.95
 POWER = 0.80
+RESAMPLES = 2000  # of a bootstrap
+LEAST_UNSEEN = 0.1  # the smallest difference that a row not seen yet is thought able to make
 _Z = float(norm.ppf(0.5 + CONFIDENCE / 2))
 _Z_POWER = float(norm.ppf(POWER))
+_TAILS = (0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A share of rows with its 95 % interval, all in 0..1. n = 0: mean 0, from 0 to 1."""
+    """A share of rows, or a mean score, with its 95 % interval, all in 0..1.
+
+    n = 0: mean 0, from 0 to 1.
+    """
 
     mean: float
     low: float
@@ -29,12 +37,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """Accuracy of b minus accuracy of a on the same rows, in -1..1, with its 95 % interval.
+    """Accuracy (or mean score) of b minus that of a on the same rows, in -1..1, at 95 %.
 
     Attributes:
-        only_a: rows that a has right and b has wrong.
-        only_b: rows that b has right and a has wrong.
-        p_value: two-sided exact McNemar test of "no difference".
+        only_a: rows that a has right and b has wrong (where a scores higher).
+        only_b: rows that b has right and a has wrong (where b scores higher).
+        p_value: two-sided test of "no difference": McNemar's exact one, or by the bootstrap.
+        spread: mean of the squared differences: of flags, the share of rows that differ.
     """
 
     mean: float
@@ -44,6 +53,7 @@ class Difference:
     only_a: int
     only_b: int
     p_value: float
+    spread: float
 
 
 def wilson(successes: int, n: int) -> Interval:
@@ -84,7 +94,63 @@ def paired_difference(a: Sequence[bool], b: Sequence[bool]) -> Difference:
     discordant = only_a + only_b
     p_value = float(binomtest(only_b, discordant).pvalue) if discordant else 1.0
     mean = (only_b - only_a) / len(a) if a else 0.0
-    return Difference(mean, low, high, len(a), only_a, only_b, p_value)
+    spread = discordant / len(a) if a else 0.0
+    return Difference(mean, low, high, len(a), only_a, only_b, p_value, spread)
+
+
+def mean_score(scores: Sequence[float]) -> Interval:
+    """Mean of scores in 0..1, one per row, with a bootstrap interval.
+
+    Two rows nobody has seen, the best and the worst possible, are resampled too: without them
+    equal scores would claim to leave no doubt.
+    """
+    if not scores:
+        return Interval(0.0, 0.0, 1.0, 0)
+    values = np.array(scores, dtype=float)
+    low, high = np.quantile(_resampled(np.append(values, [0.0, 1.0]), len(values)), _TAILS)
+    mean = float(values.mean())
+    return Interval(mean, min(mean, float(low)), max(mean, float(high)), len(values))
+
+
+def paired_score_difference(a: Sequence[float], b: Sequence[float]) -> Difference:
+    """Mean of b minus a over the same rows, by a paired bootstrap.
+
+    Two rows nobody has seen are resampled too, one as much for a as the largest difference seen
+    and one as much for b, at least ``LEAST_UNSEEN``.
+
+    Args:
+        a, b: scores of one kind, at most 1 apart, row by row.
+
+    Raises:
+        ValueError: the two are not over the same rows.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"paired rows differ in number: {len(a)} and {len(b)}")
+    if not len(a):
+        return Difference(0.0, -1.0, 1.0, 0, 0, 0, 1.0, 0.0)
+    differences = np.array(b, dtype=float) - np.array(a, dtype=float)
+    unseen = max(LEAST_UNSEEN, float(np.abs(differences).max()))
+    means = _resampled(np.append(differences, [-unseen, unseen]), len(differences))
+    low, high = np.quantile(means, _TAILS)
+    mean = float(differences.mean())
+    beyond = min(float((means <= 0).mean()), float((means >= 0).mean()))
+    return Difference(
+        mean,
+        min(mean, float(low)),
+        max(mean, float(high)),
+        len(differences),
+        int((differences < 0).sum()),
+        int((differences > 0).sum()),
+        min(1.0, 2 * beyond),
+        float((differences**2).mean()),
+    )
+
+
+def _resampled(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Means of ``RESAMPLES`` draws of ``size`` values with replacement; the same every time."""
+    generator = np.random.default_rng(0)
+    picked = (values[generator.integers(0, len(values), size)] for _ in range(RESAMPLES))
+    return np.array([draw.mean() for draw in picked])
 
 
 def score_interval(only_a: float, only_b: float, n: int) -> tuple[float, float]:
@@ -128,7 +194,8 @@ def rows_needed(margin_points: float, discordant_rate: float) -> int:
 
     Args:
         margin_points: accepted loss in percentage points, above 0.
-        discordant_rate: share of rows on which exactly one of the two is right, 0..1.
+        discordant_rate: share of rows on which exactly one of the two is right, 0..1; of scores,
+            the mean of their squared differences.
     """
     margin = margin_points / 100
     by_power = (_Z + _Z_POWER) ** 2 * discordant_rate / margin**2

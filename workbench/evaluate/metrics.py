@@ -1,8 +1,8 @@
-"""Decide whether an answer is right.
+"""Decide whether an answer is right, and how near a free text comes to what was expected.
 
-Three metrics, each a stated rule and nothing hidden: no fuzzy matching, no partial credit, no
-searching for the expected answer inside a longer one ("not 5, it is 6" is 6, never 5), and
-nothing in an answer is ever evaluated as code.
+Three metrics of right and wrong, each a stated rule and nothing hidden: no fuzzy matching, no
+partial credit, no searching for the expected answer inside a longer one ("not 5, it is 6" is 6,
+never 5), and nothing in an answer is ever evaluated as code.
 
 "exact": equal after ``normalise_answer``.
 "number": the last number of the text, compared as a decimal.
@@ -11,14 +11,24 @@ nothing in an answer is ever evaluated as code.
 
 An expected answer that holds no number (or is no JSON) is compared like "exact", so that a row
 such as "unknown" in a numeric task can be answered right.
+
+Two of free text, which grade from 0 to 1; right is then what "exact" calls right:
+
+"chrf": chrF (Popović 2015) as sacrebleu computes it, of one answer at a time: F2 of character
+1- to 6-grams, white space left out.
+"rouge": ROUGE-L (Lin 2004), F1 of the longest common subsequence of words; case and punctuation
+do not count, and where a script writes no spaces each character is a word.
 """
 
 import json
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any
+
+from rapidfuzz.distance import LCSseq
 
 from workbench.errors import RecipeError
 from workbench.limits import LIMITS
@@ -33,6 +43,13 @@ _NUMBER = re.compile(
     rf"(?P<digits>\d{{1,3}}(?:[{_SEPARATORS}]\d{{3}})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\d)\.\d+)"
     r"(?P<exponent>[eE][+-]?\d{1,3}(?!\w))?"
 )
+
+# Scripts that write no spaces between words: kana, Han, Thai, Lao, Khmer, Burmese.
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+_WORD = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern})\w)+")
 
 
 def normalise_answer(text: str) -> str:
@@ -69,7 +86,7 @@ def is_correct(metric: str, prediction: str, expected: str) -> bool:
     """Whether a prediction counts as right.
 
     Args:
-        metric: "exact", "number" or "json".
+        metric: "exact", "number" or "json"; "chrf" and "rouge" compare like "exact".
         prediction: the model's answer, as read.
         expected: the answer of the evaluation row.
 
@@ -78,8 +95,59 @@ def is_correct(metric: str, prediction: str, expected: str) -> bool:
     """
     compare = _METRICS.get(metric)
     if compare is None:
-        raise RecipeError(f'metric is "exact", "number" or "json", not "{metric}".')
+        raise RecipeError(f'metric is one of {", ".join(_METRICS)}, not "{metric}".')
     return compare(prediction, expected)
+
+
+def is_graded(metric: str) -> bool:
+    """Whether the metric has degrees between right and wrong."""
+    return metric in _GRADED
+
+
+def score(metric: str, prediction: str, references: Sequence[str]) -> float:
+    """How good a prediction is, 0..1, against the reference that it comes nearest to.
+
+    Args:
+        metric: see ``is_correct``; those of right and wrong give 1 or 0.
+        references: right answers, at least one.
+    """
+    if any(is_correct(metric, prediction, reference) for reference in references):
+        return 1.0
+    grade = _GRADED.get(metric)
+    return max(grade(prediction, reference) for reference in references) if grade else 0.0
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, case folded, without punctuation; characters where none are spaced."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def is_json_structure(text: str) -> bool:
+    """Whether the text is one JSON object or list."""
+    try:
+        return isinstance(_parse(text), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def chrf(prediction: str, reference: str) -> float:
+    """chrF of one answer, 0..1."""
+    return _chrf().sentence_score(prediction, [reference]).score / 100
+
+
+def rouge_l(prediction: str, reference: str) -> float:
+    """ROUGE-L F1 of one answer, 0..1."""
+    found, wanted = words(prediction), words(reference)
+    total = len(found) + len(wanted)
+    return 2 * LCSseq.similarity(found, wanted) / total if total else 0.0
+
+
+@cache
+def _chrf() -> Any:
+    # Read when it is first needed: it takes as long as all the rest of this room.
+    from sacrebleu.metrics.chrf import CHRF  # noqa: PLC0415
+
+    return CHRF()
 
 
 def _exact(prediction: str, expected: str) -> bool:
@@ -110,7 +178,16 @@ _METRICS: dict[str, Callable[[str, str], bool]] = {
     "exact": _exact,
     "number": _number,
     "json": _json,
+    "chrf": _exact,
+    "rouge": _exact,
 }
+# What the mean over rows is called.
+MEASURES = {
+    **dict.fromkeys(("exact", "number", "json"), "accuracy"),
+    "chrf": "chrF",
+    "rouge": "ROUGE-L",
+}
+_GRADED: dict[str, Callable[[str, str], float]] = {"chrf": chrf, "rouge": rouge_l}
 
 
 def _parse(text: str) -> Any:

@@ -51,7 +51,7 @@ def model_card(recipe: TransferRecipe, result: Mapping[str, Any], hashes: Mappin
         _summary(recipe),
         _scores(result),
         _making(recipe, result),
-        _loading(recipe),
+        _loading(recipe, result),
         _hashes(result, hashes),
         _notices(recipe),
     ]
@@ -162,7 +162,8 @@ def _labels(recipe: TransferRecipe) -> str:
     return "the source model's answers"
 
 
-def _loading(recipe: TransferRecipe) -> str:
+def _loading(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:
+    tokens = result.get("answer_tokens") or recipe.evaluation.answer_tokens or 256
     base = base_name(recipe.target_base)
     code = f"""from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -172,7 +173,7 @@ tokenizer = AutoTokenizer.from_pretrained(base)
 model = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
 model = PeftModel.from_pretrained(model, "the folder of this card")
 {_prompting(recipe.target_format)}
-output = model.generate(**inputs, max_new_tokens={recipe.evaluation.answer_tokens}, do_sample=False)
+output = model.generate(**inputs, max_new_tokens={tokens}, do_sample=False)
 print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))"""
     return f"## How to load it\n\n```python\n{code}\n```"
 

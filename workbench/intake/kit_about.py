@@ -13,7 +13,7 @@ from typing import Any
 from workbench.errors import IntakeError, RecipeError
 from workbench.intake.bounded_json import read_json
 from workbench.limits import LIMITS
-from workbench.recipe import PromptFormat
+from workbench.recipe import AUTO, METRICS, PromptFormat
 
 SCHEMA = 1
 KIND = "trans-lora-kit"
@@ -67,8 +67,8 @@ def read_about(text: str) -> About:
     if schema > SCHEMA:
         raise IntakeError(f"The kit has schema {schema}; this version reads {SCHEMA}. Upgrade.")
     metric = _text(data, "metric", 20)
-    if metric not in ("exact", "number", "json"):
-        raise IntakeError(f'kit.json: "metric" must be "exact", "number" or "json". {_AGAIN}')
+    if metric not in (AUTO, *METRICS):
+        raise IntakeError(f'kit.json: "metric" must be one of {", ".join(METRICS)}. {_AGAIN}')
     task_name = " ".join(_text(data, "task_name", 80).split())
     if not task_name or not task_name.isprintable():
         raise IntakeError(f'kit.json: "task_name" must be a short readable text. {_AGAIN}')

@@ -1,13 +1,18 @@
 """The two bases of a transfer, each loaded when it is first needed and then kept."""
 
+from functools import cached_property
 from pathlib import Path
 
 from workbench.errors import ModelError
 from workbench.inputs import Inputs
 from workbench.models import references
+from workbench.models.answer_room import MOST, answer_room
+from workbench.models.decoding import decode
 from workbench.models.formats import BoundFormat, bind
 from workbench.models.resident import Resident, load
 from workbench.recipe import TransferRecipe
+
+ASKED = 15  # seeds whose answers say how long answers are, where people gave none
 
 
 class Pair:
@@ -53,6 +58,33 @@ class Pair:
     def target_form(self) -> BoundFormat:
         """Target prompt format bound to the target tokenizer."""
         return bind(self._recipe.target_format, self.target.tokenizer)
+
+    @cached_property
+    def source_answer_tokens(self) -> int:
+        """Ceiling of an answer's length in tokens of the source base."""
+        chosen = self._recipe.evaluation.answer_tokens
+        return chosen or answer_room(0, self._known_answers, self.source_form)
+
+    @cached_property
+    def target_answer_tokens(self) -> int:
+        """Ceiling of an answer's length in tokens of the target base."""
+        chosen = self._recipe.evaluation.answer_tokens
+        return chosen or answer_room(0, self._known_answers, self.target_form)
+
+    @cached_property
+    def _known_answers(self) -> list[str]:
+        """Of people; without any the teacher's to the seeds, as far as it ends them."""
+        rows = (*self._inputs.seeds, *self._inputs.evaluation)
+        people = [answer for row in rows for answer in row.answers if answer]
+        if people or self._inputs.adapter is None:
+            return people
+        form = self.source_form
+        prompts = [form.prompt_ids(seed.input) for seed in self._inputs.seeds[:ASKED]]
+        with self.source.using("teacher"):
+            written = decode(
+                self.source, prompts, new_tokens=MOST, stop_ids=form.stop_ids, sampling=None
+            )
+            return [form.read(answer.ids) for _, answer in written if answer.finished]
 
 
 def _folder(reference: str) -> Path:

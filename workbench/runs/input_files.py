@@ -87,7 +87,7 @@ def _store_adapter(folder: Path, files: AdapterFiles, role: str) -> dict[str, An
 
 
 def _store_rows(folder: Path, role: str, rows: Sequence[Example]) -> dict[str, Any]:
-    lines = [json.dumps({"input": row.input, "output": row.output}) for row in rows]
+    lines = [json.dumps(_fields(row)) for row in rows]
     content = "".join(line + "\n" for line in lines).encode()
     sha256 = hashlib.sha256(content).hexdigest()
     name = f"{role}-{sha256[:16]}.jsonl"
@@ -140,4 +140,13 @@ def _rows(folder: Path, entry: dict[str, Any]) -> tuple[Example, ...]:
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise RunError(changed(path, "the rows"))
-    return tuple(Example(**json.loads(line)) for line in content.splitlines())
+    return tuple(_row(json.loads(line)) for line in content.splitlines())
+
+
+def _fields(row: Example) -> dict[str, Any]:
+    fields: dict[str, Any] = {"input": row.input, "output": row.output}
+    return fields | ({"references": list(row.references)} if row.references else {})
+
+
+def _row(fields: dict[str, Any]) -> Example:
+    return Example(fields["input"], fields["output"], tuple(fields.get("references", ())))

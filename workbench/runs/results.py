@@ -13,12 +13,19 @@ class Answer:
     Attributes:
         index: position of the row among the run's evaluation rows.
         prediction: the text as it was read from the model.
-        correct: by the recipe's metric.
+        correct: by the recipe's metric; where that has degrees, whether it is equal.
+        score: 0..1 by the recipe's metric; None is 1 for what is correct and 0 for what is not.
     """
 
     index: int
     prediction: str
     correct: bool
+    score: float | None = None
+
+    @property
+    def grade(self) -> float:
+        """The score, whether it was stored or follows from ``correct``."""
+        return float(self.correct) if self.score is None else self.score
 
 
 class Answers:
@@ -29,16 +36,23 @@ class Answers:
 
     def put(self, arm: str, rows: Iterable[Answer]) -> None:
         """Commit answers of one arm together; a row that is there already is replaced."""
-        values = [(arm, row.index, row.prediction, int(row.correct)) for row in rows]
+        values = [(arm, row.index, row.prediction, int(row.correct), row.score) for row in rows]
         with self._database.write() as connection:
-            connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", values)
+            connection.executemany(
+                "INSERT OR REPLACE INTO answers (arm, row, prediction, correct, score) "
+                "VALUES (?, ?, ?, ?, ?)",
+                values,
+            )
 
     def get(self, arm: str) -> list[Answer]:
         """Answers of one arm by index."""
         rows = self._database.read(
-            "SELECT row, prediction, correct FROM answers WHERE arm = ? ORDER BY row", (arm,)
+            "SELECT row, prediction, correct, score FROM answers WHERE arm = ? ORDER BY row", (arm,)
         )
-        return [Answer(row["row"], row["prediction"], bool(row["correct"])) for row in rows]
+        return [
+            Answer(row["row"], row["prediction"], bool(row["correct"]), row["score"])
+            for row in rows
+        ]
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """By arm: (answered rows, correct rows)."""

@@ -86,4 +86,9 @@ CREATE TABLE answers (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[tuple[str, str], ...] = (("first tables", _FIRST),)
+_SCORES = "ALTER TABLE answers ADD COLUMN score REAL;"
+
+MIGRATIONS: tuple[tuple[str, str], ...] = (
+    ("first tables", _FIRST),
+    ("scores of answers", _SCORES),
+)

@@ -6,7 +6,8 @@ from typing import Any
 from workbench import distill
 from workbench.evaluate import arms
 from workbench.evaluate.intervals import accuracy, paired_difference
-from workbench.evaluate.metrics import is_correct
+from workbench.evaluate.kinds import metric_of
+from workbench.evaluate.metrics import is_correct, score
 from workbench.evaluate.verdict import verdict
 from workbench.events import ArmFinished, Event, Progress, Warned
 from workbench.intake.overlap import overlap
@@ -79,12 +80,13 @@ def _warn_of_overlap(run: Run, rows: list[Example]) -> Iterator[Event]:
 
 
 def _answer_chunk(run: Run, pair: Pair, arm: str, rows: list[Example], chunk: list[int]) -> None:
-    recipe = run.recipe
-    form = recipe.source_format
+    recipe, metric = run.recipe, metric_of(run)
+    form, room = recipe.source_format, pair.source_answer_tokens
     if arm in (arms.SOURCE_BASE, arms.SOURCE_ADAPTER):
         resident, adapter = pair.source, TEACHER if arm == arms.SOURCE_ADAPTER else None
     else:
         resident, form, adapter = pair.target, recipe.target_format, None
+        room = pair.target_answer_tokens
     if arm == arms.TARGET_FEW_SHOT:
         form = arms.few_shot_format(form, answered_seeds(run, pair))
     if arm == arms.TRANSFERRED:
@@ -95,24 +97,26 @@ def _answer_chunk(run: Run, pair: Pair, arm: str, rows: list[Example], chunk: li
         adapter,
         form,
         [rows[index].input for index in chunk],
-        recipe.evaluation.answer_tokens if adapter else _tokens_of_base(run, rows, form, resident),
+        room if adapter else _tokens_of_base(metric, rows, form, resident, room),
     )
     graded = []
     for position, text in answers:
         index = chunk[position]
-        correct = is_correct(recipe.evaluation.metric, text, rows[index].output or "")
-        graded.append(Answer(index, text, correct))
+        right = rows[index].answers or ("",)
+        correct = any(is_correct(metric, text, answer) for answer in right)
+        graded.append(Answer(index, text, correct, score(metric, text, right)))
     run.answers.put(arm, graded)
 
 
-def _tokens_of_base(run: Run, rows: list[Example], form: PromptFormat, resident: Resident) -> int:
+def _tokens_of_base(
+    metric: str, rows: list[Example], form: PromptFormat, resident: Resident, room: int
+) -> int:
     """Room for a base's answer: it does not know where to end, and what goes on is wrong anyway."""
-    settings = run.recipe.evaluation
-    if settings.metric != "exact":
-        return settings.answer_tokens  # the last number, or JSON with other white space
+    if metric != "exact":
+        return room  # the last number, JSON with other white space, or a text
     bound = bind(form, resident.tokenizer)
     longest = max(len(bound.answer_ids(row.output or "")) for row in rows)
-    return min(settings.answer_tokens, longest + BEYOND)
+    return min(room, longest + BEYOND)
 
 
 def load_student(run: Run, pair: Pair) -> None:

@@ -77,7 +77,7 @@ def distil(run: Run, pair: Pair, stop_reason: Callable[[], str]) -> Iterator[Eve
 
 
 def _teacher_replies(run: Run, pair: Pair, inputs: list[str]) -> list[str]:
-    tokens = run.recipe.evaluation.answer_tokens
+    tokens = pair.source_answer_tokens
     return [
         reply.text
         for _, reply in sorted(
@@ -94,7 +94,7 @@ def _probe(
         distill.STUDENT,
         run.recipe.target_format,
         inputs,
-        run.recipe.evaluation.answer_tokens,
+        pair.target_answer_tokens,
     ):
         yield Probe(step, inputs[index], text, replies[index])
 

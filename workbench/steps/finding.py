@@ -74,7 +74,7 @@ def learn_answers(run: Run, pair: ModelPair, found: Findings, number: int | None
     Args:
         number: of the round that comes, when answers are mined as well; None when they are not.
     """
-    form, tokens = pair.source_form, run.recipe.evaluation.answer_tokens
+    form, tokens = pair.source_form, pair.source_answer_tokens
     seeds, samples = found.seeds, found.samples
     kinds = [kind_of(p.answer, p.input) for p in seeds] + [sample_kind(s) for s in samples]
     if not samples or not closed(kinds):

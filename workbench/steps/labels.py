@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from workbench import teach
+from workbench.evaluate.kinds import SEED_ANSWERS
 from workbench.events import Event, Progress
 from workbench.models.pair import Pair
 from workbench.runs.folder import Run
@@ -12,8 +13,6 @@ from workbench.samples import KEPT, Example
 from workbench.stages import Stage
 from workbench.steps.rounds import CHUNK
 from workbench.steps.synthesis import judge, used_filter
-
-SEED_ANSWERS = "seeds"  # where the teacher's answers to seeds are stored among the answers
 
 
 def answer_owed(run: Run, pair: Pair) -> Iterator[Event]:
@@ -41,7 +40,7 @@ def answered_seeds(run: Run, pair: Pair) -> list[Example]:
             teach.TEACHER,
             pair.source_form,
             [seeds[index].input for index in missing],
-            run.recipe.evaluation.answer_tokens,
+            pair.source_answer_tokens,
         )
         stored = {missing[position]: reply.text for position, reply in replies}
         run.answers.put(SEED_ANSWERS, [Answer(index, text, True) for index, text in stored.items()])

@@ -57,7 +57,7 @@ def label(pair: Pair, recipe: TransferRecipe, samples: Sequence[Sample]) -> list
     ]
     inputs = [labelled[index].input for index in owed]
     for position, reply in teach.answer(
-        pair.source, teach.TEACHER, pair.source_form, inputs, recipe.evaluation.answer_tokens
+        pair.source, teach.TEACHER, pair.source_form, inputs, pair.source_answer_tokens
     ):
         index = owed[position]
         labelled[index] = replace(

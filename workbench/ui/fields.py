@@ -100,14 +100,23 @@ FIELDS: dict[str, Field] = {
     "evaluation.metric": Field(
         "An answer is right when",
         CHOICE,
+        "For free text: how near it comes to what was expected.",
         choices=(
+            ("what fits the kind of answers", "auto"),
             ("it is the same text", "exact"),
             ("its last number is the same", "number"),
             ("it is the same JSON value", "json"),
+            ("free text: shared characters (chrF)", "chrf"),
+            ("free text: shared words (ROUGE-L)", "rouge"),
         ),
     ),
     "evaluation.max_rows": Field("Evaluation rows used", WHOLE, "0 is all."),
-    "evaluation.answer_tokens": Field("Longest answer in tokens", WHOLE),
+    "evaluation.answer_tokens": Field(
+        "Longest answer in tokens", WHOLE, "0 follows the answers that are known."
+    ),
+    "evaluation.base_arms": Field(
+        "Compare with the bare bases too", SWITCH, "Off: source and new adapter only."
+    ),
 }
 
 PRESET_WORDS = {
