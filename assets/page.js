@@ -43,6 +43,36 @@
     try { localStorage.setItem("workbench-owner", owner); } catch { /* not allowed */ }
     return owner;
   };
+  // The address carries the run and the tab, so that a reload shows the same and Back goes back.
+  // A page that is opening selects its first tab; that is no move of a person's.
+  const first_tab = window.workbench_tabs[0];
+  const part = (name) => new URL(window.location).searchParams.get(name) || "";
+  window.workbench_run = () => part("run");
+  window.workbench_tab = () => (window.workbench_tabs.includes(part("tab")) ? part("tab") : first_tab);
+  let arrived = false, shown_run = part("run");
+  window.workbench_at = (name) => {
+    const wanted = window.workbench_tab();
+    if (!arrived && name !== wanted) return wanted;
+    arrived = true;
+    go({ tab: name === first_tab ? "" : name });
+    return name;
+  };
+  // Another run is opened on the first tab: one step back leads to where it was opened.
+  window.workbench_open = (run) => { if ((run || arrived) && run !== part("run")) go({ run, tab: "" }); };
+  const go = (parts) => {
+    const address = new URL(window.location);
+    for (const [name, value] of Object.entries(parts)) {
+      if (value) address.searchParams.set(name, value); else address.searchParams.delete(name);
+    }
+    if (address.href !== window.location.href) window.history.pushState(null, "", address);
+    shown_run = part("run");
+  };
+  window.addEventListener("popstate", () => {
+    const button = document.getElementById(`tab-${window.workbench_tab()}-button`);
+    if (part("run") !== shown_run || !button) window.location.reload(); else button.click();
+  });
+  const own_name = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  window.workbench_page = () => own_name;
   const buttons = { j: "review-next", k: "review-previous", a: "review-accept", r: "review-reject", u: "review-undo" };
   const typing = "input, textarea, select, [contenteditable=true], [role=combobox], [role=listbox]";
   document.addEventListener("keydown", (event) => {

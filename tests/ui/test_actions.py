@@ -27,8 +27,10 @@ from workbench.ui import (
     compare_views,
     distil_tab,
     failures,
+    fields,
     review_actions,
     runs_tab,
+    saves,
     snapshot,
     source_actions,
     source_cards,
@@ -41,15 +43,36 @@ from workbench.ui import (
 FINDER = ("", "", "", "", None, None, False, "-made")
 
 
+PAGE = "the page of this test"
+
+
 def take(run: Run) -> snapshot.Snapshot:
     return snapshot.take(run.id, fresh=True)
+
+
+def drawn(run: Run | None) -> str:
+    """What the form's hidden box holds on a page that shows this run."""
+    if run is None:
+        return saves.drawn_for("", {"seeds": [["", ""]] * 3})
+    return saves.drawn_for(run.id, {"seeds": source_cards.seed_table(run)})
+
+
+def type_seeds(run: Run | None, table: list[list[str]], shown: str | None = None) -> tuple:
+    """A page that shows the run sends its table."""
+    told = drawn(run) if shown is None else shown
+    return source_actions.take_seed_table(run.id if run else "", table, told, PAGE)
+
+
+def save(run: Run, name: str, value: Any) -> tuple:
+    """A page that shows the run sends one field."""
+    return source_actions.save_field(name)(run.id, value, drawn(run), PAGE)
 
 
 # Source ----------------------------------------------------------------------------------------
 
 
 def test_first_seed_makes_a_draft_and_says_what_is_missing(runs: Path) -> None:
-    run_id = source_actions.take_seed_table("", [["how are you", ""], ["", ""]])
+    run_id, _ = type_seeds(None, [["how are you", ""], ["", ""]])
     run = find_run(runs, run_id)
     assert [seed.input for seed in run.inputs.seeds] == ["how are you"]
     assert source_cards.missing(take(run)) == ("Add an adapter", False)
@@ -66,8 +89,104 @@ def test_the_example_is_that_of_make_demo(runs: Path) -> None:
 
 
 def test_empty_table_makes_no_draft(runs: Path) -> None:
-    assert source_actions.take_seed_table("", [["", ""]]) == gr.skip()
+    assert type_seeds(None, [["", ""]]) == (gr.skip(), gr.skip())
     assert not list(runs.iterdir())
+
+
+def test_a_table_that_was_drawn_for_another_run_or_an_older_one_is_not_saved(
+    runs: Path, draft: Run
+) -> None:
+    """One cell typed into a table that was drawn empty replaced 12 seeds by 1."""
+    other = fake_run.draft(runs, "Another")
+    for empty in (drawn(None), drawn(other), ""):
+        with pytest.raises(RunError, match="still showed another run"):
+            source_actions.take_seed_table(draft.id, [["typed", ""]], empty, PAGE)
+    assert len(draft.inputs.seeds) == 12
+    before = drawn(draft)
+    draft.put_examples("seeds", draft.inputs.seeds[:7])
+    with pytest.warns(UserWarning, match="changed elsewhere"):
+        _, table = type_seeds(draft, [["typed", ""]], before)
+    assert len(draft.inputs.seeds) == len(table["value"]) == 7
+
+
+def test_a_page_goes_on_typing_before_its_form_is_drawn_again(runs: Path) -> None:
+    empty = drawn(None)
+    run_id, _ = source_actions.take_seed_table("", [["one", ""]], empty, PAGE)
+    source_actions.take_seed_table(run_id, [["one", ""], ["two", ""]], empty, PAGE)
+    run = find_run(runs, run_id)
+    assert [seed.input for seed in run.inputs.seeds] == ["one", "two"]
+    with pytest.raises(RunError, match="another run"):
+        source_actions.take_seed_table(run_id, [["three", ""]], empty, "another page")
+
+
+def test_a_field_that_another_page_changed_is_not_saved_over(draft: Run) -> None:
+    name = fields.element("target_base")
+    before = saves.drawn_for(draft.id, {name: draft.recipe.target_base})
+    save_base = source_actions.save_field("target_base")
+    save_base(draft.id, "folder:/models/one", before, "one page")
+    with pytest.warns(UserWarning, match="changed elsewhere"):
+        _, shown = save_base(draft.id, "folder:/models/two", before, "another page")
+    assert shown["value"] == draft.recipe.target_base == "folder:/models/one"
+    save_base(draft.id, "folder:/models/three", before, "one page")
+    assert draft.recipe.target_base == "folder:/models/three"
+
+
+def test_the_example_is_that_of_make_demo(runs: Path) -> None:
+    recipe = find_run(runs, source_actions.load_example("")).recipe
+    command = (Path(__file__).parents[2] / "Makefile").read_text().split("\ndemo:")[1]
+    command = command.split("\n\n")[0]
+    assert f"--preset {recipe.preset} " in command
+    told = dict(re.findall(r"--set (\S+)=(\S+)", command))
+    assert told.keys() == source_actions.EXAMPLE_SETTINGS.keys()
+    assert override(recipe, told) == recipe
+
+
+def test_empty_table_makes_no_draft(runs: Path) -> None:
+    assert type_seeds(None, [["", ""]]) == (gr.skip(), gr.skip())
+    assert not list(runs.iterdir())
+
+
+def test_a_table_that_was_drawn_for_another_run_or_an_older_one_is_not_saved(
+    runs: Path, draft: Run
+) -> None:
+    """One cell typed into a table that was drawn empty replaced 12 seeds by 1."""
+    other = fake_run.draft(runs, "Another")
+    for empty in (drawn(None), drawn(other), ""):
+        with pytest.raises(RunError, match="still showed another run"):
+            source_actions.take_seed_table(draft.id, [["typed", ""]], empty, PAGE)
+    assert len(draft.inputs.seeds) == 12
+    before = drawn(draft)
+    draft.put_examples("seeds", draft.inputs.seeds[:7])
+    with pytest.warns(UserWarning, match="changed elsewhere"):
+        _, table = type_seeds(draft, [["typed", ""]], before)
+    assert len(draft.inputs.seeds) == len(table["value"]) == 7
+
+
+def test_a_page_goes_on_typing_before_its_form_is_drawn_again(runs: Path) -> None:
+    empty = drawn(None)
+    run_id, _ = source_actions.take_seed_table("", [["one", ""]], empty, PAGE)
+    source_actions.take_seed_table(run_id, [["one", ""], ["two", ""]], empty, PAGE)
+    run = find_run(runs, run_id)
+    assert [seed.input for seed in run.inputs.seeds] == ["one", "two"]
+    with pytest.raises(RunError, match="another run"):
+        source_actions.take_seed_table(run_id, [["three", ""]], empty, "another page")
+
+
+def test_a_field_that_another_page_changed_is_not_saved_over(draft: Run) -> None:
+    name = fields.element("target_base")
+    before = saves.drawn_for(draft.id, {name: draft.recipe.target_base})
+    save_base = source_actions.save_field("target_base")
+    save_base(draft.id, "folder:/models/one", before, "one page")
+    with pytest.warns(UserWarning, match="changed elsewhere"):
+        _, shown = save_base(draft.id, "folder:/models/two", before, "another page")
+    assert shown["value"] == draft.recipe.target_base == "folder:/models/one"
+    save_base(draft.id, "folder:/models/three", before, "one page")
+    assert draft.recipe.target_base == "folder:/models/three"
+
+
+def raising(handler: Any) -> Any:
+    """The handler without the wrapper that turns errors into toasts."""
+    return getattr(handler, "__wrapped__", handler)
 
 
 def test_button_counts_the_missing_seeds(draft: Run) -> None:
@@ -135,7 +254,7 @@ def test_too_many_seeds_are_refused_whole(draft: Run) -> None:
 
 
 def test_form_is_stored_at_once(draft: Run) -> None:
-    source_actions.save_field("target_base")(draft.id, "folder:/models/other")
+    save(draft, "target_base", "folder:/models/other")
     assert draft.recipe.target_base == "folder:/models/other"
 
 
@@ -166,14 +285,14 @@ def test_strangers_name_no_folders_of_the_server(
     draft: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORKBENCH_SHARED", "1")
-    save, before = source_actions.save_field("target_base"), draft.recipe.target_base
+    before = draft.recipe.target_base
     for text in ("folder:/etc", "/etc", "~", ".", "../x", "folder:x", "hub:../x"):
         with pytest.warns(UserWarning, match="one of the list, or a Hub id"):
-            save(draft.id, text)
+            save(draft, "target_base", text)
         assert draft.recipe.target_base == before
-    save(draft.id, "org/model")
+    save(draft, "target_base", "org/model")
     assert draft.recipe.target_base == "hub:org/model"
-    save(draft.id, "package:gemma-3-270m")
+    save(draft, "target_base", "package:gemma-3-270m")
     assert draft.recipe.target_base == "package:gemma-3-270m"
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps({"target_base": "org/other", "source_base": "/etc"}))

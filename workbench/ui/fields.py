@@ -128,13 +128,18 @@ PRESET_WORDS = {
 }
 
 
+def element(name: str) -> str:
+    """The elem_id of a field's control."""
+    return name.replace(".", "-").replace("_", "-")
+
+
 def control(name: str) -> Component:
-    """The component of one declared field; its elem_id is the name with dashes."""
+    """The component of one declared field."""
     spec = FIELDS[name]
     common: dict[str, Any] = {
         "label": spec.label,
         "info": spec.info or None,
-        "elem_id": name.replace(".", "-").replace("_", "-"),
+        "elem_id": element(name),
         "interactive": True,
         "min_width": 140,
     }

@@ -15,6 +15,7 @@ from workbench.ui import (
     plain,
     review_tab,
     runs_tab,
+    saves,
     snapshot,
     source_tab,
     strip,
@@ -29,6 +30,7 @@ from workbench.ui.sections import (
     Parts,
     Section,
     pulse_of,
+    run_of,
     without_typed,
 )
 from workbench.ui.snapshot import Snapshot
@@ -46,14 +48,10 @@ _TABS = (
     ("takehome", "Take home"),
     ("runs", "Runs"),
 )
-# The address carries the run; a page without one has no query.
-_ADDRESS = """(run) => {
-  const address = new URL(window.location);
-  if (run) address.searchParams.set("run", run); else address.searchParams.delete("run");
-  if (address.href !== window.location.href) window.history.replaceState(null, "", address);
-}"""
-# Before its first answer a page has only its address to know its run by.
-_OPEN_RUN = '(run || new URL(window.location).searchParams.get("run") || "")'
+# The address carries run and tab, see page.js; before its first answer a page has only the address
+# to know its run by.
+_OPEN_RUN = "(run || window.workbench_run())"
+_LOAD = "() => [window.workbench_run(), window.workbench_tab(), window.workbench_page()]"
 # Answers may overtake one another: one about another run than the open one is dropped.
 _SHOW = f"""(news, run, strip, pulse) => {{
   const told = JSON.parse(news || "{{}}");
@@ -70,10 +68,11 @@ def build_page() -> gr.Blocks:
         run_id = gr.Textbox(visible="hidden", label="Run", elem_id="run-id")
         tab_id = gr.Textbox("source", visible="hidden", label="Tab", elem_id="tab-id")
         owner = gr.Textbox(visible="hidden", label="Owner", elem_id="owner")
+        own_name = gr.Textbox(visible="hidden", label="Page", elem_id="page-name")
         pulse = gr.Textbox(visible="hidden", label="Pulse", elem_id="pulse")
         news = gr.Textbox(visible="hidden", label="News", elem_id="news")
         tabs = gr.Tabs(selected="source", elem_id="journey", render=False)
-        parts = Parts(run_id, tab_id, owner, pulse, tabs)
+        parts = Parts(run_id, tab_id, owner, own_name, pulse, tabs)
         status = strip.build(parts)
         tabs.render()
         places = _build_tabs(parts)
@@ -133,32 +132,34 @@ def _wire(
     def on_tab(run_id: str, tab: str, former: str) -> tuple[str, str]:
         return told_of(run_id, snapshot.look(run_id, fresh=True), tab, former), tab
 
-    def after_load(request: gr.Request) -> tuple[str, str]:
-        wanted = str(request.query_params.get("run", ""))
-        return told_of(wanted, snapshot.look(wanted, fresh=True), "source", ""), wanted
+    def after_load(run_id: str, tab: str, _page: str) -> tuple[str, str, str, str, Any]:
+        tab = tab if tab in places else _TABS[0][0]
+        now = snapshot.look(run_id, fresh=True)
+        return told_of(run_id, now, tab, ""), run_id, tab, _page, gr.Tabs(selected=tab)
 
     asked = [parts.run_id, parts.tab, pulse]
     gr.Timer(TICK_SECONDS).tick(tick, asked, news, **light)
-    page.load(after_load, None, [news, parts.run_id], **light)
+    opened = [parts.run_id, parts.tab, parts.page]
+    page.load(after_load, opened, [news, *opened, parts.tabs], js=_LOAD, **light)
     page.load(None, None, parts.owner, js="() => window.workbench_owner()")
     for name, place in places.items():
-        # The script puts the tab's name in, so that ticks know which tab to draw. The first tab is
-        # selected while the page loads.
-        spot = f"(run, tab, pulse) => [{_OPEN_RUN}, '{name}', pulse]"
+        # The script says which tab is open, so that ticks know which to draw. The first one is
+        # selected while the page loads, whichever the address names.
+        spot = f"(run, tab, pulse) => [{_OPEN_RUN}, window.workbench_at('{name}'), pulse]"
         place.select(on_tab, asked, [news, parts.tab], js=spot, **light)
     for event in parts.changed:
         event.then(after_change, asked, news, **light)
     for event in parts.opened:
         event.then(after_opening, asked, news, **light)
     news.change(None, [news, parts.run_id, status, pulse], [status, pulse], js=_SHOW)
-    parts.run_id.change(None, [parts.run_id], None, js=_ADDRESS)
+    parts.run_id.change(None, [parts.run_id], None, js="(run) => window.workbench_open(run)")
 
     boxes = [gr.Textbox(visible="hidden", label=section.name) for section in sections]
     names = json.dumps([section.name for section in sections])
     pulse.change(None, [pulse, *boxes], boxes, js=SPREAD.replace("NAMES", names))
     for box, section in zip(boxes, sections, strict=True):
         typed = bool(section.fields)
-        asks = [parts.run_id, parts.tab] if typed else [parts.run_id]
+        asks = [box, parts.tab, parts.page] if typed else [box]
         box.change(
             _drawing(section), asks, list(section.outputs), js=TYPED if typed else None, **light
         )
@@ -167,10 +168,11 @@ def _wire(
 def _drawing(section: Section) -> Callable[..., dict[Any, Any]]:
     drawings = Drawings(section)
 
-    def draw(run_id: str, typed: str = "") -> dict[Any, Any]:
+    def draw(mark: str, typed: str = "", own_name: str = "") -> dict[Any, Any]:
         # What was typed and saved a moment ago must not be drawn over by an older look.
-        drawn = drawings.of(snapshot.look(run_id, fresh=bool(section.fields)))
-        return without_typed(section, drawn, typed)
+        now = snapshot.look(run_of(mark), fresh=bool(section.fields))
+        drawn = without_typed(section, drawings.of(now), typed)
+        return saves.without_saved(own_name, now.run_id, section.fields, drawn)
 
     draw.__name__ = "draw_" + section.name.replace(" ", "_")
     return told(draw)
@@ -181,7 +183,8 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": build_theme(),
         "css_paths": [ASSETS / "theme.css"],
-        "head": f"<script>{(ASSETS / 'page.js').read_text(encoding='utf-8')}</script>",
+        "head": f"<script>window.workbench_tabs = {json.dumps([name for name, _ in _TABS])};\n"
+        f"{(ASSETS / 'page.js').read_text(encoding='utf-8')}</script>",
         "max_file_size": LIMITS.archive_bytes,
         "run_history": False,
         "enable_monitoring": False,

@@ -21,6 +21,7 @@ from workbench.ui.snapshot import Snapshot
 
 ALWAYS = ""  # the tab name of sections that are in sight on every tab
 _EPOCH = "#"
+_MARK = "|"
 _REMEMBERED = 8  # tokens per section
 Drawn = dict[Any, Any]
 
@@ -42,6 +43,7 @@ class Section:
         token: what it depends on, as text; equal tokens mean "as shown".
         draw: builds the updates; called only when the token differs.
         fields: element id -> component that people type into: left alone while they do.
+        drawn: hidden box of a form, see ``saves``: for which run, and with what in each field.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Section:
     token: Callable[[Snapshot], str]
     draw: Callable[[Snapshot], Drawn]
     fields: Mapping[str, Any] = field(default_factory=dict)
+    drawn: gr.Textbox | None = None
 
 
 class Drawings:
@@ -75,8 +78,8 @@ class Drawings:
         return {box: dict(it) if isinstance(it, dict) else it for box, it in drawn.items()}
 
 
-# Puts the ids of fields that were typed into just now in place of the tab's name; see page.js.
-TYPED = "(run, tab) => [run, JSON.stringify(window.workbench_typed())]"
+# Puts what was typed into just now in place of the tab's name; see page.js.
+TYPED = "(mark, tab, page) => [mark, JSON.stringify(window.workbench_typed()), page]"
 
 
 def without_typed(section: Section, drawn: Drawn, typed: str) -> Drawn:
@@ -98,6 +101,7 @@ class Parts:
             the browser sends it with every event.
         tab: hidden box with the id of the open tab.
         owner: hidden box with the token of the browser, see ``runs.owners``.
+        page: hidden box with a random name of this page, see ``saves``.
         pulse: hidden box with the newest tokens.
         tabs: the Tabs component, to move on to the next one.
         sections: filled by the tabs.
@@ -108,6 +112,7 @@ class Parts:
     run_id: gr.Textbox
     tab: gr.Textbox
     owner: gr.Textbox
+    page: gr.Textbox
     pulse: gr.Textbox
     tabs: gr.Tabs
     sections: list[Section] = field(default_factory=list)
@@ -129,5 +134,15 @@ def pulse_of(
     for section in sections:
         if section.tab in (ALWAYS, tab):
             token = f"{epoch}|{section.token(now)}"
-            tokens[section.name] = hashlib.blake2b(token.encode(), digest_size=6).hexdigest()
+            mark = hashlib.blake2b(token.encode(), digest_size=6).hexdigest()
+            tokens[section.name] = f"{now.run_id}{_MARK}{mark}"
     return json.dumps(tokens)
+
+
+def run_of(mark: str) -> str:
+    """The run that a section's token is about: it is drawn from this one, whatever is open by then.
+
+    The page once asked for a drawing with the run that stood in its box, which on a slow machine
+    was empty still: an empty form was drawn for a run, and saved over it.
+    """
+    return mark.partition(_MARK)[0]

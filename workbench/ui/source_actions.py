@@ -25,7 +25,7 @@ from workbench.recipe import to_dict
 from workbench.runs import owners
 from workbench.runs.folder import Run
 from workbench.samples import Example
-from workbench.ui import plain, snapshot, source_cards, workspace
+from workbench.ui import fields, plain, saves, snapshot, source_cards, workspace
 from workbench.ui.failures import say, told, warn
 from workbench.ui.theme import ASSETS
 
@@ -142,16 +142,35 @@ def inspect(run_id: str) -> tuple[str, Any]:
     return card, prompts[0] if prompts else gr.skip()
 
 
-def take_seed_table(run_id: str, table: list[list[Any]], owner: str = "") -> Any:
+def take_seed_table(
+    run_id: str, table: list[list[Any]], drawn: str, page: str, owner: str = ""
+) -> tuple[Any, Any]:
     """The editable table as it stands; while it is empty nothing is stored."""
     filled = [[str(cell or "") for cell in row] for row in table or []]
     filled = [row for row in filled if row and row[0].strip()]
     if not filled and not run_id:
-        return gr.skip()
+        return gr.skip(), gr.skip()
     rows = table_rows(filled, LIMITS.seeds).examples if filled else ()
-    run = workspace.find_or_create(run_id, owner)
+    saves.require_run(run_id, drawn, page)
+    run = _begun(run_id, page, owner)
+    if run.id == run_id:
+        before = source_cards.seed_table(run)
+        try:
+            saves.require_shown(run_id, drawn, page, "seeds", before, whole=True)
+        except WorkbenchError as error:
+            warn(error.message)
+            return run.id, gr.update(value=before)
     run.put_examples(role="seeds", rows=rows)
-    return run.id
+    saves.remember(page, run.id, "seeds", source_cards.seed_table(run))
+    return run.id, gr.skip()
+
+
+def _begun(run_id: str, page: str, owner: str) -> Run:
+    """The open run, or a new one that this page has now begun."""
+    run = workspace.find_or_create(run_id, owner)
+    if run.id != run_id:
+        saves.remember_new(page, run.id)
+    return run
 
 
 def take_seed_file(run_id: str, path: str, owner: str = "") -> str:
@@ -211,18 +230,26 @@ def take_discriminator(run_id: str, paths: Sequence[str], owner: str = "") -> st
 
 
 def save_field(name: str) -> Callable[..., Any]:
-    """Handler that puts one control's value into the recipe."""
+    """Handler that puts one control's value into the recipe; a refused one is taken back."""
 
-    def save(run_id: str, value: Any, owner: str = "") -> str:
-        if name == "source_format.system":
-            value = value or None
-        if name in _BASES and owners.shared():
-            value = _public_base(str(value))
-        run = workspace.find_or_create(run_id, owner)
-        run.change_recipe({name: value})
+    def save(run_id: str, value: Any, drawn: str, page: str, owner: str = "") -> tuple[str, Any]:
+        saves.require_run(run_id, drawn, page)
+        run = _begun(run_id, page, owner)
+        before = fields.shown(run.recipe, name)
+        try:
+            saves.require_shown(run.id, drawn, page, fields.element(name), before)
+            if name == "source_format.system":
+                value = value or None
+            if name in _BASES and owners.shared():
+                value = _public_base(str(value))
+            run.change_recipe({name: value})
+        except WorkbenchError as error:
+            warn(error.message)
+            return run.id, gr.update(value=before)
+        saves.remember(page, run.id, fields.element(name), fields.shown(run.recipe, name))
         if name == "task_name":
             run.rename(str(value))
-        return run.id
+        return run.id, gr.skip()
 
     return told(save)
 

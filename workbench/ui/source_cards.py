@@ -8,6 +8,7 @@ from workbench.intake.adapter import Inspection
 from workbench.limits import LIMITS
 from workbench.models import references
 from workbench.recipe import PromptFormat
+from workbench.runs.folder import Run
 from workbench.ui import plain, words
 from workbench.ui.snapshot import Snapshot
 
@@ -140,7 +141,7 @@ def seeds_sentence(now: Snapshot) -> str:
     return plain.sentence(f"{words.count(len(seeds), 'seed')}, {answered} with outputs{note}.")
 
 
-def seed_table(now: Snapshot) -> list[list[str]]:
+def seed_table(now: Snapshot | Run) -> list[list[str]]:
     """Rows of the editable table; three empty ones to begin with."""
     rows = [[seed.input, seed.output or ""] for seed in now.inputs.seeds]
     return rows or [["", ""] for _ in range(SEEDS_WANTED)]

@@ -7,7 +7,7 @@ import gradio as gr
 
 from workbench.intake.rows import FILE_TYPES
 from workbench.limits import LIMITS
-from workbench.ui import fields, plain, source_actions, source_cards
+from workbench.ui import fields, plain, saves, source_actions, source_cards
 from workbench.ui.failures import told
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
@@ -46,6 +46,7 @@ class _Rows:
     pasted: gr.Textbox
     add: gr.Button
     count: gr.HTML
+    drawn: gr.Textbox
     evaluation: gr.File
     unlabelled: gr.File
     discriminator: gr.File
@@ -86,7 +87,7 @@ def build(parts: Parts) -> None:
     _sections(parts, adapter, rows, form, fit, preview, onward)
     _wire_adapter(parts, adapter, preview)
     _wire_rows(parts, rows)
-    _wire_form(parts, form, formats, proposal)
+    _wire_form(parts, form, rows.drawn, formats, proposal)
     onward.click(lambda: gr.Tabs(selected="synthesize"), outputs=parts.tabs, show_progress="hidden")
 
 
@@ -161,6 +162,7 @@ def _rows_part() -> _Rows:
         buttons=[],
     )
     count = plain.block(elem_id="seeds-count")
+    drawn = gr.Textbox(visible="hidden", label="Source form", elem_id="source-drawn")
     with gr.Row(elem_classes="buttons"):
         seeds_file = gr.UploadButton(
             "Upload seeds (.jsonl, .csv, .parquet, .txt)",
@@ -202,7 +204,7 @@ def _rows_part() -> _Rows:
         buttons=[],
     )
     return _Rows(
-        *(seeds, seeds_file, pasted, add, count),
+        *(seeds, seeds_file, pasted, add, count, drawn),
         *(evaluation, unlabelled, discriminator, optional, uploaded),
     )
 
@@ -275,9 +277,11 @@ def _sections(
         }
 
     def draw_form(now: Snapshot) -> Drawn:
-        drawn: Drawn = {form[name]: fields.shown(now.recipe, name) for name in _FORM}
-        drawn[rows.seeds] = source_cards.seed_table(now)
-        return drawn
+        shown = {name: fields.shown(now.recipe, name) for name in _FORM}
+        table = source_cards.seed_table(now)
+        values = {fields.element(name): value for name, value in shown.items()} | {"seeds": table}
+        drawn: Drawn = {form[name]: value for name, value in shown.items()}
+        return drawn | {rows.seeds: table, rows.drawn: saves.drawn_for(now.run_id, values)}
 
     parts.sections += [
         Section(
@@ -295,8 +299,8 @@ def _sections(
         Section(
             "source form",
             TAB,
-            [*form.values(), rows.seeds],
-            lambda now: now.run_id or "none",
+            [*form.values(), rows.seeds, rows.drawn],
+            lambda now: f"{now.run_id}|{now.recipe_token}|{now.inputs_token}",
             draw_form,
             {str(box.elem_id): box for box in (*form.values(), rows.seeds)},
         ),
@@ -325,8 +329,8 @@ def _wire_rows(parts: Parts, rows: _Rows) -> None:
     run, owner, actions = parts.run_id, parts.owner, source_actions
     edited = rows.seeds.input(
         told(actions.take_seed_table),
-        [run, rows.seeds, owner],
-        [run],
+        [run, rows.seeds, rows.drawn, parts.page, owner],
+        [run, rows.seeds],
         show_progress="hidden",
         trigger_mode="always_last",
     )
@@ -345,7 +349,11 @@ def _wire_rows(parts: Parts, rows: _Rows) -> None:
 
 
 def _wire_form(
-    parts: Parts, form: dict[str, Any], propose: gr.Button, proposal: gr.Textbox
+    parts: Parts,
+    form: dict[str, Any],
+    drawn: gr.Textbox,
+    propose: gr.Button,
+    proposal: gr.Textbox,
 ) -> None:
     for name in _FORM:
         box = form[name]
@@ -353,8 +361,8 @@ def _wire_form(
         parts.changed.append(
             event(
                 source_actions.save_field(name),
-                [parts.run_id, box, parts.owner],
-                [parts.run_id],
+                [parts.run_id, box, drawn, parts.page, parts.owner],
+                [parts.run_id, box],
                 show_progress="hidden",
                 trigger_mode="always_last",
             )
