@@ -55,7 +55,7 @@ def test_no_reload_shows_an_empty_run_or_loses_a_cell(browser: Any, own_server: 
             page.locator("#seeds [data-testid='cell-0-0']").dblclick()
             page.keyboard.type(f" {number}")
             page.keyboard.press("Enter")
-            wait_for(lambda text=f" {number}": text in seeds_of(run)[0])
+            wait_until_stored(run, f" {number}")
         assert len(seeds_of(run)) == 12, (number, seeds_of(run))
     page.context.close()
 
@@ -65,11 +65,11 @@ def seeds_of(run: Run) -> list[str]:
     return [seed.input for seed in run.inputs.seeds]
 
 
-def wait_for(true: Callable[[], bool], seconds: float = 20) -> None:
-    """Until something on disk is so."""
+def wait_until_stored(run: Run, text: str, seconds: float = 20) -> None:
+    """Until the first seed on disk has this text."""
     deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
+    while text not in seeds_of(run)[0]:
+        assert time.monotonic() < deadline, seeds_of(run)
         time.sleep(0.1)
 
 

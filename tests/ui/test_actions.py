@@ -131,64 +131,6 @@ def test_a_field_that_another_page_changed_is_not_saved_over(draft: Run) -> None
     assert draft.recipe.target_base == "folder:/models/three"
 
 
-def test_the_example_is_that_of_make_demo(runs: Path) -> None:
-    recipe = find_run(runs, source_actions.load_example("")).recipe
-    command = (Path(__file__).parents[2] / "Makefile").read_text().split("\ndemo:")[1]
-    command = command.split("\n\n")[0]
-    assert f"--preset {recipe.preset} " in command
-    told = dict(re.findall(r"--set (\S+)=(\S+)", command))
-    assert told.keys() == source_actions.EXAMPLE_SETTINGS.keys()
-    assert override(recipe, told) == recipe
-
-
-def test_empty_table_makes_no_draft(runs: Path) -> None:
-    assert type_seeds(None, [["", ""]]) == (gr.skip(), gr.skip())
-    assert not list(runs.iterdir())
-
-
-def test_a_table_that_was_drawn_for_another_run_or_an_older_one_is_not_saved(
-    runs: Path, draft: Run
-) -> None:
-    """One cell typed into a table that was drawn empty replaced 12 seeds by 1."""
-    other = fake_run.draft(runs, "Another")
-    for empty in (drawn(None), drawn(other), ""):
-        with pytest.raises(RunError, match="still showed another run"):
-            source_actions.take_seed_table(draft.id, [["typed", ""]], empty, PAGE)
-    assert len(draft.inputs.seeds) == 12
-    before = drawn(draft)
-    draft.put_examples("seeds", draft.inputs.seeds[:7])
-    with pytest.warns(UserWarning, match="changed elsewhere"):
-        _, table = type_seeds(draft, [["typed", ""]], before)
-    assert len(draft.inputs.seeds) == len(table["value"]) == 7
-
-
-def test_a_page_goes_on_typing_before_its_form_is_drawn_again(runs: Path) -> None:
-    empty = drawn(None)
-    run_id, _ = source_actions.take_seed_table("", [["one", ""]], empty, PAGE)
-    source_actions.take_seed_table(run_id, [["one", ""], ["two", ""]], empty, PAGE)
-    run = find_run(runs, run_id)
-    assert [seed.input for seed in run.inputs.seeds] == ["one", "two"]
-    with pytest.raises(RunError, match="another run"):
-        source_actions.take_seed_table(run_id, [["three", ""]], empty, "another page")
-
-
-def test_a_field_that_another_page_changed_is_not_saved_over(draft: Run) -> None:
-    name = fields.element("target_base")
-    before = saves.drawn_for(draft.id, {name: draft.recipe.target_base})
-    save_base = source_actions.save_field("target_base")
-    save_base(draft.id, "folder:/models/one", before, "one page")
-    with pytest.warns(UserWarning, match="changed elsewhere"):
-        _, shown = save_base(draft.id, "folder:/models/two", before, "another page")
-    assert shown["value"] == draft.recipe.target_base == "folder:/models/one"
-    save_base(draft.id, "folder:/models/three", before, "one page")
-    assert draft.recipe.target_base == "folder:/models/three"
-
-
-def raising(handler: Any) -> Any:
-    """The handler without the wrapper that turns errors into toasts."""
-    return getattr(handler, "__wrapped__", handler)
-
-
 def test_button_counts_the_missing_seeds(draft: Run) -> None:
     draft.put_examples("seeds", draft.inputs.seeds[:1])
     assert source_cards.missing(take(draft)) == ("Add at least 2 more seeds", False)
