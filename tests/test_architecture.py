@@ -15,7 +15,7 @@ APP = [path for path in [ROOT / "app.py"] if path.exists()]
 # strangers to each other, except where ``NEIGHBOURS`` says so.
 LEVELS: dict[str, int] = {
     **dict.fromkeys(("errors", "limits", "samples", "stages", "inputs", "recipe", "events"), 0),
-    **dict.fromkeys(("__init__", "memory", "machine"), 0),
+    **dict.fromkeys(("__init__", "memory", "machine", "adapter_settings"), 0),
     **dict.fromkeys(("models", "runs"), 1),
     **dict.fromkeys(("synthesize", "discriminate", "teach", "distill", "evaluate"), 2),
     **dict.fromkeys(("export", "intake", "fit"), 2),

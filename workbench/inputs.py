@@ -4,24 +4,24 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.adapter_settings import AdapterSettings
 from workbench.errors import RunError
-from workbench.recipe import LoraSettings
 from workbench.samples import Example
 
 
 @dataclass(frozen=True)
 class AdapterFiles:
-    """A LoRA adapter that intake accepted.
+    """An adapter that intake accepted.
 
     Attributes:
         settings: its shape as we understood it; PEFT's own config file is never used.
-        weights: a safetensors file with PEFT's LoRA key names, every header byte checked.
+        weights: a safetensors file with PEFT's key names, every header byte checked.
         sha256: of that file.
         base_hint: the base model that its config names; shown, never followed.
         parameters: number of values in it.
     """
 
-    settings: LoraSettings
+    settings: AdapterSettings
     weights: Path
     sha256: str
     base_hint: str = ""

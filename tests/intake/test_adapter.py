@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.intake import builders
+from workbench.adapter_settings import adapter_settings
 from workbench.errors import IntakeError
 from workbench.intake import adapter as adapters
 from workbench.intake.adapter import inspect_adapter, read_adapter
@@ -74,12 +76,9 @@ def test_ordinary_adapters_of_all_versions_are_accepted(
 ) -> None:
     folder = builders.adapter_folder(tmp_path / "in", builders.config(**defaults))
     files = read_adapter(folder, tmp_path / "work")
-    assert files.settings == LoraSettings(
-        rank=4,
-        alpha=8,
-        dropout=defaults["lora_dropout"],  # type: ignore[arg-type]
-        target_modules=("q_proj", "v_proj"),
-    )
+    dropout: Any = defaults["lora_dropout"]
+    plain = LoraSettings(rank=4, alpha=8, dropout=dropout, target_modules=("q_proj", "v_proj"))
+    assert files.settings == adapter_settings(plain)
     assert files.parameters == 8 * 4 * 8
     assert files.base_hint == "HuggingFaceTB/SmolLM2-135M-Instruct"
 
@@ -168,11 +167,11 @@ def test_ranks_and_alphas_of_single_layers(tmp_path: Path) -> None:
     )
     folder = builders.adapter_folder(tmp_path / "in", settings, builders.weights(arrays))
     read = read_adapter(folder, tmp_path / "w").settings
-    assert read.rank_pattern == {
+    assert read.fields["rank_pattern"] == {
         "model.layers.1.self_attn.q_proj": 2,
         "model.layers.1.self_attn.v_proj": 2,
     }
-    assert read.alpha_pattern == dict.fromkeys(
+    assert read.fields["alpha_pattern"] == dict.fromkeys(
         ("model.layers.0.self_attn.v_proj", "model.layers.1.self_attn.v_proj"), 32.0
     )
 
@@ -189,18 +188,20 @@ def test_ranks_and_alphas_of_single_layers(tmp_path: Path) -> None:
 def test_layers_chosen_by_a_rule_are_read_from_the_weights(tmp_path: Path, rule: dict) -> None:
     folder = builders.adapter_folder(tmp_path / "in", builders.config(**rule))
     settings = read_adapter(folder, tmp_path / "w").settings
-    assert settings.target_modules == tuple(sorted(builders.LAYERS))
+    assert settings.fields["target_modules"] == sorted(builders.LAYERS)
 
 
 def test_all_linear_stays_all_linear(tmp_path: Path) -> None:
     folder = builders.adapter_folder(tmp_path / "in", builders.config(target_modules="all-linear"))
-    assert read_adapter(folder, tmp_path / "w").settings.target_modules == ("all-linear",)
+    fields = read_adapter(folder, tmp_path / "w").settings.fields
+    assert fields["target_modules"] == ["all-linear"]
 
 
 def test_names_without_weights_are_dropped(tmp_path: Path) -> None:
     targets = ["q_proj", "query_key_value", "v_proj"]
     folder = builders.adapter_folder(tmp_path / "in", builders.config(target_modules=targets))
-    assert read_adapter(folder, tmp_path / "w").settings.target_modules == ("q_proj", "v_proj")
+    fields = read_adapter(folder, tmp_path / "w").settings.fields
+    assert fields["target_modules"] == ["q_proj", "v_proj"]
 
 
 def test_dora_needs_its_magnitudes(tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ def test_dora_needs_its_magnitudes(tmp_path: Path) -> None:
     good = builders.adapter_folder(
         tmp_path / "good", builders.config(use_dora=True), builders.weights(arrays | magnitudes)
     )
-    assert read_adapter(good, tmp_path / "w").settings.method == "dora"
+    assert read_adapter(good, tmp_path / "w").settings.title == "DoRA"
     bad = builders.adapter_folder(tmp_path / "bad", builders.config(use_dora=True))
     with pytest.raises(IntakeError, match="use_dora"):
         read_adapter(bad, tmp_path / "w")

@@ -71,7 +71,7 @@ def test_two_files_are_fetched_and_accepted(stand_in: dict[str, bytes], tmp_path
     paths = hub.fetch_adapter("someone/adapter@main", tmp_path / "in")
     assert {path.name for path in paths} == {"adapter_config.json", "adapter_model.safetensors"}
     assert not (tmp_path / "in" / "tokenizer.json").exists()
-    assert read_adapter(paths, tmp_path).settings.rank == 8
+    assert read_adapter(paths, tmp_path).settings.fields["r"] == 8
 
 
 def test_pickles_are_named(stand_in: dict[str, bytes], tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_kit_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert kit.inputs.adapter.settings == adapter.settings
     assert kit.inputs.adapter.sha256 == adapter.sha256
     assert kit.inputs.adapter.base_hint == "HuggingFaceTB/SmolLM2-135M-Instruct"
-    assert kit.inputs.discriminator.settings.method == "rslora"
+    assert kit.inputs.discriminator.settings.title == "rsLoRA"
     assert (kit.inputs.seeds, kit.inputs.evaluation) == (SEEDS, ROWS)
     assert (kit.discriminator_auc, kit.attribution) == (0.75, "CC BY 3.0, ann")
     assert kit.recipe_from(TransferRecipe()) == RECIPE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import get_peft_model_state_dict
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -167,10 +167,12 @@ def test_all_linear_is_every_layer_but_the_head(resident: Resident) -> None:
 
 
 @pytest.mark.parametrize("method", ["lora", "rslora", "dora"])
-def test_names_are_those_of_peft(resident: Resident, method: str) -> None:
+def test_names_are_those_of_peft(resident: Resident, tiny_source: Path, method: str) -> None:
     resident.attach_new("student", LoraSettings(method=method, rank=4), seed=0)
-    assert resident._peft is not None
-    theirs = get_peft_model_state_dict(resident._peft, adapter_name="student")
+    config = LoraConfig(
+        task_type="CAUSAL_LM", r=4, target_modules="all-linear", use_dora=method == "dora"
+    )
+    theirs = get_peft_model_state_dict(get_peft_model(load(tiny_source).model, config))
     assert set(resident.trainable("student")) == set(theirs)
 
 
@@ -192,7 +194,8 @@ def test_small_steps_with_kept_copies_give_the_same_numbers(
     assert not torch.equal(wanted["one"], wanted["two"])
     for kept in ("one", None):
         with resident.using(kept), dense(resident):
-            assert any("forward" in vars(m) for m in resident.model.modules()) or method == "dora"
+            copies = any("forward" in vars(m) for m in resident.model.modules())
+            assert copies == (quantize or (kept is not None and method != "dora"))
             for name, expected in wanted.items():  # also of those that no copies were made of
                 assert torch.equal(of(name), expected), f"{name} while copies of {kept} are kept"
         assert not any("forward" in vars(m) for m in resident.model.modules())
@@ -327,7 +330,7 @@ def spoil_zero(tensors: dict[str, Tensor]) -> None:
         (spoil_shape, "has shape"),
         (spoil_nan, "NaN"),
         (spoil_infinite, "infinite"),
-        (spoil_zero, "zero"),
+        (spoil_zero, "changes nothing"),
     ],
 )
 def test_t4_an_adapter_that_would_silently_do_nothing_is_refused(
@@ -346,10 +349,8 @@ def test_t4_an_adapter_that_would_silently_do_nothing_is_refused(
 
 def test_an_adapter_for_other_layers_is_refused(resident: Resident, tiny_adapter: Path) -> None:
     settings = LoraSettings(rank=4, alpha=8, target_modules=("q_proj", "query_key_value"))
-    with pytest.raises(ModelError, match='no linear layer named "query_key_value"'):
+    with pytest.raises(ModelError, match='no layer named "query_key_value"'):
         resident.attach("teacher", settings, tiny_adapter / WEIGHTS)
-    with pytest.raises(ModelError, match='no linear layer named "lm_head"'):
-        resident.attach_new("student", LoraSettings(target_modules=("lm_head",)), seed=0)
 
 
 def test_a_torn_adapter_file_is_refused(resident: Resident, tmp_path: Path) -> None:

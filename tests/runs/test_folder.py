@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.runs.making import a_round, a_run, a_sample, with_samples
+from workbench.adapter_settings import adapter_settings
 from workbench.errors import BusyError, ConflictError, RecipeError, RunError
 from workbench.events import StageFinished, StageStarted
 from workbench.inputs import AdapterFiles
@@ -29,8 +30,10 @@ from workbench.stages import ORDER, Stage
 def an_adapter(folder: Path, content: bytes = b"weights") -> AdapterFiles:
     path = folder / "uploaded.safetensors"
     path.write_bytes(content)
-    settings = LoraSettings(rank=4, target_modules=("q_proj",), rank_pattern={"a.b": 2})
-    return AdapterFiles(settings, path, hashlib.sha256(content).hexdigest(), "base/hint", 12)
+    lora = LoraSettings(rank=4, target_modules=("q_proj",), rank_pattern={"a.b": 2})
+    return AdapterFiles(
+        adapter_settings(lora), path, hashlib.sha256(content).hexdigest(), "base/hint", 12
+    )
 
 
 def test_a_draft_is_private_and_complete(tmp_path: Path) -> None:
@@ -180,6 +183,18 @@ class TestRecipe:
 
 
 class TestInputs:
+    def test_the_adapter_of_an_older_run_is_read(self, tmp_path: Path) -> None:
+        run = create(tmp_path / "runs", TransferRecipe())
+        files = an_adapter(tmp_path)
+        run.put_adapter(files, role="adapter")
+        listing = run.folder / "inputs" / "inputs.json"
+        stored = json.loads(listing.read_text())
+        lora = LoraSettings(rank=4, target_modules=("q_proj",), rank_pattern={"a.b": 2})
+        stored["adapter"]["settings"] = dataclasses.asdict(lora)
+        listing.write_text(json.dumps(stored))
+        adapter = open_run(run.folder).inputs.adapter
+        assert adapter is not None and adapter.settings == files.settings
+
     def test_copies_survive_the_original(self, tmp_path: Path) -> None:
         run = a_run(tmp_path / "runs")
         files = an_adapter(tmp_path)

@@ -1,8 +1,8 @@
 """adapter_config.json, read as a claim and not as an instruction.
 
 PEFT's own loader turns fields of this file into imports, downloads, regular expressions and file
-reads. Here a short list of fields is copied into ``LoraSettings``; every other field must be off,
-and the refusal names it. ``base_model_name_or_path`` comes out as a hint to show and nothing else.
+reads. Here a short list of fields is copied into ``AdapterSettings``; every other field must be
+off, and the refusal names it. ``base_model_name_or_path`` comes out as a hint to show, no more.
 """
 
 import re
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.adapter_settings import LORA, AdapterSettings
 from workbench.errors import IntakeError
 from workbench.intake.bounded_json import read_json
 from workbench.intake.config_fields import NAME, check_fields, refuse
 from workbench.intake.header import Module, refuse_other_formats
 from workbench.intake.wording import shown
-from workbench.recipe import LoraSettings
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _claims(data: dict[str, Any]) -> Claims:
     )
 
 
-def settings_for(claims: Claims, modules: Sequence[Module]) -> LoraSettings:
+def settings_for(claims: Claims, modules: Sequence[Module]) -> AdapterSettings:
     """Hold the claims against the layers that the weights really have.
 
     Ranks come from the weights and must be the ones claimed; names come from the config where it
@@ -100,15 +100,19 @@ def settings_for(claims: Claims, modules: Sequence[Module]) -> LoraSettings:
                 f'{NAME}: "use_dora" does not fit layer {shown(module.name, 120)}, which {has} '
                 "DoRA magnitudes. The two files do not belong together."
             )
-    return LoraSettings(
-        method=claims.method,
-        rank=claims.rank,
-        alpha=claims.alpha,
-        dropout=claims.dropout,
-        target_modules=_targets(claims.targets, [module.name for module in modules]),
-        rank_pattern=ranks,
-        alpha_pattern=alphas,
-    )
+    targets = _targets(claims.targets, [module.name for module in modules])
+    fields = {
+        "r": claims.rank,
+        "lora_alpha": claims.alpha,
+        "lora_dropout": claims.dropout,
+        "target_modules": list(targets),
+        "rank_pattern": ranks,
+        "alpha_pattern": alphas,
+        "use_rslora": claims.method == "rslora",
+        "use_dora": claims.method == "dora",
+        "bias": "none",
+    }
+    return AdapterSettings(LORA, fields)
 
 
 def _targets(claimed: tuple[str, ...] | None, modules: Sequence[str]) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from workbench.intake.kit_about import About, about_bytes, portable_reference, r
 from workbench.intake.rows import decode, parse_rows
 from workbench.intake.wording import shown
 from workbench.limits import LIMITS
-from workbench.recipe import LoraSettings, PromptFormat, TransferRecipe
+from workbench.recipe import PromptFormat, TransferRecipe
 from workbench.samples import Example
 
 _MEMBERS = {
@@ -177,7 +177,7 @@ def _contents(inputs: Inputs, base: str, attribution: str) -> dict[str, bytes | 
     for role, adapter in (("adapter", inputs.adapter), ("discriminator", inputs.discriminator)):
         if adapter is not None:
             hint = portable_reference(adapter.base_hint) or base
-            config = json.dumps(peft_config(adapter.settings, hint), indent=2) + "\n"
+            config = json.dumps(adapter.settings.file(hint or None), indent=2) + "\n"
             contents[f"{role}/{CONFIG_NAME}"] = config.encode()
             contents[f"{role}/{WEIGHTS_NAME}"] = adapter.verified()
     contents["seeds.jsonl"] = _jsonl(inputs.seeds)
@@ -186,26 +186,6 @@ def _contents(inputs: Inputs, base: str, attribution: str) -> dict[str, bytes | 
     if attribution.strip():
         contents["NOTICE"] = (attribution.strip() + "\n").encode()
     return contents
-
-
-def peft_config(settings: LoraSettings, base: str) -> dict[str, Any]:
-    """An adapter_config.json of our own that PEFT reads and that intake accepts."""
-    targets = list(settings.target_modules)
-    return {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base or None,
-        "inference_mode": True,
-        "r": settings.rank,
-        "lora_alpha": settings.alpha,
-        "lora_dropout": settings.dropout,
-        "use_rslora": settings.method == "rslora",
-        "use_dora": settings.method == "dora",
-        "bias": "none",
-        "target_modules": "all-linear" if targets == ["all-linear"] else targets,
-        "rank_pattern": settings.rank_pattern,
-        "alpha_pattern": settings.alpha_pattern,
-    }
 
 
 def _jsonl(rows: Iterable[Example]) -> bytes:

@@ -1,62 +1,57 @@
-"""The shape of a LoRA adapter for PEFT and for its files, and whether tensors fit it.
+"""From our settings to PEFT's config, and whether an adapter's tensors fit.
 
 A PEFT config is always built from our own settings, never read from a file; tensors are only
 taken when names, shapes and values are exactly right.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from peft import LoraConfig
-from torch import Tensor, nn
+from peft import PeftConfig
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from torch import Tensor
 
+from workbench.adapter_settings import AdapterSettings
 from workbench.errors import ModelError
-from workbench.recipe import LoraSettings
+
+# What makes an adapter do nothing, by method: endings of tensors, and the value that all have.
+_IDLE = {
+    "LORA": (("lora_B.weight", "lora_embedding_A"), 0.0),
+    "IA3": (("ia3_l",), 1.0),
+    "OFT": (("oft_R.weight",), 0.0),
+    "MISS": (("miss_block",), 0.0),
+}
 
 
-def peft_config(settings: LoraSettings, targets: list[str]) -> LoraConfig:
-    """A LoraConfig of our own. Names are escaped because PEFT compiles them as patterns."""
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=settings.rank,
-        lora_alpha=settings.alpha,  # type: ignore[arg-type]  # a float works: it only scales
-        lora_dropout=settings.dropout,
-        target_modules=targets,
-        rank_pattern={re.escape(key): value for key, value in settings.rank_pattern.items()},
-        alpha_pattern={re.escape(key): value for key, value in settings.alpha_pattern.items()},
-        use_rslora=settings.method == "rslora",
-        use_dora=settings.method == "dora",
-        bias="none",
-        init_lora_weights=True,
-    )
+def peft_config(settings: AdapterSettings, *, frozen: bool) -> PeftConfig:
+    """The config of one adapter, for teachers and students alike.
+
+    Args:
+        settings: its target modules are names of layers, not "all-linear".
+        frozen: it is only read: methods with an encoder then keep what the encoder gives.
+    """
+    fields = {name: _escaped(name, value) for name, value in settings.fields.items()}
+    config: Any = PEFT_TYPE_TO_CONFIG_MAPPING[settings.method]  # type: ignore[index]
+    return config(task_type="CAUSAL_LM", inference_mode=frozen, **fields)
 
 
-def file_config(settings: LoraSettings, targets: list[str], base: str) -> dict[str, Any]:
-    """adapter_config.json: only what describes this adapter, so that older PEFT reads it too."""
-    return {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base,
-        "inference_mode": True,
-        "r": settings.rank,
-        "lora_alpha": int(settings.alpha)
-        if settings.alpha == int(settings.alpha)
-        else settings.alpha,
-        "lora_dropout": settings.dropout,
-        "target_modules": targets,
-        "rank_pattern": settings.rank_pattern,
-        "alpha_pattern": settings.alpha_pattern,
-        "use_rslora": settings.method == "rslora",
-        "use_dora": settings.method == "dora",
-        "bias": "none",
-        "fan_in_fan_out": False,
-        "modules_to_save": None,
-    }
+def _escaped(name: str, value: Any) -> Any:
+    """Names of layers in patterns are escaped because PEFT compiles them."""
+    if name.endswith("_pattern") and isinstance(value, dict):
+        return {re.escape(key): entry for key, entry in value.items()}
+    return value
 
 
-def check_tensors(tensors: dict[str, Tensor], wanted: dict[str, nn.Parameter]) -> None:
-    """Exact names and shapes, finite values, and a B that is not all zero."""
+def check_tensors(method: str, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    """Exact names and shapes, finite values, and an effect.
+
+    Args:
+        method: PEFT's name.
+        tensors: of the file.
+        wanted: of a fresh adapter of the same settings.
+    """
     missing = sorted(set(wanted) - set(tensors))
     if missing:
         raise ModelError(
@@ -80,8 +75,11 @@ def check_tensors(tensors: dict[str, Tensor], wanted: dict[str, nn.Parameter]) -
                 f'The adapter\'s tensor "{key}" holds NaN or infinite values. Its training '
                 "failed; export it again from a good checkpoint."
             )
-    if not any(tensors[key].any() for key in wanted if key.endswith("lora_B.weight")):
+    endings, value = _IDLE.get(method, ((), 0.0))
+    idle = [key for key in wanted if key.endswith(endings)] if endings else []
+    others = [key for key in wanted if not key.endswith(endings) and ".lora_" not in key]
+    if idle and not others and all(bool((tensors[key] == value).all()) for key in idle):
         raise ModelError(
-            "All B matrices of the adapter are zero, so it would change nothing. "
-            "It was saved before it was trained."
+            f'The adapter changes nothing: every "{endings[0]}" is {value:g}. It was saved before '
+            "it was trained."
         )

@@ -92,6 +92,7 @@ def decode(
         return
     resident.model.eval()
     stop = _Stop(resident, frozenset(stop_ids), stop_text)
+    prompts = [resident.with_virtual_tokens(prompt) for prompt in prompts]
     with dense(resident):
         rows = rows or for_device(ROWS, resident.device)
         yield from _decode(resident, prompts, new_tokens, stop, sampling, seed, rows)

@@ -16,6 +16,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor
 from torch.nn.functional import linear
 
+from workbench.models.attached import NAME
 from workbench.models.resident import Resident
 
 DENSE_BYTES = 2**30  # unpacked copies of 4-bit weights that may be kept on a CPU
@@ -33,23 +34,21 @@ def dense(resident: Resident) -> Iterator[None]:
     with Gemma-3-270M and takes about 62. Without effect on a GPU and where the unpacked copies
     would take over ``DENSE_BYTES``.
     """
-    model, name, dtype = resident.model, resident.active, resident.model.dtype
+    model, dtype = resident.model, resident.model.dtype
     packed = [m for m in model.modules() if isinstance(m, Linear4bit)]
     fits = sum(dtype.itemsize * m.in_features * m.out_features for m in packed) <= DENSE_BYTES
     unpacked = packed if resident.device.type == "cpu" and fits else []
-    adapted = [m for m in model.modules() if isinstance(m, LoraLayer)]
+    adapted = [m for m in model.modules() if isinstance(m, LoraLayer) and _is_plain(m)]
     chosen = [m for m in (*unpacked, *adapted) if "forward" not in vars(m)]
     for layer in chosen:
         if isinstance(layer, Linear4bit):
             stored: Any = layer.weight
             weight = dequantize_4bit(stored.data, stored.quant_state).to(dtype)
             layer.forward = partial(_unpacked, weight, layer.bias)
-        elif name is None:
-            layer.forward = partial(_without_adapter, resident, layer)
-        elif name in layer.lora_A and name not in layer.lora_variant:
-            halves: Any = layer.lora_A[name], layer.lora_B[name]
+        else:
+            halves: Any = layer.lora_A[NAME], layer.lora_B[NAME]
             down, up = (half.weight.detach().to(dtype) for half in halves)
-            layer.forward = partial(_with_adapter, resident, layer, name, down, up)
+            layer.forward = partial(_with_adapter, layer, down, up)
     try:
         yield
     finally:
@@ -57,22 +56,24 @@ def dense(resident: Resident) -> Iterator[None]:
             vars(layer).pop("forward", None)  # the class's own is in force again
 
 
+def _is_plain(layer: LoraLayer) -> bool:
+    return (
+        type(layer).__name__ in ("Linear", "Linear4bit")
+        and type(layer).__module__.startswith("peft.tuners.lora.")
+        and NAME in layer.lora_A
+        and NAME not in layer.lora_variant
+        and not layer.lora_bias[NAME]
+    )
+
+
 def _unpacked(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
     inner = x.to(weight.dtype)
     return linear(inner, weight, None if bias is None else bias.to(inner.dtype)).to(x.dtype)
 
 
-def _without_adapter(resident: Resident, layer: Any, x: Tensor) -> Tensor:
-    if resident.active is not None or torch.is_grad_enabled():
-        return type(layer).forward(layer, x)
-    return layer.base_layer(x)
-
-
-def _with_adapter(
-    resident: Resident, layer: Any, name: str, down: Tensor, up: Tensor, x: Tensor
-) -> Tensor:
+def _with_adapter(layer: Any, down: Tensor, up: Tensor, x: Tensor) -> Tensor:
     """PEFT's LoRA as autocast computes it, with A and B [out, in] in the dtype of the products."""
     as_converted = torch.is_autocast_enabled(x.device.type) or x.dtype == torch.float32
-    if resident.active != name or torch.is_grad_enabled() or not as_converted:
+    if torch.is_grad_enabled() or not as_converted:
         return type(layer).forward(layer, x)
-    return layer.base_layer(x) + linear(linear(x, down), up) * layer.scaling[name]
+    return layer.base_layer(x) + linear(linear(x, down), up) * layer.scaling[NAME]

@@ -7,23 +7,25 @@ is kept between batches.
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from workbench.models.attached import Prefix
 from workbench.models.attention import FAMILIES, NOWHERE, KeyValues, own_attention
 from workbench.models.batches import for_device
 from workbench.models.resident import Resident
-
-Prefix = list[tuple[Tensor, Tensor]]  # per layer, keys and values [kv_heads, prefix, head]
 
 # Tokens saved for which a forward pass of the prefix alone pays: kernel launches, above all.
 WORTHWHILE = {"cpu": 64, "cuda": 4096}
 
 
 def has_own_attention(resident: Resident) -> bool:
-    """Whether our attention is tested for this model's family."""
+    """Whether our attention is tested for this model's family, and the adapter keeps it."""
+    if resident.in_use is not None and not resident.in_use.keeps_attention:
+        return False
     return resident.model.config.model_type in FAMILIES
 
 
@@ -52,24 +54,33 @@ def log_totals(logits: Tensor) -> Tensor:
 
 
 def shared_prefix(resident: Resident, rows: Sequence[list[int]]) -> tuple[int, Prefix]:
-    """How much of the rows' common beginning is worth computing once, and its keys and values.
+    """How much of the rows' common beginning is worth computing once, and what precedes the rest.
 
-    With gradients if they are enabled. At least one token of every row stays outside.
+    With gradients if they are enabled. At least one token of every row stays outside. The keys
+    and values are those of the adapter in use, if it has any, then those of the beginning.
     """
+    given = resident.key_values()
     if len(rows) < 2 or not has_own_attention(resident):
-        return 0, []
+        return 0, given
     length = common_prefix(rows)
     if length * (len(rows) - 1) < for_device(WORTHWHILE, resident.device):
-        return 0, []
+        return 0, given
     ids = torch.tensor([rows[0][:length]], device=resident.device)
-    places = torch.arange(length, device=resident.device)[None]
-    state = KeyValues(positions=places[:, :0])
+    start = prefix_length(given)
+    places = torch.arange(start, start + length, device=resident.device)[None]
+    state = KeyValues(positions=places[:, :0], prefix=given)
     state.begin(places)
     with own_attention(resident.model), mixed_precision(resident):
         resident.model.base_model(
             input_ids=ids, position_ids=places, use_cache=False, key_values=state
         )
-    return length, [(keys[0], values[0]) for keys, values in state.own]
+    read = [(keys[0], values[0]) for keys, values in state.own]
+    if not given:
+        return length, read
+    return length, [
+        (torch.cat([before[0], after[0]], dim=1), torch.cat([before[1], after[1]], dim=1))
+        for before, after in zip(given, read, strict=True)
+    ]
 
 
 def common_prefix(rows: Sequence[list[int]]) -> int:
@@ -89,12 +100,17 @@ def logits_at(
     padding on the left can bring about and which ends in NaN losses). With gradients if they
     are enabled.
     """
+    start = prefix_length(prefix)
     if has_own_attention(resident):
-        start = _length(prefix)
         places = torch.arange(start, start + ids.shape[1], device=ids.device).expand_as(ids)
         return tree_logits_at(resident, ids, keep, places, None, prefix)
+    inputs: dict[str, Any] = {"input_ids": ids, "use_cache": False}
+    if prefix:
+        inputs["past_key_values"] = _filled_cache(resident, prefix, len(ids))
+        inputs["use_cache"] = True
+        inputs["attention_mask"] = ids.new_ones(len(ids), start + ids.shape[1])
     with mixed_precision(resident), head_at(resident, keep):
-        return resident.model(input_ids=ids, use_cache=False).logits
+        return resident.model(**inputs).logits
 
 
 def tree_logits_at(
@@ -154,7 +170,7 @@ class GroupedBatch:
     def read(self, rows: Sequence[list[int]]) -> Tensor:
         """Read what each row has after the prefix; returns logits [rows, vocabulary]."""
         ids, lengths = padded(rows, self.resident.device)
-        start = _length(self.prefix)
+        start = prefix_length(self.prefix)
         places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         self.state = KeyValues(positions=places[:, :0], prefix=self.prefix)
         self.state.begin((places + start).masked_fill(places >= lengths[:, None], NOWHERE))
@@ -181,18 +197,20 @@ class GroupedBatch:
 class PlainBatch:
     """The same on transformers' attention and cache, for any decoder; padding on the left."""
 
-    def __init__(self, resident: Resident) -> None:
-        self.resident = resident
+    def __init__(self, resident: Resident, prefix: Prefix) -> None:
+        self.resident, self.prefix = resident, prefix
 
     @torch.inference_mode()
     def read(self, rows: Sequence[list[int]]) -> Tensor:
         """See ``GroupedBatch.read``."""
-        longest = max(map(len, rows))
+        longest, start = max(map(len, rows)), prefix_length(self.prefix)
         ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
-        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+        mask = torch.tensor(
+            [[1] * start + [0] * (longest - len(row)) + [1] * len(row) for row in rows]
+        )
         self.mask = mask.to(self.resident.device)
-        self.cache = DynamicCache(config=self.resident.model.config)
-        places = (self.mask.cumsum(dim=1) - 1).clamp(min=0)
+        self.cache = _filled_cache(self.resident, self.prefix, len(rows))
+        places = (self.mask.cumsum(dim=1) - 1).clamp(min=0)[:, start:]
         return self._forward(ids.to(self.resident.device), places)
 
     @torch.inference_mode()
@@ -225,8 +243,18 @@ Batch = GroupedBatch | PlainBatch
 
 def start_batch(resident: Resident, prefix: Prefix) -> Batch:
     """A batch on the road that fits the model."""
-    return GroupedBatch(resident, prefix) if has_own_attention(resident) else PlainBatch(resident)
+    kind = GroupedBatch if has_own_attention(resident) else PlainBatch
+    return kind(resident, prefix)
 
 
-def _length(prefix: Prefix | None) -> int:
+def prefix_length(prefix: Prefix | None) -> int:
+    """Number of columns in front of what is read next."""
     return prefix[0][0].shape[1] if prefix else 0
+
+
+def _filled_cache(resident: Resident, prefix: Prefix, rows: int) -> DynamicCache:
+    """transformers' cache of so many rows, each behind the prefix."""
+    cache = DynamicCache(config=resident.model.config)
+    for layer, (keys, values) in enumerate(prefix):
+        cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), layer)
+    return cache

@@ -1,26 +1,25 @@
-"""One base model in memory, with any number of LoRA adapters that are switched on it.
+"""One base model in memory, with any number of adapters that are switched on it.
 
 ``load`` reads a local folder as it is or in 4-bit NF4, and ``Resident.using(name)`` decides which
-adapter takes part in the forward pass: exactly one, or none. Adapters come from our own settings
-and a safetensors file whose names, shapes and values are all checked; a PEFT config of a user is
-never read. Refuses folders that bring their own code; an adapter is merged only to be saved.
+adapter takes part in the forward pass: exactly one, or none. Adapters, of whatever method, come
+from our own settings and a safetensors file whose names, shapes and values are all checked; a PEFT
+config of a user is never read. Refuses folders that bring their own code; an adapter is merged
+only to be saved.
 
-``Resident.model`` is the same transformers model all the time; PEFT injects its layers into it.
+``Resident.model`` is the same transformers model all the time; the layers of the adapter in use
+stand in it.
 """
 
 import json
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from bitsandbytes.nn.modules import Linear4bit
-from peft import PeftModel, get_peft_model
-from peft.tuners.lora import LoraLayer, LoraModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -31,19 +30,18 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.pytorch_utils import Conv1D
 from transformers.utils.logging import disable_progress_bar
 
+from workbench.adapter_settings import ALL_LINEAR, AdapterSettings, adapter_settings
 from workbench.errors import ModelError
-from workbench.models.adapters import check_tensors, file_config, peft_config
+from workbench.models.attached import Attached, Prefix
 from workbench.models.folders import check_folder
 from workbench.recipe import LoraSettings
 
-ALL_LINEAR = "all-linear"
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
 disable_progress_bar()  # a worker's log is read by people
-
-_PREFIX = "base_model.model."  # what PEFT puts before module names in its files
 
 
 def load(folder: Path, *, quantize: bool = False, device: str | None = None) -> "Resident":
@@ -133,18 +131,18 @@ class Resident:
     device: torch.device
     quantized: bool
     folder: Path
-    _peft: PeftModel | None = None
     _active: str | None = None
-    _settings: dict[str, LoraSettings] = field(default_factory=dict)
-    _frozen: set[str] = field(default_factory=set)
-    _linear: tuple[str, ...] = ()  # full names of the layers that may carry an adapter
+    _attached: dict[str, Attached] = field(default_factory=dict)
+    _linear: tuple[str, ...] = ()  # full names of the linear layers but the LM head
+    _named: tuple[str, ...] = ()  # of all modules, as the base has them
 
     def __post_init__(self) -> None:
         head = self.model.get_output_embeddings()
+        self._named = tuple(name for name, _ in self.model.named_modules())
         self._linear = tuple(
             name
             for name, module in self.model.named_modules()
-            if isinstance(module, nn.Linear) and module is not head
+            if isinstance(module, nn.Linear | Conv1D) and module is not head
         )
 
     @property
@@ -155,14 +153,19 @@ class Resident:
     @property
     def adapters(self) -> tuple[str, ...]:
         """Names of the attached adapters."""
-        return tuple(self._settings)
+        return tuple(self._attached)
 
-    def attach(self, name: str, settings: LoraSettings, weights: Path) -> None:
+    @property
+    def in_use(self) -> Attached | None:
+        """The adapter in use itself."""
+        return None if self._active is None else self._attached[self._active]
+
+    def attach(self, name: str, settings: LoraSettings | AdapterSettings, weights: Path) -> None:
         """Add a frozen adapter from a safetensors file with PEFT's key names.
 
         Raises:
-            ModelError: a tensor is missing, unexpected, of another shape or not finite, or all
-                B matrices are zero, so that the adapter would do nothing.
+            ModelError: a tensor is missing, unexpected, of another shape or not finite, or the
+                adapter would do nothing.
         """
         try:
             tensors = load_file(weights)
@@ -170,45 +173,28 @@ class Resident:
             raise ModelError(
                 f"The adapter file {weights.name} cannot be read: {_first_line(error)}."
             ) from error
-        self._inject(name, settings, frozen=True)
-        try:
-            check_tensors(tensors, self._parameters(name))
-        except ModelError:
-            self.detach(name)
-            raise
-        for key, parameter in self._parameters(name).items():
-            parameter.data.copy_(tensors[key])
+        with self.using(None):
+            attached = self._new(name, settings, frozen=True)
+            attached.fill(tensors)
+        self._attached[name] = attached
 
-    def attach_new(self, name: str, settings: LoraSettings, seed: int) -> None:
-        """Add a fresh trainable adapter: random A from ``seed``, zero B, float32."""
+    def attach_new(self, name: str, settings: LoraSettings | AdapterSettings, seed: int) -> None:
+        """Add a fresh trainable adapter, float32: for a LoRA random A from ``seed``, zero B."""
         devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        with torch.random.fork_rng(devices=devices), self.using(None):
             torch.manual_seed(seed)
-            self._inject(name, settings, frozen=False)
+            self._attached[name] = self._new(name, settings, frozen=False)
 
     def detach(self, name: str) -> None:
         """Remove an adapter; the plain base is in use if it was the active one."""
         self._known(name)
-        del self._settings[name]
-        self._frozen.discard(name)
         if self._active == name:
-            self._active = None
-        assert self._peft is not None
-        if self._settings:
-            with warnings.catch_warnings():  # PEFT tells which adapter it selects; we select below
-                warnings.simplefilter("ignore")
-                self._peft.delete_adapter(name)
-        else:
-            self._peft.unload()
-            self._peft = None
-        self._switch(self._active)
+            self._switch(None)
+        del self._attached[name]
 
     @contextmanager
     def using(self, name: str | None) -> Iterator["Resident"]:
-        """Select one adapter, or with None the plain base, until the block ends.
-
-        A trainable adapter requires gradients only while it is selected.
-        """
+        """Select one adapter, or with None the plain base, until the block ends."""
         if name is not None:
             self._known(name)
         previous = self._active
@@ -216,14 +202,22 @@ class Resident:
         try:
             yield self
         finally:
-            self._switch(previous if previous in self._settings else None)
+            self._switch(previous if previous in self._attached else None)
+
+    def key_values(self) -> Prefix:
+        """Keys and values that the adapter in use puts in front of every text; mostly none."""
+        return self.in_use.key_values(self.model.dtype) if self.in_use else []
+
+    def with_virtual_tokens(self, ids: list[int]) -> list[int]:
+        """Token ids, behind the virtual tokens of the adapter in use."""
+        return self.in_use.virtual_tokens + ids if self.in_use else ids
 
     def trainable(self, name: str) -> dict[str, nn.Parameter]:
         """The adapter's parameters by the names that they have in adapter_model.safetensors."""
         self._known(name)
-        if name in self._frozen:
+        if self._attached[name].frozen:
             raise ModelError(f'Adapter "{name}" is frozen; only a new adapter is trained.')
-        return self._parameters(name)
+        return self._attached[name].parameters()
 
     def save_adapter(self, name: str, folder: Path, base_model_name: str) -> None:
         """Write the two files that ``PeftModel.from_pretrained`` reads, float32.
@@ -235,13 +229,13 @@ class Resident:
         """
         self._known(name)
         folder.mkdir(parents=True, exist_ok=True)
+        attached = self._attached[name]
         tensors = {
-            key: parameter.detach().float().cpu().contiguous()
-            for key, parameter in self._parameters(name).items()
+            key: value.detach().float().cpu().contiguous()
+            for key, value in attached.tensors.items()
         }
         save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-        settings = self._settings[name]
-        config = file_config(settings, self._targets(settings), base_model_name)
+        config = attached.settings.file(base_model_name)
         text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
         (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
 
@@ -255,8 +249,8 @@ class Resident:
         self._known(name)
         if self.quantized:
             raise ModelError("An adapter is merged into 16-bit weights, not into 4-bit ones.")
-        assert self._peft is not None
-        merged: Any = self._peft.merge_and_unload(adapter_names=[name])
+        self._switch(name)
+        merged: Any = self._attached[name].merge()
         merged.to(torch.bfloat16)  # where arithmetic is float32, the sums are rounded once, here
         merged.config._name_or_path = base_model_name
         self.tokenizer.name_or_path = base_model_name
@@ -264,72 +258,40 @@ class Resident:
         merged.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
-    def _inject(self, name: str, settings: LoraSettings, *, frozen: bool) -> None:
-        if name in self._settings:
+    def _new(
+        self, name: str, settings: LoraSettings | AdapterSettings, *, frozen: bool
+    ) -> Attached:
+        if name in self._attached:
             raise ModelError(f'An adapter named "{name}" is already attached.')
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise ModelError(f'"{name}" is no adapter name: use a-z, 0-9 and _.')
-        config = peft_config(settings, self._targets(settings))
-        if self._peft is None:
-            with warnings.catch_warnings():  # PEFT reads a property that transformers renamed
-                warnings.simplefilter("ignore", FutureWarning)
-                self._peft = get_peft_model(self.model, config, adapter_name=name)  # type: ignore
-        else:
-            self._peft.add_adapter(name, config)
-        self._settings[name] = settings
-        if frozen:
-            self._frozen.add(name)
-        self._switch(self._active)
+        return Attached(self.model, self._on_this_base(adapter_settings(settings)), frozen)
 
     def _switch(self, name: str | None) -> None:
+        if self.in_use is not None:
+            self.in_use.take_out()
         self._active = name
-        if self._peft is None:
-            return
-        if name is None:
-            _lora(self._peft).disable_adapter_layers()
-            return
-        _lora(self._peft).enable_adapter_layers()
-        # Enabling makes the previous adapter trainable, hence the order.
-        self._peft.set_adapter(name, inference_mode=name in self._frozen)
+        if self.in_use is not None:
+            self.in_use.put_in(self.model.training)
 
-    def _targets(self, settings: LoraSettings) -> list[str]:
-        """Names for PEFT's ``target_modules``; each matches at least one linear layer."""
-        if settings.target_modules == (ALL_LINEAR,):
-            return sorted({name.rsplit(".", 1)[-1] for name in self._linear})
-        for target in settings.target_modules:
-            if not any(name == target or name.endswith(f".{target}") for name in self._linear):
+    def _on_this_base(self, settings: AdapterSettings) -> AdapterSettings:
+        """With names for PEFT's ``target_modules``, each of which matches at least one layer."""
+        targets = settings.fields.get("target_modules")
+        if not isinstance(targets, list | tuple):
+            return settings
+        if list(targets) == [ALL_LINEAR]:
+            targets = {name.rsplit(".", 1)[-1] for name in self._linear}
+        for target in targets:
+            if not any(name == target or name.endswith(f".{target}") for name in self._named):
                 raise ModelError(
-                    f'This base model has no linear layer named "{target}". '
+                    f'This base model has no layer named "{target}". '
                     "The adapter's target modules belong to another base model."
                 )
-        return sorted(settings.target_modules)
-
-    def _parameters(self, name: str) -> dict[str, nn.Parameter]:
-        found: dict[str, nn.Parameter] = {}
-        for path, module in self.model.named_modules():
-            if not isinstance(module, LoraLayer) or name not in module.lora_A:
-                continue
-            key = f"{_PREFIX}{path}"
-            found[f"{key}.lora_A.weight"] = _weight(module.lora_A[name])
-            found[f"{key}.lora_B.weight"] = _weight(module.lora_B[name])
-            if name in module.lora_magnitude_vector:
-                magnitude = _weight(module.lora_magnitude_vector[name])
-                found[f"{key}.lora_magnitude_vector"] = magnitude
-        return found
+        return replace(settings, fields={**settings.fields, "target_modules": sorted(targets)})
 
     def _known(self, name: str) -> None:
-        if name not in self._settings:
+        if name not in self._attached:
             raise ModelError(f'No adapter named "{name}" is attached to this model.')
-
-
-def _lora(model: PeftModel) -> LoraModel:
-    assert isinstance(model.base_model, LoraModel)
-    return model.base_model
-
-
-def _weight(module: nn.Module) -> nn.Parameter:
-    assert isinstance(module.weight, nn.Parameter)
-    return module.weight
 
 
 def _nf4(dtype: torch.dtype) -> BitsAndBytesConfig:

@@ -19,6 +19,7 @@ from workbench.models.forward import (
     log_totals,
     logits_at,
     padded,
+    prefix_length,
     shared_prefix,
     tree_logits_at,
 )
@@ -42,6 +43,7 @@ def answer_log_probs(
     """
     _refuse_empty(ids for pair in pairs for ids in pair)
     model = resident.model.eval()
+    pairs = [(resident.with_virtual_tokens(prompt), answer) for prompt, answer in pairs]
     results: list[Tensor] = [torch.empty(0)] * len(pairs)
     shared, prefix = shared_prefix(resident, [prompt for prompt, _ in pairs])
     lengths = [len(prompt) + len(answer) - 1 - shared for prompt, answer in pairs]
@@ -107,6 +109,7 @@ def _next_tokens(
     """Batches of (indices into prompts, pick(logits [rows, vocabulary] of the next token))."""
     _refuse_empty(prompts)
     model = resident.model.eval()
+    prompts = [resident.with_virtual_tokens(prompt) for prompt in prompts]
     shared, prefix = shared_prefix(resident, prompts)
     lengths = [len(prompt) - shared for prompt in prompts]
 
@@ -137,6 +140,7 @@ def choice_log_probs(
         return torch.stack(sums).view(len(prompts), len(answers))
     tree = _Tree.of(answers)
     model, device = resident.model.eval(), resident.device
+    prompts = [resident.with_virtual_tokens(prompt) for prompt in prompts]
     result = torch.empty(len(prompts), len(answers))
     size = len(tree.tokens)
     shared, prefix = shared_prefix(resident, prompts)
@@ -148,7 +152,8 @@ def choice_log_probs(
         starts = torch.tensor([len(prompts[i]) - shared for i in batch])
         layout = tree.layout(starts, ids.shape[1])
         keep, positions, allowed = (part.to(device) for part in layout)
-        logits = tree_logits_at(resident, ids, keep, positions + shared, allowed, prefix)
+        positions += prefix_length(prefix)
+        logits = tree_logits_at(resident, ids, keep, positions, allowed, prefix)
         nodes = logits.view(len(batch), 1 + size, -1)  # the prompt's last token, then the tree
         totals = log_totals(logits).view(len(batch), 1 + size)
         edges = nodes[:, tree.parents, tree.children].float() - totals[:, tree.parents]

@@ -10,7 +10,7 @@ files: callers do that between steps.
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from workbench.models.forward import (
     has_own_attention,
     logits_at,
     padded,
+    prefix_length,
     shared_prefix,
     tree_logits_at,
 )
@@ -224,6 +225,7 @@ def _gradients(
 def _accumulate(
     resident: Resident, batch: Sequence[TrainingRow], scale: float
 ) -> tuple[Tensor, int]:
+    batch = [replace(row, prompt_ids=resident.with_virtual_tokens(row.prompt_ids)) for row in batch]
     if not has_own_attention(resident):
         batch = [branch for row in batch for branch in row.branches()]
     asked = [_answer_tokens([row]) for row in batch]
@@ -250,6 +252,7 @@ def _accumulate(
         kept = torch.tensor(keep).to(device)
         if any(row.alternatives for row in part):
             places, allowed = _branching(part, shared, ids.shape[1])
+            places += prefix_length(prefix) - shared
             logits = tree_logits_at(
                 resident, ids, kept, places.to(device), allowed.to(device), prefix
             )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from workbench.adapter_settings import AdapterSettings, adapter_settings
 from workbench.errors import RunError
 from workbench.inputs import AdapterFiles, Inputs, changed
 from workbench.recipe import LoraSettings
@@ -124,15 +125,21 @@ def _adapter(folder: Path, entry: dict[str, Any]) -> AdapterFiles:
     weights = folder / entry["file"]
     if not weights.is_file() or weights.stat().st_size != entry["bytes"]:
         raise RunError(changed(weights, "the adapter"))
-    settings = dict(entry["settings"])
-    settings["target_modules"] = tuple(settings["target_modules"])
     return AdapterFiles(
-        settings=LoraSettings(**settings),
+        settings=_settings(entry["settings"]),
         weights=weights,
         sha256=entry["sha256"],
         base_hint=entry["base_hint"],
         parameters=entry["parameters"],
     )
+
+
+def _settings(stored: dict[str, Any]) -> AdapterSettings:
+    """Also of runs from before other methods than LoRA were taken."""
+    if "fields" in stored:
+        return AdapterSettings(**stored)
+    targets = tuple(stored["target_modules"])
+    return adapter_settings(LoraSettings(**{**stored, "target_modules": targets}))
 
 
 def _rows(folder: Path, entry: dict[str, Any]) -> tuple[Example, ...]:

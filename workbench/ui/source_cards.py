@@ -14,7 +14,6 @@ from workbench.ui.snapshot import Snapshot
 
 SEEDS_WANTED = 3
 ROWS_SHOWN = 5
-_METHODS = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}
 
 
 def base_choices() -> list[tuple[str, str]]:
@@ -75,9 +74,8 @@ def _base_check(now: Snapshot, adapter: AdapterFiles) -> tuple[str, str]:
 def _adapter_facts(adapter: AdapterFiles) -> list[tuple[str, str]]:
     settings = adapter.settings
     return [
-        ("Method", _METHODS.get(settings.method, settings.method)),
-        ("Rank", f"{settings.rank}, alpha {settings.alpha:g}"),
-        ("Modules", ", ".join(settings.target_modules)[:300]),
+        ("Method", settings.title),
+        ("Shape", settings.shape),
         ("Parameters", f"{adapter.parameters:,}"),
         ("Size", words.size(adapter.weights.stat().st_size)),
         ("Base it names", adapter.base_hint[:200] or "none"),
