@@ -37,11 +37,14 @@ class PromptFormat:
             "text" is the filled template itself, after the base's begin-of-text token.
         template: text around ``{input}``; the answer follows where it ends.
         system: system turn for "chat"; None leaves the base's own default.
+        stop_text: what ends an answer, for an adapter that never learned an end token; "" where
+            the end token does.
     """
 
     kind: str = "chat"
     template: str = "{input}"
     system: str | None = None
+    stop_text: str = ""
 
     def __post_init__(self) -> None:
         _check(self.kind in ("chat", "text"), f'format kind is "chat" or "text", not "{self.kind}"')

@@ -19,10 +19,16 @@ LEAST_SHARE = 0.03  # of the probability, below which an answer is left out of i
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer. ``confidence``: geometric mean probability of its tokens, in 0..1."""
+    """One answer.
+
+    Attributes:
+        confidence: geometric mean probability of its tokens, in 0..1.
+        finished: the model ended it; else it was cut at the limit, and is no label.
+    """
 
     text: str
     confidence: float
+    finished: bool = True
 
 
 def answer(
@@ -40,10 +46,15 @@ def answer(
     prompts = [form.prompt_ids(text) for text in inputs]
     with resident.using(adapter):
         for index, decoded in decode(
-            resident, prompts, new_tokens=answer_tokens, stop_ids=form.stop_ids, sampling=None
+            resident,
+            prompts,
+            new_tokens=answer_tokens,
+            stop_ids=form.stop_ids,
+            sampling=None,
+            stop_text=form.stop_text,
         ):
             mean = sum(decoded.log_probs) / max(1, len(decoded.log_probs))
-            yield index, Answer(form.read(decoded.ids), math.exp(mean))
+            yield index, Answer(form.read(decoded.ids), math.exp(mean), decoded.finished)
 
 
 def contrastive_excess(

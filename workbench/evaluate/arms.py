@@ -55,7 +55,7 @@ def answer_rows(
             new_tokens=answer_tokens,
             stop_ids=bound.stop_ids,
             sampling=None,
-            stop_text=SEPARATOR if adapter is None else None,
+            stop_text=SEPARATOR if adapter is None else bound.stop_text,
         ):
             text = bound.read(decoded.ids)
             yield index, text.split(SEPARATOR, 1)[0].strip() if adapter is None else text

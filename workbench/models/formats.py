@@ -5,6 +5,7 @@ starts and ends in the same way everywhere. Text of a person or of a model never
 special tokens, whatever it contains: only the base's own chat template and tokenizer make those.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ TEMPLATE_CHARACTERS = 64 * 1024  # of a chat template's source, and of what it r
 
 # Placeholders that are rendered in place of text; no template contains them.
 _SYSTEM, _USER, _ANSWER = "\ue000system\ue001", "\ue000user\ue001", "\ue000answer\ue001"
+
+# What precedes an answer where a template thinks first and had nothing to think.
+_EMPTY_THOUGHT = re.compile(r"\s*<think>\s*</think>")
 
 # Tokens by which families end a turn or a text. Where one is a special token of the tokenizer,
 # it stops an answer even if the template at hand does not use it.
@@ -48,9 +52,13 @@ class BoundFormat:
     Attributes:
         format: what was bound.
         tokenizer: of the base that answers.
-        before, after: what the chat template puts around the user's text; for text, the
-            begin-of-text token and nothing.
+        begin_ids: what the tokenizer puts before a plain text; none for chat, whose template
+            writes it out.
+        before, after: what the chat template puts around the user's text, up to where the answer
+            begins; nothing for text.
         trims: the chat template strips white space around the user's text.
+        lead, closing: text that the model itself writes before and after an answer, white space
+            mostly.
         end_id: the token that ends an answer in training.
         stop_ids: tokens that end an answer in decoding; ``end_id`` first.
         special_ids: tokens that text of a person or a model must not turn into.
@@ -58,12 +66,20 @@ class BoundFormat:
 
     format: PromptFormat
     tokenizer: PreTrainedTokenizerBase
+    begin_ids: tuple[int, ...]
     before: tuple[Piece, ...]
     after: tuple[Piece, ...]
     trims: bool
+    lead: str
+    closing: str
     end_id: int
     stop_ids: tuple[int, ...]
     special_ids: frozenset[int]
+
+    @property
+    def stop_text(self) -> str | None:
+        """Text that ends an answer in decoding, beside the stop tokens."""
+        return self.format.stop_text or None
 
     def prompt_ids(self, text: str) -> list[int]:
         """Token ids of the whole prompt, begin-of-text included where the base wants it.
@@ -74,26 +90,39 @@ class BoundFormat:
         pieces = self._pieces(text)
         together = self._ids(Piece("".join(piece.text for piece in pieces), trusted=True))
         if [token for token in together if token in self.special_ids] == self._own_special():
-            return together
-        return [token for piece in pieces for token in self._ids(piece)]
+            return [*self.begin_ids, *together]
+        return [*self.begin_ids, *(token for piece in pieces for token in self._ids(piece))]
 
     def answer_ids(self, text: str) -> list[int]:
-        """Token ids of an answer, ending with the end of the turn or of the text."""
-        prompt_end = self._pieces("x")[-1].text
-        space = "" if not text or prompt_end[-1:].isspace() else " "
-        return [*self._ids(Piece(space + text, trusted=False)), self.end_id]
+        """Token ids that the model writes for an answer after any prompt, its end included.
+
+        They are those of the answer in its place behind the prompt, where tokenizers cut a text
+        otherwise than by itself.
+        """
+        words = text.strip()
+        end = [] if words and self.stop_text else [self.end_id]
+        if not words:
+            return end
+        return [*self._written(self.lead + words + (self.stop_text or self.closing)), *end]
 
     def read(self, ids: Sequence[int]) -> str:
-        """The answer in decoded ids: up to the first stop token, without white space around."""
+        """The answer in decoded ids: up to the first stop, without white space around."""
         end = next((at for at, token in enumerate(ids) if token in self.stop_ids), len(ids))
-        text = self.tokenizer.decode(
-            list(ids[:end]), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        text = str(
+            self.tokenizer.decode(
+                list(ids[:end]), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
         )
-        return str(text).strip()
+        if self.stop_text:
+            text = text.split(self.stop_text, 1)[0]
+        if thought := _EMPTY_THOUGHT.match(text):
+            text = text[thought.end() :]
+        return text.strip().removesuffix(self.closing.strip()).strip()
 
     def preview(self, text: str) -> str:
         """The prompt as the model sees it, special tokens written out."""
-        return "".join(piece.text for piece in self._pieces(text))
+        begin = self.tokenizer.convert_ids_to_tokens(list(self.begin_ids))
+        return "".join([*begin, *(piece.text for piece in self._pieces(text))])
 
     def _pieces(self, text: str) -> list[Piece]:
         filled = self.format.template.replace("{input}", text)
@@ -105,6 +134,21 @@ class BoundFormat:
         """The special tokens that the template itself brings, in order."""
         ids = (token for piece in (*self.before, *self.after) for token in self._ids(piece))
         return [token for token in ids if token in self.special_ids]
+
+    def _written(self, words: str) -> list[int]:
+        """Ids of words where an answer stands: those that follow the ids of the prompt's end.
+
+        Where the prompt's last token would join with the words, another text stands in for it.
+        Text that spells a special token is cut there, whatever stands before it.
+        """
+        for trusted in (True, False):
+            for place in (_prompt_end(self.format, self.after), "\n", ":"):
+                start = self._ids(Piece(place, trusted))
+                ids = self._ids(Piece(place + words, trusted))
+                written = ids[len(start) :]
+                if ids[: len(start)] == start and self.special_ids.isdisjoint(written):
+                    return written
+        return self._ids(Piece(words, trusted=False))
 
     def _ids(self, piece: Piece) -> list[int]:
         if not piece.text:
@@ -132,11 +176,26 @@ def bind(format: PromptFormat, tokenizer: PreTrainedTokenizerBase) -> BoundForma
     # Only where the tokenizer itself begins a text with it: some name a begin-of-text token
     # (SmolLM2: the one that opens a turn) that never starts a plain text.
     begins = list(tokenizer("")["input_ids"])[:1] == [tokenizer.bos_token_id]
-    before = (Piece(str(tokenizer.bos_token), trusted=True),) if begins else ()
     end = int(tokenizer.eos_token_id)  # type: ignore[arg-type]
     special = _special_ids(tokenizer)
-    stops = _stop_ids(tokenizer, end, special)
-    return BoundFormat(format, tokenizer, before, (), False, end, stops, special)
+    return BoundFormat(
+        format,
+        tokenizer,
+        (int(tokenizer.bos_token_id),) if begins else (),  # type: ignore[arg-type]
+        before=(),
+        after=(),
+        trims=False,
+        lead="" if _prompt_end(format, ())[-1:].isspace() else " ",
+        closing="",
+        end_id=end,
+        stop_ids=_stop_ids(tokenizer, end, special),
+        special_ids=special,
+    )
+
+
+def _prompt_end(format: PromptFormat, after: Sequence[Piece]) -> str:
+    """A text that ends as every prompt of the format does."""
+    return after[-1].text if after else "x" + format.template.partition("{input}")[2]
 
 
 def _bind_chat(format: PromptFormat, tokenizer: PreTrainedTokenizerBase) -> BoundFormat:
@@ -146,29 +205,58 @@ def _bind_chat(format: PromptFormat, tokenizer: PreTrainedTokenizerBase) -> Boun
             'with the template "{input}\\n\\nAnswer:".'
         )
     system = [] if format.system is None else [{"role": "system", "content": _SYSTEM}]
-    user = {"role": "user", "content": f" {_USER} "}
+    spaced = f"\t{_USER}\t"  # white space that no template puts there itself
+    user = {"role": "user", "content": spaced}
     answer = {"role": "assistant", "content": _ANSWER}
     opened = _render(tokenizer, [*system, user], opens=True)
     closed = _render(tokenizer, [*system, user, answer], opens=False)
-    trims = f" {_USER} " not in opened
-    marker = _USER if trims else f" {_USER} "
-    if opened.count(_USER) != 1 or closed.count(_ANSWER) != 1:
+    trims = spaced not in opened
+    marker = _USER if trims else spaced
+    if opened.count(_USER) != 1 or closed.count(marker) != 1 or closed.count(_ANSWER) != 1:
         raise ModelError("This base's chat template does not repeat a user turn as it is.")
     if system and opened.count(_SYSTEM) != 1:
         raise ModelError("This base's chat template has no system turn; leave system empty.")
     before, after = opened.split(marker)
+    between, tail = closed.split(marker)[1].split(_ANSWER)
+    after, lead = _answer_place(tokenizer, after, between)
     special = _special_ids(tokenizer)
-    end = _turn_end(tokenizer, closed.split(_ANSWER)[1], special)
+    end, closing = _turn_end(tokenizer, tail, special)
+    special |= {end}
     return BoundFormat(
         format,
         tokenizer,
+        (),
         _trusted(before, format.system),
         _trusted(after, format.system),
         trims,
+        lead,
+        closing,
         end,
         _stop_ids(tokenizer, end, special),
         special,
     )
+
+
+def _answer_place(tokenizer: PreTrainedTokenizerBase, opened: str, closed: str) -> tuple[str, str]:
+    """Where the prompt ends: (what stands behind the user's text, what the model writes first).
+
+    Args:
+        opened: what the template puts behind the user's text for an answer to come.
+        closed: what it puts between the user's text and an answer that is there. White space
+            beyond ``opened`` is the model's to write; an empty thought is not.
+    """
+    more = closed.removeprefix(opened)
+    after = opened if more != closed and not more.strip() else closed
+    # White space that a tokenizer joins with the answer's first word is the model's as well.
+    while after[-1:].isspace() and _joins(tokenizer, after, closed[len(after) :] + "yes"):
+        after = after[:-1]
+    return after, closed[len(after) :]
+
+
+def _joins(tokenizer: PreTrainedTokenizerBase, start: str, words: str) -> bool:
+    """Whether the tokens of start are others when words follow."""
+    alone = tokenizer(start, add_special_tokens=False)["input_ids"]
+    return tokenizer(start + words, add_special_tokens=False)["input_ids"][: len(alone)] != alone
 
 
 def _trusted(text: str, system: str | None) -> tuple[Piece, ...]:
@@ -198,15 +286,24 @@ def _render(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], ope
     return text
 
 
-def _turn_end(tokenizer: PreTrainedTokenizerBase, tail: str, special: frozenset[int]) -> int:
-    """The first special token after an assistant's words; without one, the end of text."""
+def _turn_end(
+    tokenizer: PreTrainedTokenizerBase, tail: str, special: frozenset[int]
+) -> tuple[int, str]:
+    """The first added token behind an assistant's words, and the text before it.
+
+    Without one, the end of text. Added tokens of white space end nothing.
+    """
     ids = tokenizer(tail, add_special_tokens=False)["input_ids"] if tail else []
+    added = {
+        token for token, entry in tokenizer.added_tokens_decoder.items() if entry.content.strip()
+    }
     for token in ids:
-        if token in special:
-            return int(token)
+        if token in special | added:
+            text = str(tokenizer.convert_ids_to_tokens(int(token)))
+            return int(token), tail.partition(text)[0]
     if tokenizer.eos_token_id is None:
         raise ModelError("This base's chat template ends an answer with no token of its own.")
-    return int(tokenizer.eos_token_id)  # type: ignore[arg-type]
+    return int(tokenizer.eos_token_id), ""  # type: ignore[arg-type]
 
 
 def _stop_ids(

@@ -82,7 +82,12 @@ class Pair:
         prompts = [form.prompt_ids(seed.input) for seed in self._inputs.seeds[:ASKED]]
         with self.source.using("teacher"):
             written = decode(
-                self.source, prompts, new_tokens=MOST, stop_ids=form.stop_ids, sampling=None
+                self.source,
+                prompts,
+                new_tokens=MOST,
+                stop_ids=form.stop_ids,
+                sampling=None,
+                stop_text=form.stop_text,
             )
             return [form.read(answer.ids) for _, answer in written if answer.finished]
 
