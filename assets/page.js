@@ -73,6 +73,16 @@
   });
   const own_name = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   window.workbench_page = () => own_name;
+  // Every request to this server says whose it is; a header, because cookies are shut out where the
+  // page is shown inside of another site's.
+  const ask = window.fetch;
+  window.fetch = (target, options) => {
+    const address = new URL(target instanceof Request ? target.url : target, location.href);
+    if (address.origin !== location.origin) return ask(target, options);
+    const headers = new Headers(options?.headers ?? (target instanceof Request ? target.headers : undefined));
+    headers.set("X-Workbench-Owner", window.workbench_owner());
+    return ask(target, { ...options, headers });
+  };
   const buttons = { j: "review-next", k: "review-previous", a: "review-accept", r: "review-reject", u: "review-undo" };
   const typing = "input, textarea, select, [contenteditable=true], [role=combobox], [role=listbox]";
   document.addEventListener("keydown", (event) => {

@@ -24,10 +24,22 @@ class Limits:
     input_characters: int = 8_000
     output_characters: int = 4_000
     json_depth: int = 32
-    free_disk_bytes: int = 1024**3
+    # Below this, nothing new is begun and nothing is taken in.
+    free_disk_bytes: int = 2 * 1024**3
+    # Of what a browser, or a program in its place, sends to the page:
+    request_bytes: int = 2 * 1024**2
+    request_values: int = 20_000
+    light_request_bytes: int = 256 * 1024
+    requests_held_bytes: int = 32 * 1024**2
+    upload_files: int = 8
+    upload_folder_bytes: int = 6 * 1024**3
+    upload_visitor_bytes: int = 3 * 1024**3 // 2
+    upload_seconds: int = 3600
+    field_characters: int = 256 * 1024
+    log_bytes: int = 5 * 1024**2
     # Of one visitor of a server that strangers share:
     drafts: int = 20
-    owner_input_bytes: int = 2 * 1024**3
+    owner_bytes: int = 4 * 1024**3
 
 
 LIMITS = Limits()

@@ -105,8 +105,8 @@ def test_t18_runs_of_nobody_count_together(run_with) -> None:  # noqa: F811
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Two drafts and 100 kB per visitor, in an empty folder of runs."""
-    limits = dataclasses.replace(LIMITS, drafts=2, owner_input_bytes=100_000)
+    """Two drafts per visitor, in an empty folder of runs."""
+    limits = dataclasses.replace(LIMITS, drafts=2)
     monkeypatch.setattr(quota, "LIMITS", limits)
     monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path / "runs"))
     return tmp_path / "runs"
@@ -149,13 +149,19 @@ def test_t18_drafts_are_counted_when_asked_for_at_once(few: Path) -> None:
 
 
 @pytest.mark.usefixtures("shared")
-def test_t18_a_visitor_uploads_so_much(few: Path, tmp_path: Path) -> None:
+def test_t18_a_visitor_keeps_so_much(
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     adapter = [str(path) for path in fake_run.write_adapter(tmp_path / "adapter", 16).iterdir()]
     size = (tmp_path / "adapter" / "adapter_model.safetensors").stat().st_size
-    assert 50_000 < size < 80_000
     first = source_actions.take_files("", adapter, ANNA)
+    # Everything of a run counts, its database as well.
+    held = quota.bytes_on_disk(few / first)
+    assert held > size + (few / first / "run.db").stat().st_size
+    limits = dataclasses.replace(LIMITS, owner_bytes=held + size // 2)
+    monkeypatch.setattr(quota, "LIMITS", limits)
     for run_id in ("", first):
-        with pytest.raises(BusyError, match="of uploads, this would add"):
+        with pytest.raises(BusyError, match="this would add"):
             source_actions.take_files(run_id, adapter, ANNA)
     with pytest.raises(BusyError, match="for one visitor"):
         runs_tab._duplicate(first, ANNA)
@@ -186,6 +192,6 @@ def test_t18_a_laptop_has_no_such_limit(run_with) -> None:  # noqa: F811
 def test_t18_copies_of_uploads_go_sooner_on_a_shared_server(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert build_page().delete_cache == (3600, 86_400)
+    assert build_page().delete_cache == (600, 86_400)
     monkeypatch.setenv("WORKBENCH_SHARED", "1")
     assert build_page().delete_cache == (600, 3600)

@@ -18,7 +18,7 @@ import psutil
 from workbench.errors import WorkbenchError
 from workbench.events import Event, StageStarted, Stopped
 from workbench.jobs import environment, turns
-from workbench.runs import atomic, stop_request
+from workbench.runs import atomic, owners, stop_request
 from workbench.runs.folder import Run, open_run
 from workbench.runs.lease import Lease
 from workbench.stages import ORDER, Stage
@@ -82,7 +82,8 @@ def work(
         atomic.sweep(run.checkpoints, older_than_seconds=0)
         atomic.sweep(run.folder)
         try:
-            with turns.turn(run.folder.parent, lease.holder, lambda: bool(reason())) as has_turn:
+            mine = (run.folder.parent, lease.holder, lambda: bool(reason()), owners.turns_of(run))
+            with turns.turn(*mine) as has_turn:
                 lease.beat("working")
                 if has_turn:
                     for _ in (advance or _pipeline())(run, until, reason):

@@ -230,6 +230,13 @@ class Run:
         return token
 
 
+class NoSuchRun(RunError):
+    """No run has this id, or none that who asks may know of: both are told alike."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such run. It may have been deleted; look under Runs.")
+
+
 def runs_root() -> Path:
     """The folder of all runs: $WORKBENCH_RUNS, else ``runs`` below the present folder."""
     return Path(os.environ.get("WORKBENCH_RUNS") or "runs").resolve()
@@ -309,7 +316,7 @@ def find_run(root: Path, id: str) -> Run:
     """Open a run by its id, as it comes from an address; anything else is "no such run"."""
     folder = root.absolute() / id if _ID.fullmatch(id) else None
     if folder is None or folder.is_symlink() or not (folder / "run.db").is_file():
-        raise RunError("There is no such run. It may have been deleted; look under Runs.")
+        raise NoSuchRun
     return open_run(folder)
 
 

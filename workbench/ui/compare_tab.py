@@ -13,6 +13,7 @@ from workbench.ui.failures import told
 from workbench.ui.figures import plotted
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
+from workbench.ui.waiting_line import MODELS, in_line
 
 TAB = "compare"
 _KIND = {judge.INSIDE: "good", judge.BETTER: "good", judge.WORSE: "bad"}
@@ -139,6 +140,7 @@ def _changed(run_id: str, which: str) -> list[list[str]]:
     return compare_views.changed_rows(from_run, which) if from_run else []
 
 
+@in_line(MODELS)
 def _ask(run_id: str, question: str) -> tuple[str, str]:
     if not (question or "").strip():
         raise RunError("Write an input first.")

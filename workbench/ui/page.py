@@ -8,7 +8,6 @@ from typing import Any
 import gradio as gr
 
 from workbench.limits import LIMITS
-from workbench.runs import owners
 from workbench.ui import (
     compare_tab,
     distil_tab,
@@ -16,11 +15,15 @@ from workbench.ui import (
     review_tab,
     runs_tab,
     saves,
+    serving,
     snapshot,
     source_tab,
     strip,
     synthesize_tab,
     takehome_tab,
+    uploads,
+    visitors,
+    waiting_line,
 )
 from workbench.ui.failures import told
 from workbench.ui.sections import (
@@ -62,7 +65,7 @@ _SHOW = f"""(news, run, strip, pulse) => {{
 def build_page() -> gr.Blocks:
     """Everything, wired."""
     # Gradio's copies of uploads and downloads; it takes uploads before a handler of ours is asked.
-    cleared = (600, 3600) if owners.shared() else (3600, 86_400)
+    cleared = (600, uploads.kept_seconds())
     with gr.Blocks(title=_TITLE, analytics_enabled=False, delete_cache=cleared) as page:
         plain.block(plain.masthead(_TITLE, _SENTENCE))
         run_id = gr.Textbox(visible="hidden", label="Run", elem_id="run-id")
@@ -77,9 +80,12 @@ def build_page() -> gr.Blocks:
         tabs.render()
         places = _build_tabs(parts)
         _wire(page, parts, places, status, news)
-    page.queue(max_size=200, default_concurrency_limit=4)
+    # Nothing that joins the queue may be called beside it.
+    page.queue(max_size=200, default_concurrency_limit=4, api_open=False)
     for event in page.fns.values():
         event.api_visibility = "private"  # handlers of a page, no programming interface
+    waiting_line.bind(page)
+    visitors.bind(page)
     return page
 
 
@@ -192,4 +198,7 @@ def launch_options() -> dict[str, Any]:
         "show_error": False,
         "ssr_mode": False,
         "blocked_paths": [str(Path.home() / ".cache")],
+        "strict_cors": True,
+        "state_session_capacity": 1000,
+        "app_kwargs": {"lifespan": serving.lifespan},
     }

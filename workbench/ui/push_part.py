@@ -18,6 +18,7 @@ from workbench.ui import plain, words, workspace
 from workbench.ui.failures import told
 from workbench.ui.sections import Drawn
 from workbench.ui.snapshot import Snapshot
+from workbench.ui.waiting_line import HUB, in_line
 
 
 def login_is_offered() -> bool:
@@ -92,6 +93,7 @@ def _handler() -> Callable[..., Any]:
     return told(push_with_login if login_is_offered() else push_with_token)
 
 
+@in_line(HUB)
 def push_with_token(
     run_id: str, repository: str, base: str, private: bool, samples: bool, token: str
 ) -> tuple[str, Any, Any]:
@@ -109,6 +111,7 @@ def push_with_token(
     return plain.link_sentence("Pushed to", address), "", enabled
 
 
+@in_line(HUB)
 def push_with_login(
     run_id: str,
     repository: str,

@@ -20,6 +20,7 @@ from workbench.ui import plain, synthesize_views, words, workspace
 from workbench.ui.failures import say
 from workbench.ui.sections import Drawn
 from workbench.ui.snapshot import Snapshot
+from workbench.ui.waiting_line import MODELS, in_line
 
 PAGE_ROWS = 50
 NOT_IN_RUN = -1
@@ -273,6 +274,7 @@ def by_hand(run_id: str) -> View:
     return words_, "", "", plain.sentence("An empty answer is given by the teacher."), "", "", -1
 
 
+@in_line(MODELS)
 def regenerate(run_id: str, chosen: str, version: float) -> View:
     """Let the generator write this sample anew."""
     run = _changeable(run_id)
@@ -334,6 +336,7 @@ def relabel_all(run_id: str, answer: str, *finder: Any) -> str:
     return ""
 
 
+@in_line(MODELS)
 def regenerate_all(run_id: str, *finder: Any) -> None:
     """Write everything anew that the filter shows and no person has touched."""
     run = _changeable(run_id)

@@ -16,7 +16,8 @@ from workbench.errors import WorkbenchError
 from workbench.inputs import Inputs
 from workbench.jobs import RunState
 from workbench.recipe import TransferRecipe, recipe_hash, recommended
-from workbench.runs.folder import Run
+from workbench.runs import owners
+from workbench.runs.folder import NoSuchRun, Run
 from workbench.runs.summary import summary
 from workbench.samples import KEPT
 from workbench.stages import ORDER, WORDS, Stage
@@ -184,6 +185,8 @@ def take(run_id: str, *, fresh: bool = False) -> Snapshot:
     if not run_id:
         return nothing()
     entry = _entry(run_id)
+    if not owners.may_open(entry.run):
+        raise NoSuchRun
     with entry.lock:
         if fresh or entry.last is None or time.monotonic() - entry.at > _FRESH_SECONDS:
             entry.last = _read(entry)

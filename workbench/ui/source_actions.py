@@ -28,6 +28,7 @@ from workbench.samples import Example
 from workbench.ui import fields, plain, saves, snapshot, source_cards, workspace
 from workbench.ui.failures import say, told, warn
 from workbench.ui.theme import ASSETS
+from workbench.ui.waiting_line import HUB, MODELS, in_line
 
 _PROMPT = "Prompt: "  # how the check of the rendered prompt begins
 _BASES = ("source_base", "target_base")
@@ -119,6 +120,7 @@ def _put_kit(run: Run, kit: Kit) -> None:
     run.rename(kit.task_name)
 
 
+@in_line(HUB)
 def take_hub(run_id: str, reference: str, owner: str = "") -> str:
     """An adapter of the Hub, fetched into the intake checks like an upload."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -128,6 +130,7 @@ def take_hub(run_id: str, reference: str, owner: str = "") -> str:
     return run.id
 
 
+@in_line(MODELS)
 def inspect(run_id: str) -> tuple[str, Any]:
     """Attach the adapter to its base in a process of its own; what came of it, and the prompt."""
     answer = jobs.consult(workspace.find(run_id).folder, "inspect", {})
@@ -283,6 +286,7 @@ def take_recipe(run_id: str, path: str, owner: str = "") -> str:
     return run.id
 
 
+@in_line(MODELS)
 def propose(run_id: str) -> tuple[str, str, dict]:
     """Ask the source model under which prompt the seeds' outputs are likeliest, and take it."""
     run = workspace.find(run_id)

@@ -13,6 +13,7 @@ from workbench.stages import Stage
 from workbench.ui import charts, fields, plain, snapshot, synthesize_views, workspace
 from workbench.ui.failures import say, told, warn
 from workbench.ui.figures import plotted
+from workbench.ui.waiting_line import MODELS, in_line
 
 PLAIN = ("synthesis.samples", "synthesis.method", "synthesis.generator", "synthesis.filter")
 ADVANCED = (
@@ -69,6 +70,7 @@ def preset(run_id: str, name: str) -> None:
     run.change_recipe({"preset": name, **fields.preset_changes(name, _ROOMS)})
 
 
+@in_line(MODELS)
 def preview(run_id: str, *values: Any) -> dict[str, Any]:
     """Ten samples with answers, not kept."""
     now = _with_form(run_id, values)
@@ -94,6 +96,7 @@ def more(run_id: str, count: float) -> None:
     jobs.start(run, Stage.LABEL)
 
 
+@in_line(MODELS)
 def write_for(run_id: str, label: str | None, count: float) -> None:
     """More samples for one answer; what the teacher answers otherwise is rejected."""
     if not label:
@@ -127,6 +130,7 @@ def apply_threshold(run_id: str, line: float) -> str:
     return plain.sentence(f"Applied: {rejected:,} rejected, {kept:,} kept again.")
 
 
+@in_line(MODELS)
 def draw_map(run_id: str) -> Any:
     """Seeds and samples in the plane of the source model's embeddings."""
     run = workspace.find(run_id)

@@ -20,6 +20,7 @@ from workbench.ui import plain, push_part, words, workspace
 from workbench.ui.failures import say, told
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
+from workbench.ui.waiting_line import MODELS, in_line
 
 TAB = "takehome"
 _CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -218,6 +219,7 @@ def _inputs_file(run_id: str) -> Any:
     return gr.update(value=str(path), visible=True)
 
 
+@in_line(MODELS)
 def _merge(run_id: str) -> tuple[str, Any]:
     run = workspace.find(run_id)
     size = int(jobs.consult(run.folder, "merge")["bytes"])

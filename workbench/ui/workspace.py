@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from workbench.recipe import recommended
-from workbench.runs import lease, quota
-from workbench.runs.folder import Run, create, find_run, runs_root
+from workbench.runs import lease, owners, quota
+from workbench.runs.folder import NoSuchRun, Run, create, find_run, runs_root
 
 NEW_NAME = "Untitled transfer"
 _EXPORTS_KEPT_SECONDS = 3600
@@ -21,8 +21,11 @@ _IN_USE = "in-use.lock"  # locked for as long as the outlet's server lives
 
 
 def find(run_id: str) -> Run:
-    """The run with this id; RunError when there is none, whatever was asked for."""
-    return find_run(runs_root(), run_id or "")
+    """The run with this id; NoSuchRun when there is none, or when it is somebody else's."""
+    run = find_run(runs_root(), run_id or "")
+    if not owners.may_open(run):
+        raise NoSuchRun
+    return run
 
 
 def find_or_create(run_id: str, owner: str = "", adding_bytes: int = 0) -> Run:
@@ -35,10 +38,11 @@ def find_or_create(run_id: str, owner: str = "", adding_bytes: int = 0) -> Run:
     Raises:
         BusyError: on a shared server, the visitor has no room for that.
     """
-    if run_id and (runs_root() / run_id).is_dir():
-        run = find(run_id)
-        quota.require_bytes(run, owner, adding_bytes)
-        return run
+    if run_id:
+        with suppress(NoSuchRun):
+            run = find(run_id)
+            quota.require_bytes(run, owner, adding_bytes)
+            return run
     make = functools.partial(create, runs_root(), recommended(), NEW_NAME)
     return quota.new_draft(runs_root(), owner, make, adding_bytes)
 

@@ -1,0 +1,348 @@
+"""T18 and F11: lines are short, shared out and tell at once when they are full; whoever floods the
+server waits behind everybody else. T17: who asks is known by more than an address."""
+
+import ast
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.security.serving import Site, served
+from workbench.errors import BusyError
+from workbench.runs import owners
+from workbench.runs.folder import find_run
+from workbench.runs.owners import Visitor
+from workbench.ui import synthesize_actions, traffic
+from workbench.ui.calls import Refused
+from workbench.ui.traffic import Traffic
+from workbench.ui.waiting_line import MODELS, Line
+
+UI = Path(__file__).parents[2] / "workbench" / "ui"
+
+
+# Every question is in line ----------------------------------------------------------------------
+
+
+def asking_functions() -> Iterator[tuple[str, bool]]:
+    """Functions of the page that ask a model or the Hub, and whether they are marked."""
+    for path in sorted(UI.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            called = {ast.unparse(n.func) for n in ast.walk(node) if isinstance(n, ast.Call)}
+            if called & {"jobs.consult", "fetch_adapter", "push"}:
+                marks = [ast.unparse(mark) for mark in node.decorator_list]
+                yield f"{path.name}: {node.name}", any("in_line" in mark for mark in marks)
+
+
+def test_f11_whoever_asks_a_model_or_the_hub_waits_in_line() -> None:
+    found = dict(asking_functions())
+    assert len(found) >= 8
+    assert all(found.values()), [name for name, marked in found.items() if not marked]
+
+
+# One line ---------------------------------------------------------------------------------------
+
+
+async def entering(line: Line, who: Visitor) -> None:
+    with owners.visited_by(who):
+        await line.enter()
+
+
+def visitor(address: str, name: str = "") -> Visitor:
+    return Visitor(address, (name or address,))
+
+
+def test_f11_a_full_line_says_so_at_once_and_how_many_wait() -> None:
+    async def play() -> None:
+        line = Line(MODELS)
+        tasks = [asyncio.create_task(entering(line, visitor(f"10.0.0.{n}"))) for n in range(9)]
+        await asyncio.sleep(0)
+        begun = time.perf_counter()
+        with pytest.raises(BusyError, match="9 questions wait before yours"):
+            await entering(line, visitor("10.0.1.1"))
+        assert time.perf_counter() - begun < 0.1
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(play())
+
+
+def test_f11_a_visitor_has_a_share_and_an_address_as_well() -> None:
+    async def play() -> None:
+        line = Line(MODELS)
+        tasks = [asyncio.create_task(entering(line, visitor("a", "anna"))) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError, match="2 questions of yours"):
+            await entering(line, visitor("a", "anna"))
+        tasks += [asyncio.create_task(entering(line, visitor("a", f"token {n}"))) for n in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError, match="4 questions of yours"):
+            await entering(line, visitor("a", "one more token"))
+        with pytest.raises(BusyError):
+            await entering(line, visitor("b", "anna"))
+        tasks.append(asyncio.create_task(entering(line, visitor("b", "bert"))))
+        await asyncio.sleep(0)
+        assert len(line.running) == 1 and len(line.waiters) == 4
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(play())
+
+
+def test_f11_turns_go_round_and_whoever_leaves_gives_up_the_place() -> None:
+    order: list[str] = []
+
+    async def ask(line: Line, who: Visitor) -> None:
+        with owners.visited_by(who):
+            await line.enter()
+            order.append(who.marks[0])
+            await asyncio.sleep(0)
+            line.leave()
+
+    async def play() -> None:
+        line = Line(MODELS)
+        with owners.visited_by(visitor("z")):
+            await line.enter()
+        asked = [("a", "a1"), ("a", "a1"), ("a", "a2"), ("b", "b1"), ("c", "c1")]
+        tasks = [asyncio.create_task(ask(line, visitor(*who))) for who in asked]
+        gone = asyncio.create_task(ask(line, visitor("d")))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        with owners.visited_by(visitor("z")):
+            line.leave()
+        await asyncio.gather(*tasks)
+        assert not line.running and not line.waiters
+
+    asyncio.run(play())
+    assert order == ["a1", "b1", "c1", "a2", "a1"]
+
+
+# Light calls ------------------------------------------------------------------------------------
+
+
+def light_order(calls: list[tuple[str, str]], known: set[str]) -> list[str]:
+    """In which order light calls (address, session) are served, one at a time."""
+    served_: list[str] = []
+
+    async def play() -> None:
+        light = traffic._Light()
+        for session in known:
+            light._rate[session] = (time.monotonic() - 5, time.monotonic(), 20.0)
+
+        async def call(address: str, session: str) -> None:
+            async with light.turn(address, session):
+                served_.append(session)
+                await asyncio.sleep(0)
+
+        tasks = [asyncio.create_task(call(*who)) for who in calls]
+        await asyncio.gather(*tasks)
+        assert light._running == light._newcomers == 0 and not light._of_session
+
+    asyncio.run(play())
+    return served_
+
+
+def test_t18_light_turns_go_round_between_addresses_then_sessions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(traffic, "LIGHT_AT_ONCE", 1)
+    calls = [("x", "x1")] * 3 + [("x", "x2")] * 2 + [("y", "y1")] * 2
+    order = light_order(calls, {"x1", "x2", "y1"})
+    assert order == ["x1", "x1", "y1", "x2", "y1", "x1", "x2"]
+
+
+def test_t18_who_was_here_before_comes_before_a_flood_of_new_sessions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(traffic, "LIGHT_AT_ONCE", 1)
+    flood = [("x", f"new {n}") for n in range(200)]
+    order = light_order([*flood, ("x", "page")], {"page"})
+    assert order.index("page") <= 1 and len(order) == 201
+
+
+def test_t18_a_session_that_asks_all_the_time_is_no_page() -> None:
+    light = traffic._Light()
+    light._rate["page"] = (time.monotonic() - 60, time.monotonic(), 20.0)
+    steady = [light._is_steady("page") for _ in range(60)]
+    assert steady[:15] == [True] * 15 and not any(steady[25:])
+
+
+def test_t18_a_session_has_so_many_light_calls() -> None:
+    async def play() -> None:
+        light = traffic._Light()
+        places = [light.turn("a", "s") for _ in range(traffic.LIGHT_OF_SESSION + 1)]
+        tasks = [asyncio.create_task(place.__aenter__()) for place in places[:-1]]
+        await asyncio.sleep(0)
+        with pytest.raises(Refused) as refused:
+            await places[-1].__aenter__()
+        assert refused.value.status == 429
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(play())
+
+
+# The queue --------------------------------------------------------------------------------------
+
+
+def no_queue() -> Any:
+    queue = SimpleNamespace(
+        event_ids_to_events={}, pending_event_ids_session={}, pending_messages_per_session={}
+    )
+    return SimpleNamespace(_queue=queue)
+
+
+def refused_after(admit: Any, most: int = 1000) -> int:
+    """How many calls are let in before one is refused."""
+    for count in range(most):
+        try:
+            admit(count)
+        except Refused:
+            return count
+    return most
+
+
+def test_t18_the_queue_is_shared_out() -> None:
+    flow = Traffic(no_queue())
+    assert refused_after(lambda n: flow.admit("a", "one", 10)) == traffic.JOINED_OF_SESSION
+    rest = traffic.JOINED_OF_ADDRESS - traffic.JOINED_OF_SESSION
+    assert refused_after(lambda n: flow.admit("a", f"s{n}", 10)) == rest
+    rest = traffic.JOINED - traffic.JOINED_OF_ADDRESS
+    assert refused_after(lambda n: flow.admit(f"b{n}", f"b{n}", 10)) == rest
+
+
+def test_t18_what_waits_in_the_queue_is_counted_in_bytes() -> None:
+    flow = Traffic(no_queue())
+    size = 1024**2
+    assert refused_after(lambda n: flow.admit("a", "one", size)) == 4
+    assert refused_after(lambda n: flow.admit("a", f"s{n}", size)) == 4
+
+
+def test_t18_answers_that_nobody_fetches_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = no_queue()
+    flow = Traffic(page)
+    flow.admit("a", "gone", 10)
+    page._queue.pending_messages_per_session["gone"] = object()
+    page._queue.pending_event_ids_session["gone"] = {"answered"}
+    flow._tidy()
+    assert "gone" in page._queue.pending_messages_per_session
+    monkeypatch.setattr(traffic, "_FORGOTTEN_SECONDS", -1.0)
+    with flow.stream("a", "gone"):
+        flow._tidy()
+    assert "gone" in page._queue.pending_messages_per_session  # somebody listened
+    flow._tidy()
+    assert not page._queue.pending_messages_per_session and not flow._seen
+
+
+def test_t18_bodies_are_held_within_a_bound() -> None:
+    flow = Traffic(no_queue())
+    held = [flow.held(2 * 1024**2) for _ in range(17)]
+    for body in held[:16]:
+        body.__enter__()
+    with pytest.raises(Refused, match="too much to read"):
+        held[16].__enter__()
+    held[0].__exit__(None, None, None)
+    with flow.held(1000):
+        pass
+
+
+# All of it together -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with served(tmp_path_factory.mktemp("served"), WORKBENCH_SHARED="1") as site:
+        yield site
+
+
+def test_f11_questions_hold_no_web_thread_and_a_share_is_kept(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three ask for one visitor: one is answered, one waits, one is told at once; the page goes on
+    answering meanwhile."""
+    gate, asked = threading.Event(), []
+
+    def slow(folder: Path, question: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        asked.append(threading.current_thread().name)
+        gate.wait(30)
+        return {"points": []}
+
+    monkeypatch.setattr(synthesize_actions.jobs, "consult", slow)
+    caller = site.visitor("asker")
+    run_id = caller.call("load_example", "", "a" * 32)[0][0]
+    results: list[list[str]] = []
+    threads = []
+    for n in range(3):
+        one = site.visitor(f"asker{n}", **{"X-Workbench-Owner": "a" * 32})
+        threads.append(
+            threading.Thread(target=lambda c=one: results.append(c.call("draw_map", run_id)[1]))
+        )
+    begun = time.monotonic()
+    for thread in threads:
+        thread.start()
+    while len(results) < 1 and time.monotonic() - begun < 10:
+        time.sleep(0.02)
+    assert len(results) == 1 and "of yours" in results[0][0]
+    for _ in range(5):
+        before = time.perf_counter()
+        assert caller.direct("tick", run_id, "source", "").status_code == 200
+        assert time.perf_counter() - before < 0.5
+    gate.set()
+    for thread in threads:
+        thread.join()
+    assert len(asked) == 2 and all(name.startswith("line-models") for name in asked)
+
+
+def test_t17_a_run_of_somebody_else_is_like_one_that_is_not_there(site: Site) -> None:
+    """Every function of the page, asked for another's run and for none: equal answers."""
+    anna = site.visitor("anna", **{"X-Workbench-Owner": "a" * 32})
+    run_id = anna.call("load_example", "", "a" * 32)[0][0]
+    name = find_run(Path(os.environ["WORKBENCH_RUNS"]), run_id).name
+    assert name in anna.direct("tick", run_id, "source", "").text
+    bert = site.visitor("bert", **{"X-Workbench-Owner": "b" * 32})
+    nobody = "f" * 32
+    light = 0
+    for function, number in site.numbers.items():
+        event = site.page.fns[number]
+        if event.fn is None or event.queue or not event.inputs:
+            continue
+        rest = [box.value for box in event.inputs[1:]]
+        theirs = bert.direct(function, run_id, *rest)
+        none = bert.direct(function, nobody, *rest)
+        assert theirs.status_code == none.status_code, function
+        assert name not in theirs.text, function
+        texts = [answer.json().get("data") for answer in (theirs, none)]
+        assert str(texts[0]).replace(run_id, nobody) == str(texts[1]), function
+        light += 1
+    assert light > 10
+    for function in ("work", "draw_map", "_pause", "_continue"):
+        if function in site.numbers:
+            theirs = bert.call(function, run_id)
+            assert theirs == bert.call(function, nobody)
+            assert "no such run" in theirs[1][0]
+    # A setting that is saved under another's id begins a run of one's own, as under none.
+    made = [bert.call("take_seed_table", wanted, table(), "")[0][0] for wanted in (run_id, nobody)]
+    assert len({*made, run_id, nobody}) == 4
+
+
+def table() -> dict[str, Any]:
+    return {"headers": ["input", "output"], "data": [["one", "2"]], "metadata": None}
+
+
+def test_t17_a_session_without_any_token_keeps_its_own(site: Site) -> None:
+    caller = site.visitor("tokenless")
+    run_id = caller.call("take_seed_table", "", table(), "")[0][0]
+    assert caller.call("take_seed_table", run_id, table(), "")[0][0] == run_id
+    other = site.visitor("tokenless2")
+    assert other.call("take_seed_table", run_id, table(), "")[0][0] != run_id

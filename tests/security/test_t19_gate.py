@@ -1,0 +1,219 @@
+"""T19, T17, T6: which requests get past the gate, and what every answer carries."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.security.serving import Site, served
+from workbench.limits import LIMITS
+from workbench.ui import gate, visitors
+from workbench.ui.gate import Hosts, hosts_from_environment
+from workbench.ui.page import launch_options
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with served(tmp_path_factory.mktemp("served")) as site:
+        yield site
+
+
+FOREIGN = ("http://evil.example", "null", "http://127.0.0.1.evil.example", "http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_t19_another_sites_page_may_not_call_upload_or_read(site: Site, origin: str) -> None:
+    caller = site.visitor("foreign", Origin=origin)
+    asked = "/gradio_api/"
+    answers = [
+        caller.direct("tick", "", "source", ""),
+        caller.join("load_example", "", ""),
+        caller.upload("a.json", b"{}"),
+        caller.http.post(f"{asked}cancel", json={}),
+        caller.http.options(
+            f"{asked}run/predict", headers={"Access-Control-Request-Method": "POST"}
+        ),
+    ]
+    assert [answer.status_code for answer in answers] == [403] * 5
+    for answer in [*answers, caller.http.get("/config")]:
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+def test_t19_a_form_of_another_site_is_known_without_its_origin(site: Site) -> None:
+    caller = site.visitor("form", **{"Sec-Fetch-Site": "cross-site"})
+    assert caller.upload("a.json", b"{}").status_code == 403
+
+
+def test_t19_the_page_itself_may(site: Site) -> None:
+    own = site.visitor("own", Origin=site.address, **{"Sec-Fetch-Site": "same-origin"})
+    assert own.direct("tick", "", "source", "").status_code == 200
+    assert own.upload("a.json", b"{}").status_code == 200
+
+
+def test_t19_gradio_is_told_to_be_strict_as_well() -> None:
+    """The gate decides; should it ever be left out, Gradio's own rule is still there."""
+    assert launch_options()["strict_cors"] is True
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.", "", "[", "10.0.0.9"]
+)
+def test_t19_only_names_of_this_server_are_answered(site: Site, host: str) -> None:
+    """A name that another site points here (DNS rebinding) is none of ours."""
+    status = 200 if host == "localhost." else 421
+    assert site.visitor("host").http.get("/config", headers={"Host": host}).status_code == status
+
+
+def test_t19_names_come_from_what_the_server_is_bound_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def allowed(**environment: str) -> Hosts:
+        for name in ("HOST", "SPACE_ID", "SPACE_HOST", "WORKBENCH_HOSTS", "GRADIO_SERVER_NAME"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return hosts_from_environment()
+
+    at_home = allowed()
+    assert at_home.allow("localhost:7860") and at_home.allow("[::1]:7860")
+    assert not at_home.allow("192.168.1.2:7860") and not at_home.allow("laptop.lan")
+    assert allowed(HOST="192.168.1.2").allow("192.168.1.2:80")
+    everywhere = allowed(HOST="0.0.0.0", WORKBENCH_HOSTS="bench.lan, other.lan")
+    assert everywhere.allow("192.168.1.2") and everywhere.allow("bench.lan:80")
+    assert not everywhere.allow("evil.example")
+    space = allowed(SPACE_ID="a/b", SPACE_HOST="a-b.hf.space")
+    assert space.allow("a-b.hf.space") and not space.allow("evil.example")
+
+
+CLOSED = (
+    "/gradio_api/deep_link?session_hash=x", "/gradio_api/proxy=http://127.0.0.1:1/",
+    "/gradio_api/file=http://169.254.169.254/latest", "/monitoring", "/gradio_api/token",
+    "/gradio_api/custom_component/1/server/component/x", "/gradio_api/runs",
+    "/gradio_api/stream/x/1/1/playlist.m3u8", "/docs", "/openapi.json", "/gradio_api/openapi.json",
+    "/gradio_api/vibe-code", "/gradio_api/dev/reload",
+)  # fmt: skip
+CLOSED_TO_POST = (
+    "/gradio_api/component_server", "/gradio_api/process_recording", "/gradio_api/vibe-edit/",
+    "/gradio_api/call/load_example", "/gradio_api/call/v2/load_example", "/gradio_api/run/tick",
+    "/gradio_api/api/predict", "/gradio_api/stream/x", "/config",
+)  # fmt: skip
+
+
+def test_only_what_the_page_uses_is_open(site: Site) -> None:
+    http = site.visitor("closed").http
+    answers = {path: http.get(path).status_code for path in CLOSED}
+    answers |= {path: http.post(path, json={}).status_code for path in CLOSED_TO_POST}
+    assert set(answers.values()) == {404}, answers
+    for path in ("/config", "/theme.css", "/gradio_api/queue/status"):
+        assert http.get(path).status_code == 200
+
+
+def test_every_answer_has_the_headers(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    caller = site.visitor("headers")
+    path = caller.upload("a.html", b"<script>alert(1)</script>").json()[0]
+    answers = [
+        caller.http.get("/"), caller.http.get("/nothing"), caller.direct("tick", "", "", ""),
+        caller.http.get(f"/gradio_api/file={path}"),
+    ]  # fmt: skip
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
+        assert answer.headers["referrer-policy"] == "same-origin"
+    assert "sandbox" in answers[3].headers["content-security-policy"]
+    assert "sandbox" not in answers[0].headers["content-security-policy"]
+    monkeypatch.setenv("SPACE_ID", "a/b")  # the Hub shows a Space inside of its own page
+    policies = dict(gate._answered([], "/"))[b"content-security-policy"]
+    assert b"https://huggingface.co" in policies
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "space", "address"),
+    [
+        ("5.6.7.8", "", False, "5.6.7.8"),
+        ("5.6.7.8", "9.9.9.9", False, "5.6.7.8"),
+        ("9.9.9.9", "9.9.9.9", False, "127.0.0.1"),  # as uvicorn reports it
+        ("10.0.0.1", "9.9.9.9", True, "9.9.9.9"),
+        ("10.0.0.1", "1.1.1.1, 9.9.9.9, 10.1.2.3", True, "9.9.9.9"),
+        ("10.0.0.1", "", True, "10.0.0.1"),
+    ],
+)
+def test_t18_whose_address_counts(
+    peer: str, forwarded: str, space: bool, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a client writes into the header itself never does."""
+    if space:
+        monkeypatch.setenv("SPACE_ID", "a/b")
+    else:
+        monkeypatch.delenv("SPACE_ID", raising=False)
+    assert visitors.address_of(peer, {"x-forwarded-for": forwarded}) == address
+
+
+SHAPES = (
+    b"", b"[]", b"{", b"[" * 5000, b'{"fn_index": 99999, "session_hash": "x", "data": []}',
+    b'{"fn_index": "0", "session_hash": "x", "data": []}',
+    b'{"fn_index": 0, "session_hash": "../x", "data": []}', b"\xff\xfe",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("body", SHAPES)
+def test_what_is_no_call_of_the_page_is_refused_in_a_sentence(site: Site, body: bytes) -> None:
+    http = site.visitor("shapes").http
+    for place in ("run/predict", "queue/join"):
+        answer = http.post(f"/gradio_api/{place}", content=body)
+        assert 400 <= answer.status_code < 500 and answer.json()["detail"].endswith(".")
+
+
+def test_t18_bodies_are_bounded(site: Site) -> None:
+    caller = site.visitor("large")
+    text = "x" * (LIMITS.field_characters + 1)
+    assert caller.join("load_example", "", text).status_code == 413
+    assert caller.direct("tick", "", "", "x" * LIMITS.light_request_bytes).status_code == 413
+    deep: list = []
+    for _ in range(40):
+        deep = [deep]
+    assert caller.join("load_example", deep, "").status_code == 413
+    assert caller.join("load_example", [0] * LIMITS.request_values, "").status_code == 413
+
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield b" " * 65536
+
+    assert caller.http.post("/gradio_api/queue/join", content=endless()).status_code == 413
+
+
+def test_t18_nothing_that_works_is_open_beside_the_queue(site: Site) -> None:
+    caller = site.visitor("beside")
+    light = 0
+    for name, number in site.numbers.items():
+        event = site.page.fns[number]
+        if event.fn is None:
+            continue
+        if not event.queue:
+            light += 1
+            continue
+        answer = caller.direct(name, *[None] * len(event.inputs))
+        assert answer.status_code == 404 and "queue" in answer.json()["detail"], name
+    assert light > 10
+
+
+FILES = ("/etc/passwd", "file:///etc/passwd", "http://169.254.169.254/latest/meta-data",
+         "/proc/self/environ", "../../etc/passwd", "\0", "")  # fmt: skip
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_t6_a_file_of_a_call_is_one_that_was_uploaded(site: Site, path: str) -> None:
+    given = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    caller = site.visitor("ssrf")
+    for name, number in site.numbers.items():
+        event = site.page.fns[number]
+        if event.fn is None or not event.inputs:
+            continue
+        ask = caller.join if event.queue else caller.direct
+        answer = ask(name, *[given] * len(event.inputs))
+        assert answer.status_code == 400 and "uploaded" in answer.json()["detail"]
+
+
+def test_t6_a_page_uploads_and_hands_over_its_own(site: Site, tmp_path: Path) -> None:
+    caller = site.visitor("honest")
+    path = caller.upload("recipe.json", b"{}").json()[0]
+    given = {"path": path, "orig_name": "recipe.json", "meta": {"_type": "gradio.FileData"}}
+    _, toasts = caller.call("take_recipe", "", given, "")
+    assert toasts and "ecipe" in toasts[0]

@@ -1,0 +1,94 @@
+"""What a call of the page looks like. Anything else is refused before Gradio sees it."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import orjson
+from gradio.utils import get_upload_folder
+
+from workbench.limits import LIMITS
+
+_DEPTH = 32
+_SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Refused(Exception):
+    """A request that is not let in.
+
+    Args:
+        status: of HTTP.
+        sentence: for whoever sent it.
+    """
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+
+
+@dataclass(frozen=True)
+class Call:
+    """A handler's number and who calls it."""
+
+    number: int
+    session: str
+
+
+def read(body: bytes, page: gr.Blocks, direct: bool) -> Call:
+    """Check a body of ``run/predict`` (``direct``) or of ``queue/join``.
+
+    Raises:
+        Refused: no call of this page, or a direct one of what is open by the queue only.
+    """
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refused(400, "The request is no JSON.") from error
+    if not isinstance(data, dict):
+        raise Refused(400, "The request is no call of the page.")
+    number, session, values = data.get("fn_index"), data.get("session_hash"), data.get("data")
+    if not isinstance(number, int) or number not in page.fns:
+        raise Refused(404, "The page has no such function. Load it again.")
+    if not isinstance(session, str) or not _SESSION.fullmatch(session):
+        raise Refused(400, "The request names no session.")
+    event = page.fns[number]
+    if not isinstance(values, list) or len(values) != len(event.inputs) or event.fn is None:
+        raise Refused(400, "The request has other values than this function takes.")
+    if direct and event.queue:
+        raise Refused(404, "This function is open by the queue only.")
+    _walk(data, _DEPTH, [LIMITS.request_values], get_upload_folder())
+    return Call(number, session)
+
+
+def _walk(value: Any, depth: int, left: list[int], folder: str) -> None:
+    """Count what is in a body; refuse depth, numbers and lengths, and files that are none of
+    ours."""
+    left[0] -= 1
+    if depth < 0 or left[0] < 0:
+        raise Refused(413, "The request is nested too deeply or has too many values.")
+    if isinstance(value, str):
+        if len(value) > LIMITS.field_characters:
+            raise Refused(413, f"A text has more than {LIMITS.field_characters:,} characters.")
+    elif isinstance(value, list):
+        for item in value:
+            _walk(item, depth - 1, left, folder)
+    elif isinstance(value, dict):
+        if value.get("path") is not None:
+            _require_upload(value["path"], folder)
+        for key, item in value.items():
+            left[0] -= 1
+            if len(key) > LIMITS.field_characters:
+                raise Refused(413, "A name in the request is too long.")
+            _walk(item, depth - 1, left, folder)
+
+
+def _require_upload(path: Any, folder: str) -> None:
+    """Only what the page uploaded itself: no other file of this machine, and no address."""
+    if isinstance(path, str) and "\0" not in path and len(path) < 4096:
+        whole = Path(path)
+        if ".." not in whole.parts and whole.is_relative_to(Path(folder).absolute()):
+            return
+    raise Refused(400, "That is no file that this page has uploaded.")

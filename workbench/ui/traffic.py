@@ -1,0 +1,231 @@
+"""How much one visitor may ask at a time, and who is served next.
+
+Two kinds of calls come in. Light ones (ticks, drawings) answer at once; they run beside the queue,
+a few at a time, and turns go round: first between addresses, then between the sessions of one.
+Everything else joins Gradio's queue; here it is counted what a session and an address have there
+and what of it nobody has fetched yet.
+"""
+
+import asyncio
+import time
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+import gradio as gr
+import orjson
+
+from workbench.limits import LIMITS
+from workbench.ui.calls import Refused
+
+LIGHT_AT_ONCE = 8
+NEWCOMERS_AT_ONCE = 2  # of these, for sessions that were not here a second ago, or ask all the time
+LIGHT_OF_SESSION = 16
+LIGHT_WAITING = 400
+CALLS_PER_SECOND, CALLS_AHEAD = 8.0, 40.0  # of one session; a page asks once in two seconds
+JOINED_OF_SESSION, JOINED_OF_ADDRESS, JOINED = 16, 64, 200
+HELD_OF_SESSION, HELD_OF_ADDRESS = 4 * 1024**2, 8 * 1024**2
+STREAMS_OF_ADDRESS, STREAMS = 256, 640
+_FORGOTTEN_SECONDS = 60.0  # after which results that nobody fetches are dropped
+_SESSIONS = 4096
+_BUSY = "The server has too many requests of yours already. Wait a moment, then try again."
+
+
+class Traffic:
+    """Counts and queues of one server. Lives in its event loop, so needs no locks."""
+
+    def __init__(self, page: gr.Blocks) -> None:
+        self.page = page
+        self._held = 0
+        self._streams: Counter[str] = Counter()
+        self._listening: Counter[str] = Counter()  # streams by session
+        self._joined: dict[str, tuple[str, str, int]] = {}  # event -> address, session, bytes
+        self._seen: dict[str, float] = {}  # session -> when it last joined or listened
+        self._light = _Light()
+
+    # Requests beside the queue.
+
+    def light_turn(self, address: str, session: str) -> Any:
+        """Context manager: waits for a place among the light calls."""
+        return self._light.turn(address, session)
+
+    # Memory of bodies and connections.
+
+    @contextmanager
+    def held(self, size: int) -> Iterator[Callable[[int], None]]:
+        """Count the bytes of a body while it is read and answered."""
+        mine = 0
+
+        def grow(more: int) -> None:
+            nonlocal mine
+            if self._held + more > LIMITS.requests_held_bytes:
+                raise Refused(503, "The server has too much to read just now. Try again.")
+            self._held += more
+            mine += more
+
+        try:
+            grow(min(size, LIMITS.request_bytes))
+            yield grow
+        finally:
+            self._held -= mine
+
+    @contextmanager
+    def stream(self, address: str, session: str) -> Iterator[None]:
+        """Count a connection that stays open."""
+        if self._streams[address] >= STREAMS_OF_ADDRESS or self._streams.total() >= STREAMS:
+            raise Refused(429, _BUSY)
+        self._streams[address] += 1
+        self._listening[session] += 1
+        self._seen[session] = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seen[session] = time.monotonic()
+            for counter, key in ((self._streams, address), (self._listening, session)):
+                counter[key] -= 1
+                if counter[key] <= 0:
+                    del counter[key]
+
+    # The queue.
+
+    def admit(self, address: str, session: str, size: int) -> Callable[[Any], Any]:
+        """Let a call join the queue; returns what wraps ``send`` to learn its number.
+
+        Raises:
+            Refused: this session, address or everybody together has enough there.
+        """
+        self._tidy()
+        mine = [entry for entry in self._joined.values() if entry[1] == session]
+        near = [entry for entry in self._joined.values() if entry[0] == address]
+        if (
+            len(mine) >= JOINED_OF_SESSION
+            or len(near) >= JOINED_OF_ADDRESS
+            or sum(entry[2] for entry in mine) + size > HELD_OF_SESSION
+            or sum(entry[2] for entry in near) + size > HELD_OF_ADDRESS
+        ):
+            raise Refused(429, _BUSY)
+        if len(self._joined) >= JOINED:
+            raise Refused(503, "The server is full just now. Try again in a moment.")
+        self._seen[session] = time.monotonic()
+        # Counted from now on: what is under way must be seen by the next one.
+        under_way = f"joining {id(object())} {time.monotonic_ns()}"
+        self._joined[under_way] = (address, session, size)
+
+        def noting(send: Any) -> Any:
+            async def send_on(message: Any) -> None:
+                if message["type"] == "http.response.body":
+                    self._joined.pop(under_way, None)
+                    with suppress(orjson.JSONDecodeError, KeyError, TypeError):
+                        number = orjson.loads(message.get("body", b""))["event_id"]
+                        self._joined[number] = (address, session, size)
+                await send(message)
+
+            return send_on
+
+        return noting
+
+    def _tidy(self) -> None:
+        """Forget calls that are answered and fetched; drop answers that nobody comes for."""
+        queue, now = self.page._queue, time.monotonic()
+        for number, (_, session, _) in list(self._joined.items()):
+            if number.startswith("joining ") or number in queue.event_ids_to_events:
+                continue
+            if number in queue.pending_event_ids_session.get(session, ()):
+                continue
+            del self._joined[number]
+        for session, seen in list(self._seen.items()):
+            if self._listening[session] or now - seen < _FORGOTTEN_SECONDS:
+                continue
+            waiting = queue.pending_event_ids_session.get(session, set())
+            if any(number in queue.event_ids_to_events for number in waiting):
+                continue
+            queue.pending_messages_per_session.pop(session, None)
+            queue.pending_event_ids_session.pop(session, None)
+            del self._seen[session]
+
+
+class _Light:
+    """Places for light calls, given out in turns."""
+
+    def __init__(self) -> None:
+        self._running = self._newcomers = 0
+        # address -> session -> those that wait; both in the order of their next turn
+        self._known: OrderedDict[str, OrderedDict[str, list[asyncio.Future[None]]]] = OrderedDict()
+        self._new: OrderedDict[str, OrderedDict[str, list[asyncio.Future[None]]]] = OrderedDict()
+        self._of_session: Counter[str] = Counter()
+        self._rate: OrderedDict[str, tuple[float, float, float]] = OrderedDict()
+
+    @asynccontextmanager
+    async def turn(self, address: str, session: str) -> AsyncIterator[None]:
+        if self._of_session[session] >= LIGHT_OF_SESSION:
+            raise Refused(429, _BUSY)
+        if self._of_session.total() >= LIGHT_WAITING:
+            raise Refused(503, "The server is full just now. Try again in a moment.")
+        newcomer = not self._is_steady(session)
+        lane = self._new if newcomer else self._known
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        lane.setdefault(address, OrderedDict()).setdefault(session, []).append(place)
+        self._of_session[session] += 1
+        try:
+            self._serve()
+            try:
+                await place
+            except asyncio.CancelledError:
+                if place.done() and not place.cancelled():
+                    self._leave(newcomer)
+                raise
+            try:
+                yield
+            finally:
+                self._leave(newcomer)
+        finally:
+            self._of_session[session] -= 1
+            if self._of_session[session] <= 0:
+                del self._of_session[session]
+
+    def _is_steady(self, session: str) -> bool:
+        """Whether a session was here before and asks no more than a page does."""
+        now = time.monotonic()
+        first, at, left = self._rate.get(session, (now, now, CALLS_AHEAD))
+        left = min(CALLS_AHEAD, left + (now - at) * CALLS_PER_SECOND) - 1
+        self._rate[session] = (first, now, max(left, -CALLS_AHEAD))
+        self._rate.move_to_end(session)
+        while len(self._rate) > _SESSIONS:
+            self._rate.popitem(last=False)
+        return left > 0 and now - first > 1.0
+
+    def _leave(self, newcomer: bool) -> None:
+        self._running -= 1
+        self._newcomers -= newcomer
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._running < LIGHT_AT_ONCE:
+            if self._wake(self._known):
+                self._running += 1
+            elif self._newcomers < NEWCOMERS_AT_ONCE and self._wake(self._new):
+                self._running += 1
+                self._newcomers += 1
+            else:
+                return
+
+    @staticmethod
+    def _wake(lane: OrderedDict[str, OrderedDict[str, list[asyncio.Future[None]]]]) -> bool:
+        """Give a place to the next of a lane; False when nobody waits."""
+        while lane:
+            address, sessions = next(iter(lane.items()))
+            session, places = next(iter(sessions.items()))
+            place = places.pop(0)
+            if places:
+                sessions.move_to_end(session)
+            else:
+                del sessions[session]
+            if sessions:
+                lane.move_to_end(address)
+            else:
+                del lane[address]
+            if not place.done():  # else whoever waited has gone
+                place.set_result(None)
+                return True
+        return False
