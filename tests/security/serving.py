@@ -68,7 +68,9 @@ class Caller:
         self.http = httpx.Client(base_url=site.address, headers=headers, timeout=30)
 
     def body(self, name: str, values: list[Any]) -> dict[str, Any]:
-        """What the browser sends to call a function."""
+        """What the browser sends to call a function; inputs not given are as on a new page."""
+        boxes = self.site.page.fns[self.site.numbers[name]].inputs[len(values) :]
+        values = [*values, *(getattr(box, "value", None) for box in boxes)]
         return {"data": values, "fn_index": self.site.numbers[name], "session_hash": self.session,
                 "event_data": None, "trigger_id": None}  # fmt: skip
 
