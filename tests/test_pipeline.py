@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 
 from workbench import events, recipe
 from workbench.errors import RunError, StageError
+from workbench.evaluate.outcome import DRAWS
 from workbench.intake.adapter import read_adapter
 from workbench.pipeline import advance
 from workbench.recipe import TransferRecipe
@@ -178,12 +179,61 @@ def test_cap_on_attempts_is_said(make_run: MakeRun) -> None:
     assert "of 5000 samples were kept after 1 rounds" in warnings[0].message
 
 
-def test_without_labelled_rows_agreement_is_measured_and_said(make_run: MakeRun) -> None:
-    run = make_run(evaluation=[], synthesis__samples=30)
+def test_without_right_answers_the_teacher_is_asked_what_it_would_write(
+    make_run: MakeRun,
+) -> None:
+    run = make_run(evaluation=[], synthesis__samples=30, evaluation__metric="chrf")
     result = finish(run)
-    assert result["measure"] == "agreement with the teacher"
-    assert set(result["arms"]) == {"target_base", "transferred"}
-    assert result["difference"] is None
+    assert result["measure"] == "similarity to the teacher"
+    asked = {arm for arm, values in result["arms"].items() if values}
+    assert asked == {"source_adapter", "target_base", "transferred"}
+    rows = result["arms"]["transferred"]["n"]
+    assert rows == round(len(run.samples.kept()) * 0.1) or rows >= 2
+    assert "not that either of them is right" in result["verdict"]["sentence"]
+    samples = [run.answers.get(draw) for draw in DRAWS]
+    assert [len(rows) for rows in samples] == [rows, rows]
+    assert samples[0] != samples[1]  # drawn, not the likeliest twice
+    view = result["teacher"]
+    assert -50 < view["likelihood"]["mean"] < 5
+    assert view["likelihood"]["low"] <= view["likelihood"]["mean"] <= view["likelihood"]["high"]
+
+
+def test_evaluation_inputs_without_answers_are_no_wrong_answers(make_run: MakeRun) -> None:
+    bare = [Example(row.input) for row in ROWS[:8]]
+    result = finish(make_run(evaluation=bare, evaluation__base_arms=False))
+    assert result["measure"] == "similarity to the teacher"
+    assert {arm: values.get("n") for arm, values in result["arms"].items()} == {
+        "source_base": None, "source_adapter": 8, "target_base": None,
+        "target_few_shot": None, "transferred": 8,
+    }  # fmt: skip
+
+
+def test_free_text_is_recognised_and_scored(make_run: MakeRun) -> None:
+    names = ["red", "green", "blue", "white", "black", "brown", "pink", "grey"]
+    told = [
+        Example(
+            f"put {n} coins into box {n}",
+            f"box {n} now holds {n} more {name} coins than it held before",
+            (f"box {n} now holds {n} more {name} coins than it held before", f"{n} more in {n}"),
+        )
+        for n, name in enumerate(names)
+    ]
+    seeds = [Example(f"lay {n} coins", f"the box got {n * 3} coins, all {n}") for n in range(8)]
+    run = make_run(
+        seeds=seeds, evaluation=told, evaluation__base_arms=False, evaluation__metric="auto",
+        evaluation__answer_tokens=0, training__epochs=1,
+    )  # fmt: skip
+    result = finish(run)
+    assert (result["task_kind"], result["metric"], result["measure"]) == (
+        "free text", "chrf", "chrF",
+    )  # fmt: skip
+    assert 32 <= result["answer_tokens"] <= 1024
+    arm = result["arms"]["transferred"]
+    assert set(arm) == {"accuracy", "n", "low", "high", "exact", "rouge"}
+    answers = run.answers.get("transferred")
+    assert arm["accuracy"] == pytest.approx(sum(a.grade for a in answers) / len(answers))
+    assert "chrF" in result["verdict"]["sentence"]
+    assert run.inputs.evaluation[0].references == told[0].references
 
 
 def test_seeds_without_outputs_are_answered_by_the_teacher(make_run: MakeRun) -> None:

@@ -54,6 +54,8 @@ def result_table(result: dict[str, Any]) -> str:
     lines = [f"Task: {result['task_name']}   preset: {result['preset']}", ""]
     lines.append(f"{result['measure'].capitalize():<30} {'value':>7}   95 % interval      n")
     for arm, values in result["arms"].items():
+        if not values:
+            continue
         lines.append(
             f"{ARM_TITLES[arm]:<30} {values['accuracy'] * 100:6.1f} %   "
             f"{values['low'] * 100:5.1f} to {values['high'] * 100:5.1f} %   {values['n']:>4}"

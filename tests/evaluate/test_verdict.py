@@ -1,7 +1,20 @@
 import pytest
 
-from workbench.evaluate.intervals import paired_difference, wilson
-from workbench.evaluate.verdict import BETTER, CANNOT_TELL, INSIDE, WORSE, Verdict, verdict
+from workbench.evaluate.intervals import (
+    mean_score,
+    paired_difference,
+    paired_score_difference,
+    wilson,
+)
+from workbench.evaluate.verdict import (
+    BETTER,
+    CANNOT_TELL,
+    INSIDE,
+    SIMILARITY,
+    WORSE,
+    Verdict,
+    verdict,
+)
 
 
 def judge(both: int, only_a: int, only_b: int, none: int, margin: float = 3) -> Verdict:
@@ -21,7 +34,7 @@ def test_inside_names_every_number() -> None:
     result = judge(both=275, only_a=5, only_b=4, none=16)
     assert result.kind == INSIDE
     assert result.sentence == (
-        "93.0 % against 93.3 % on 300 rows; difference −0.3 points, "
+        "Keeps 99.6 % of the source: 93.0 % against 93.3 % on 300 rows; difference −0.3 points, "
         "95 % interval −2.7 to +1.9: inside your margin of 3."
     )
 
@@ -91,3 +104,33 @@ def test_one_row_is_grammatical() -> None:
     result = judge(1, 0, 0, 0)
     assert "on 1 row;" in result.sentence
     assert "1 row is too few" in result.sentence
+
+
+def judge_scores(loss: float, n: int = 200, measure: str = "chrF") -> Verdict:
+    source = [0.5 + 0.4 * (i % 7) / 7 for i in range(n)]
+    new = [score - loss + 0.02 * (i % 3 - 1) for i, score in enumerate(source)]
+    return verdict(
+        mean_score(source), mean_score(new), paired_score_difference(source, new), 3, measure
+    )
+
+
+def test_scores_are_named_and_have_no_percent_signs() -> None:
+    found = judge_scores(0.01)
+    assert found.kind == INSIDE
+    assert found.sentence.startswith("Keeps 98 % of the source: chrF 66.0 against 67.0 on 200")
+    assert found.sentence.count("%") == 2  # what is kept, and the interval's confidence
+
+
+def test_scores_can_be_worse_better_and_undecided() -> None:
+    assert judge_scores(0.1).kind == WORSE
+    assert judge_scores(-0.1).kind == BETTER
+    few = judge_scores(0.02, n=4)
+    assert few.kind == CANNOT_TELL
+    assert "4 rows are too few" in few.sentence
+
+
+def test_nothing_is_more_like_the_teacher_than_the_teacher() -> None:
+    found = judge_scores(-0.1, measure=SIMILARITY)
+    assert found.kind == INSIDE
+    assert "as like the teacher as the teacher is like itself" in found.sentence
+    assert "not that either of them is right" in found.sentence

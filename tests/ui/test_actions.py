@@ -531,7 +531,9 @@ def test_without_labelled_rows_nothing_pretends_to_be_right(
     finished: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arms = {"transferred": {"accuracy": 0.8, "n": 30, "low": 0.63, "high": 0.9}}
-    bare = compare_views.Compared(arms, False, (), {"transferred": []}, {"transferred": []})
+    bare = compare_views.Compared(
+        arms, False, "Agreement with the teacher", (), {"transferred": []}, {"transferred": []}
+    )
     monkeypatch.setattr(compare_views, "read", lambda now: bare)
     names = ["verdict", "chart", "table", "margin", "labels", "no labels", "rows", "which", "none"]
     drawn = compare_tab._draw(take(finished), names, "ask")  # type: ignore[arg-type]

@@ -58,9 +58,10 @@ def metric_for(chosen: str, answers: Sequence[str]) -> str:
 def known_answers(run: Run) -> list[str]:
     """What tells the kind of a run: people's answers; without any, the teacher's."""
     inputs = run.inputs
-    people = [row.output for row in (*inputs.evaluation, *inputs.seeds) if row.output]
+    # A row that is among both is counted once: its answer does not recur by that.
+    people = {row.input: row.output for row in (*inputs.seeds, *inputs.evaluation) if row.output}
     if people:
-        return people
+        return list(people.values())
     to_seeds = [row.prediction for row in run.answers.get(SEED_ANSWERS)]
     return to_seeds + [sample.teacher_output or "" for sample in run.samples.kept()]
 

@@ -12,7 +12,13 @@ INSIDE = "inside"
 WORSE = "worse"
 BETTER = "better"
 CANNOT_TELL = "cannot tell"
+ACCURACY = "accuracy"
+SIMILARITY = "similarity to the teacher"  # where there are no right answers
 
+_LIKE_THE_TEACHER = (
+    " There are no right answers to compare with: this says that the new adapter writes what the "
+    "source would have written, not that either of them is right."
+)
 # Share of rows answered differently, assumed before a single row was answered.
 _ASSUMED_DISCORDANT = 0.1
 
@@ -29,7 +35,11 @@ class Verdict:
 
 
 def verdict(
-    source: Interval, transferred: Interval, difference: Difference, margin_points: float
+    source: Interval,
+    transferred: Interval,
+    difference: Difference,
+    margin_points: float,
+    measure: str = ACCURACY,
 ) -> Verdict:
     """Judge transferred against source.
 
@@ -38,9 +48,11 @@ def verdict(
     CANNOT_TELL: everything else, and no rows at all.
 
     Args:
-        source, transferred: accuracies on the same rows, 0..1.
-        difference: transferred minus source, from ``paired_difference(source, transferred)``.
-        margin_points: accepted loss, percentage points.
+        source, transferred: accuracies or mean scores on the same rows, 0..1.
+        difference: transferred minus source, from ``paired_difference(source, transferred)`` or
+            ``paired_score_difference``.
+        margin_points: accepted loss, percentage points (of a score, hundredths).
+        measure: ACCURACY, or the name of the score, e.g. "chrF".
     """
     margin = f"{margin_points:g}"
     if difference.n == 0:
@@ -51,14 +63,19 @@ def verdict(
             f"Add some; about {about} are needed for a margin of {margin}.",
         )
     kind, conclusion = _conclude(difference, margin_points)
+    if measure == SIMILARITY and kind == BETTER:
+        kind, conclusion = INSIDE, "as like the teacher as the teacher is like itself"
+    show = _percent if measure == ACCURACY else _hundredths
+    caution = _LIKE_THE_TEACHER if measure == SIMILARITY else ""
+    named = "" if measure == ACCURACY else f"{measure} "
     facts = (
-        f"{_percent(transferred.mean)} against {_percent(source.mean)} on {_rows(difference.n)}; "
+        f"{named}{show(transferred.mean)} against {show(source.mean)} on {_rows(difference.n)}; "
         f"difference {_points(difference.mean)} points, 95 % interval "
         f"{_points(difference.low)} to {_points(difference.high)}"
     )
     if kind == CANNOT_TELL:
-        return Verdict(kind, f"Cannot tell: {conclusion}. So far {facts}.")
-    return Verdict(kind, f"{facts}: {conclusion}.")
+        return Verdict(kind, f"Cannot tell: {conclusion}. So far {facts}.{caution}")
+    return Verdict(kind, f"{_kept(source, transferred)}{facts}: {conclusion}.{caution}")
 
 
 def _conclude(difference: Difference, margin_points: float) -> tuple[str, str]:
@@ -72,7 +89,7 @@ def _conclude(difference: Difference, margin_points: float) -> tuple[str, str]:
     if high < 0:
         return WORSE, f"worse than the source, perhaps by more than your margin of {margin}"
     # One disagreement more than seen, so that a handful of rows does not promise too much.
-    rate = (difference.only_a + difference.only_b + 1) / (difference.n + 2)
+    rate = (difference.spread * difference.n + 1) / (difference.n + 2)
     needed = rows_needed(margin_points, rate)
     if needed > difference.n:
         rows = "row is" if difference.n == 1 else "rows are"
@@ -83,6 +100,19 @@ def _conclude(difference: Difference, margin_points: float) -> tuple[str, str]:
     return CANNOT_TELL, (
         f"the interval reaches beyond your margin of {margin}; more rows would narrow it"
     )
+
+
+def _kept(source: Interval, transferred: Interval) -> str:
+    """How much of the source is kept; a loss is never rounded to 100 %."""
+    if not source.mean:
+        return ""
+    kept = 100 * transferred.mean / source.mean
+    exact = f"{kept:.0f}" != "100" or kept == 100
+    return f"Keeps {kept:.0f} % of the source: " if exact else f"Keeps {kept:.1f} % of the source: "
+
+
+def _hundredths(score: float) -> str:
+    return f"{score * 100:.1f}"
 
 
 def _percent(share: float) -> str:

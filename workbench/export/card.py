@@ -102,7 +102,7 @@ def _summary(recipe: TransferRecipe) -> str:
 
 
 def _scores(result: Mapping[str, Any]) -> str:
-    arms = result.get("arms") or {}
+    arms = {name: arm for name, arm in (result.get("arms") or {}).items() if arm}
     if not arms:
         return "## Scores\n\nNothing was measured: there were no rows to compare on."
     measure = str(result.get("measure") or "accuracy")

@@ -143,7 +143,7 @@ def _line(folder: Path) -> RunListing:
         phase = phase_words(glance.done, glance.started)
         owner = run.recall(OWNER, "")
         arms = (run.result() or {}).get("arms", {})
-        accuracies = {arm: values["accuracy"] for arm, values in arms.items()}
+        accuracies = {arm: values["accuracy"] for arm, values in arms.items() if values}
         run.database.close()
     except (WorkbenchError, OSError, KeyError, TypeError, ValueError) as error:
         problem = str(error)

@@ -5,10 +5,16 @@ from typing import Any
 
 from workbench import distill
 from workbench.evaluate import arms
-from workbench.evaluate.intervals import accuracy, paired_difference
+from workbench.evaluate.intervals import Difference
 from workbench.evaluate.kinds import metric_of
-from workbench.evaluate.metrics import is_correct, score
-from workbench.evaluate.verdict import verdict
+from workbench.evaluate.outcome import (
+    DRAWS,
+    besides,
+    graded,
+    is_labelled,
+    outcome,
+    teacher_view,
+)
 from workbench.events import ArmFinished, Event, Progress, Warned
 from workbench.intake.overlap import overlap
 from workbench.models.formats import bind
@@ -16,11 +22,11 @@ from workbench.models.pair import Pair
 from workbench.models.resident import Resident
 from workbench.recipe import PromptFormat
 from workbench.runs.folder import Run
-from workbench.runs.results import Answer
 from workbench.samples import Example
 from workbench.stages import Stage
 from workbench.steps.distillation import newest_state, split_examples
 from workbench.steps.labels import answered_seeds
+from workbench.steps.teacher_view import read_by_teacher, sample_teacher, teacher_samples
 from workbench.teach import TEACHER
 
 CHUNK = 64  # rows per commit; the same chunks after an interruption
@@ -43,28 +49,44 @@ def compare(run: Run, pair: Pair) -> Iterator[Event]:
             "nothing was compared.",
         )
         return
-    labelled = bool(run.inputs.evaluation)
+    labelled = is_labelled(run.inputs.evaluation)
     if not labelled:
+        what = "evaluation inputs" if run.inputs.evaluation else "held-out synthetic samples"
         yield Warned(
             Stage.EVALUATE,
-            "There are no labelled rows: what is measured is agreement with the teacher on "
-            f"{len(rows)} held-out synthetic samples, no accuracy.",
+            "There are no right answers: what is measured is how like the teacher the new adapter "
+            f"answers {len(rows)} {what}, no accuracy.",
         )
     yield from _warn_of_overlap(run, rows if labelled else [])
-    names = arms.ARMS if labelled else (arms.TARGET_BASE, arms.TRANSFERRED)
-    total = len(names) * len(rows)
-    for position, arm in enumerate(names):
+    names = asked_arms(run)
+    samples = () if labelled else DRAWS
+    total = (len(names) + len(samples)) * len(rows)
+    for position, arm in enumerate((*samples, *names)):
         done = {row.index for row in run.answers.get(arm)}
         yield Progress(Stage.EVALUATE, position * len(rows) + len(done), total, "answers", note=arm)
         for start in range(0, len(rows), CHUNK):
             chunk = list(range(start, min(start + CHUNK, len(rows))))
             if done.issuperset(chunk):
                 continue
-            _answer_chunk(run, pair, arm, rows, chunk)
+            if arm in samples:
+                sample_teacher(run, pair, arm, rows, chunk)
+            else:
+                _answer_chunk(run, pair, arm, rows, chunk)
             finished = position * len(rows) + chunk[-1] + 1
             yield Progress(Stage.EVALUATE, finished, total, "answers", note=arm)
-        correct = [row.correct for row in run.answers.get(arm)]
-        yield ArmFinished(arm, sum(correct) / len(correct), len(correct))
+        if arm in names:
+            grades = [row.grade for row in run.answers.get(arm)]
+            yield ArmFinished(arm, sum(grades) / len(grades), len(grades))
+    if not labelled:
+        read_by_teacher(run, pair, rows)
+
+
+def asked_arms(run: Run) -> tuple[str, ...]:
+    """The arms of this comparison; examples in a prompt need right answers to be told from."""
+    bare = run.recipe.evaluation.base_arms
+    if is_labelled(run.inputs.evaluation):
+        return arms.ARMS if bare else (arms.SOURCE_ADAPTER, arms.TRANSFERRED)
+    return (arms.SOURCE_ADAPTER, *((arms.TARGET_BASE,) if bare else ()), arms.TRANSFERRED)
 
 
 def _warn_of_overlap(run: Run, rows: list[Example]) -> Iterator[Event]:
@@ -99,13 +121,12 @@ def _answer_chunk(run: Run, pair: Pair, arm: str, rows: list[Example], chunk: li
         [rows[index].input for index in chunk],
         room if adapter else _tokens_of_base(metric, rows, form, resident, room),
     )
-    graded = []
-    for position, text in answers:
-        index = chunk[position]
-        right = rows[index].answers or ("",)
-        correct = any(is_correct(metric, text, answer) for answer in right)
-        graded.append(Answer(index, text, correct, score(metric, text, right)))
-    run.answers.put(arm, graded)
+    labelled = is_labelled(run.inputs.evaluation)
+    right = [row.answers or ("",) for row in rows] if labelled else teacher_samples(run)
+    run.answers.put(
+        arm,
+        [graded(metric, chunk[at], text, right[chunk[at]], labelled) for at, text in answers],
+    )
 
 
 def _tokens_of_base(
@@ -131,39 +152,47 @@ def load_student(run: Run, pair: Pair) -> None:
 
 
 def summarise(run: Run) -> dict[str, Any]:
-    """The comparison part of result.json: arms with intervals, paired difference, verdict."""
-    rows = {arm: run.answers.get(arm) for arm in arms.ARMS}
+    """The comparison part of result.json: arms with intervals, paired difference, verdict.
+
+    An arm's "accuracy" is the mean of what "measure" names. Arms that were not asked are empty.
+    """
+    found = outcome(run, arms.ARMS)
+    rows = run.inputs.evaluation
     summary: dict[str, Any] = {
-        "measure": "accuracy" if run.inputs.evaluation else "agreement with the teacher",
-        "arms": {},
+        "task_kind": found.task_kind,
+        "metric": found.metric,
+        "measure": found.measure,
+        "arms": {arm: {} for arm in arms.ARMS} if found.arms else {},
         "difference": None,
         "verdict": None,
     }
-    intervals = {
-        arm: accuracy([row.correct for row in answers]) for arm, answers in rows.items() if answers
-    }
-    for arm, interval in intervals.items():
+    for arm, interval in found.arms.items():
         summary["arms"][arm] = {
             "accuracy": interval.mean,
             "n": interval.n,
             "low": interval.low,
             "high": interval.high,
         }
-    source, transferred = rows[arms.SOURCE_ADAPTER], rows[arms.TRANSFERRED]
-    if source and transferred:
-        difference = paired_difference(
-            [row.correct for row in source], [row.correct for row in transferred]
-        )
-        judged = verdict(
-            intervals[arms.SOURCE_ADAPTER],
-            intervals[arms.TRANSFERRED],
-            difference,
-            run.recipe.evaluation.margin_points,
-        )
-        summary["difference"] = {
-            "mean": difference.mean,
-            "low": difference.low,
-            "high": difference.high,
+        if found.labelled:
+            summary["arms"][arm] |= besides(found.metric, run.answers.get(arm), rows)
+    if found.difference and found.verdict:
+        summary["difference"] = _ends(found.difference)
+        summary["verdict"] = {"kind": found.verdict.kind, "sentence": found.verdict.sentence}
+    if not found.labelled and (view := teacher_view(run, found.metric)):
+        agreement = view.agreement
+        summary["teacher"] = {
+            "agreement": {
+                "mean": agreement.mean,
+                "low": agreement.low,
+                "high": agreement.high,
+            },
+            "likelihood": _ends(view.likelihood),
+            "excess": view.excess,
+            "own_excess": view.own_excess,
+            "excess_difference": _ends(view.excess_difference),
         }
-        summary["verdict"] = {"kind": judged.kind, "sentence": judged.sentence}
     return summary
+
+
+def _ends(difference: Difference) -> dict[str, float]:
+    return {"mean": difference.mean, "low": difference.low, "high": difference.high}

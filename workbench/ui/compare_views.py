@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.evaluate import coverage, intervals
+from workbench.evaluate import coverage
 from workbench.evaluate import verdict as judge
+from workbench.evaluate.outcome import is_labelled, outcome
 from workbench.runs.folder import Run
 from workbench.samples import Example
 from workbench.ui import plain, words
@@ -28,12 +29,14 @@ class Compared:
     Attributes:
         arms: arm -> accuracy, n, low, high.
         labelled: True when the rows have people's answers, else they are the teacher's.
+        measure: what was counted or scored, as a heading.
         rows: the evaluation rows that were asked; empty when they were held-out samples.
         answers: arm -> predictions; right: arm -> one flag per row.
     """
 
     arms: dict[str, dict[str, float]]
     labelled: bool
+    measure: str
     rows: tuple[Example, ...]
     answers: dict[str, list[str]]
     right: dict[str, list[bool]]
@@ -56,19 +59,30 @@ def read_run(run: Run) -> Compared | None:
     if not result or not result.get("arms"):
         return None
     answers = {arm: run.answers.get(arm) for arm in result["arms"]}
-    labelled = bool(run.inputs.evaluation)
+    labelled = is_labelled(run.inputs.evaluation)
     return Compared(
-        arms=result["arms"],
+        arms={arm: values for arm, values in result["arms"].items() if values},
         labelled=labelled,
+        measure=_heading(str(result.get("measure", "")), labelled),
         rows=run.inputs.evaluation if labelled else (),
         answers={arm: [row.prediction for row in rows] for arm, rows in answers.items()},
         right={arm: [row.correct for row in rows] for arm, rows in answers.items()},
     )
 
 
+def _heading(measure: str, labelled: bool) -> str:
+    if labelled:
+        return "Right answers" if measure in ("", judge.ACCURACY) else measure
+    return (
+        "Similarity to the teacher" if measure == judge.SIMILARITY else "Agreement with the teacher"
+    )
+
+
 def verdict(now: Snapshot, compared: Compared) -> tuple[str, str]:
     """(sentence, kind) for the margin as it stands now."""
-    if not compared.labelled:
+    if now.run and compared.paired and (found := outcome(now.run, (SOURCE, TARGET)).verdict):
+        return found.sentence, found.kind
+    if not compared.labelled:  # of a run that asked the new adapter alone
         arm = compared.arms[TARGET]
         return (
             f"Agrees with the teacher on {words.percent(arm['accuracy'])} of "
@@ -77,16 +91,7 @@ def verdict(now: Snapshot, compared: Compared) -> tuple[str, str]:
             "being right.",
             judge.CANNOT_TELL,
         )
-    if not compared.paired:
-        return "Source and target have not answered the same rows yet.", judge.CANNOT_TELL
-    right = compared.right
-    found = judge.verdict(
-        intervals.accuracy(right[SOURCE]),
-        intervals.accuracy(right[TARGET]),
-        intervals.paired_difference(right[SOURCE], right[TARGET]),
-        now.recipe.evaluation.margin_points,
-    )
-    return found.sentence, found.kind
+    return "Source and target have not answered the same rows yet.", judge.CANNOT_TELL
 
 
 def arms_table(compared: Compared) -> str:
@@ -100,7 +105,7 @@ def arms_table(compared: Compared) -> str:
         ]
         for name, arm in compared.arms.items()
     ]
-    what = "Right answers" if compared.labelled else "Agreement with the teacher"
+    what = compared.measure
     return plain.table(("Arm", what, "95 % interval", "Rows"), rows, f"{what} of all arms")
 
 

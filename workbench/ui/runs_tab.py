@@ -193,7 +193,7 @@ def _compare(chosen: str | None, other: str | None) -> str:
 
 def _accuracies(run: Run) -> dict[str, float]:
     arms = (run.result() or {}).get("arms", {})
-    return {name: arm["accuracy"] for name, arm in arms.items()}
+    return {name: arm["accuracy"] for name, arm in arms.items() if arm}
 
 
 def _shown(recipe: TransferRecipe, name: str) -> str:
