@@ -18,11 +18,12 @@ class Limits:
     member_name_characters: int = 200
     recipe_bytes: int = 64 * 1024
     rows_file_bytes: int = 32 * 1024**2
-    row_bytes: int = 64 * 1024
+    row_bytes: int = 1024**2
     rows: int = 100_000
-    seeds: int = 15
-    input_characters: int = 8_000
-    output_characters: int = 4_000
+    seeds: int = 15  # of more, the others become unlabelled inputs
+    # Long documents; what a base's context has room for is seen when it reads them.
+    input_characters: int = 200_000
+    output_characters: int = 50_000
     json_depth: int = 32
     # Below this, nothing new is begun and nothing is taken in.
     free_disk_bytes: int = 2 * 1024**3

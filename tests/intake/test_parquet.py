@@ -28,7 +28,8 @@ def test_columns_of_text_become_rows_whatever_else_there_is(tmp_path: Path) -> N
     )
     rows = read_rows(path)
     assert rows.examples == (Example("grüß\ndich", "hello"), Example("play dune", None))
-    assert any('"text" was read as the input' in note for note in rows.notes)
+    assert any('"Text" was read as the input' in note for note in rows.notes)
+    assert any("left out: idx, vector (vectors)" in note for note in rows.notes)
 
 
 def test_what_the_workbench_exports_it_takes_back(tmp_path: Path) -> None:
@@ -42,7 +43,7 @@ def test_bad_files_get_a_sentence(tmp_path: Path) -> None:
     broken.write_bytes(b"PAR1" + bytes(200) + b"PAR1")
     with pytest.raises(IntakeError, match=r"broken.parquet.* is not a Parquet file"):
         read_rows(broken)
-    with pytest.raises(IntakeError, match="has no column of text that is called input, text"):
+    with pytest.raises(IntakeError, match="row 1: the input is a number instead of a text"):
         read_rows(_write(tmp_path / "numbers.parquet", input=[1, 2]))
     with pytest.raises(IntakeError, match=r"has 100,001 rows; at most 100,000"):
         read_rows(_write(tmp_path / "long.parquet", input=["a"] * 100_001))

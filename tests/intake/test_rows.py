@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import IntakeError
+from workbench.intake.columns import REQUIRED
 from workbench.intake.rows import parse_examples, parse_rows, read_examples, read_rows, table_rows
 from workbench.limits import LIMITS
 from workbench.samples import Example
@@ -49,7 +50,7 @@ def test_synonyms_are_taken_and_stated(source: str, target: str) -> None:
 
 def test_outputs_that_begin_in_a_later_row_are_read() -> None:
     """The first row once decided for all: where it had no output, all outputs were dropped."""
-    text = '{"input": "a"}\n{"input": "b", "label": "x"}\n{"input": "c", "output": "not read"}'
+    text = '{"input": "a"}\n{"input": "b", "label": "x"}\n{"input": "c"}'
     assert parse_examples(text) == [Example("a"), Example("b", "x"), Example("c")]
 
 
@@ -84,25 +85,48 @@ def test_ten_bad_rows_are_named_by_number_and_nothing_is_taken() -> None:
     assert "row 11" in sentence and "row 12" not in sentence
 
 
+def test_a_few_bad_rows_are_skipped_counted_and_three_are_named() -> None:
+    lines = [f'{{"input": "good {n}"}}' for n in range(20)]
+    lines[4] = "{"
+    lines[6:9] = ['{"input": ""}'] * 3
+    rows = parse_rows("\n".join(lines), "jsonl")
+    assert len(rows.examples) == 16 and rows.skipped == 4
+    (note,) = [note for note in rows.notes if "skipped" in note]
+    assert note.startswith("4 of 20 rows were skipped: row 5: it is not valid JSON")
+    assert "row 8: the input is empty" in note and "row 9" not in note
+
+
+def test_a_bad_row_in_the_table_is_named_for_the_person_is_at_it() -> None:
+    with pytest.raises(IntakeError, match="row 3: the input is empty"):
+        table_rows([["a", "x"], ["b", "y"], ["", "z"]])
+
+
+def test_rows_without_outputs_are_bad_where_outputs_are_wanted() -> None:
+    text = "input,output\na,x\nb,y\nc,\n"
+    assert parse_rows(text, "csv", outputs=REQUIRED).skipped == 1
+    assert parse_rows(text, "csv").examples[2] == Example("c", None)
+    with pytest.raises(IntakeError, match="has no outputs: its columns are input"):
+        parse_rows("input,output\na,\n", "csv", outputs=REQUIRED)
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "words"),
     [
         ("", "text", "no rows"),
         ("\n \n", "jsonl", "no rows"),
         ('{"input": 5}', "jsonl", "a number instead of a text"),
-        ('{"input": null}', "jsonl", "null instead of a text"),
-        ('{"input": "a", "output": ["b"]}', "jsonl", "a list instead of a text"),
-        ('{"input": "a", "output": true}', "jsonl", "true or false instead of a text"),
-        ('{"input": "  "}', "jsonl", "the input is empty"),
-        ('["a"]', "jsonl", "not an object"),
+        ('{"input": null}', "jsonl", "its rows are empty"),
+        ('{"input": "  "}', "jsonl", "its rows are empty"),
+        ('{"input": "  ", "output": "x"}', "jsonl", "which column is the input?"),
+        ("[1]", "jsonl", "not an object"),
         ('{"input": "a"', "jsonl", "not valid JSON"),
-        ("a,b\nc,d", "csv", "must name the columns input"),
+        ("a,b\nc,d", "csv", "which column is the input? It has a, b."),
         ("input,output\na,b,c", "csv", "3 columns instead of 2"),
-        ('input\n"never ends', "csv", "not valid CSV"),
+        ('input\n"never ends', "csv", "a quotation mark that nobody closes"),
         ("input,input\na,b", "csv", "twice"),
-        ("x" * (LIMITS.input_characters + 1), "text", "8001 characters"),
-        ("a => " + "x" * (LIMITS.output_characters + 1), "text", "the output has 4001"),
-        ("a", "xml", '"jsonl", "csv" or "text"'),
+        ("x" * (LIMITS.input_characters + 1), "text", "200001 characters"),
+        ("a => " + "x" * (LIMITS.output_characters + 1), "text", "the output has 50001"),
+        ("a", "xml", '"jsonl", "json", "csv" or "text"'),
     ],
 )
 def test_refusals_say_what_is_wrong(text: str, kind: str, words: str) -> None:
@@ -118,8 +142,10 @@ def test_more_rows_than_asked_for_are_refused() -> None:
 
 
 def test_files_of_unknown_kind_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "seeds.xlsx").write_bytes(b"PK\x03\x04")
-    with pytest.raises(IntakeError, match=r"\.jsonl, \.csv, \.parquet or \.txt"):
+    (tmp_path / "seeds.docx").write_bytes(b"PK\x03\x04")
+    with pytest.raises(IntakeError, match=r"\.jsonl, \.json, \.csv, \.tsv, \.parquet or \.txt"):
+        read_rows(tmp_path / "seeds.docx")
+    with pytest.raises(IntakeError, match='is a spreadsheet. Save it as "CSV UTF-8"'):
         read_rows(tmp_path / "seeds.xlsx")
 
 

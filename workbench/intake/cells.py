@@ -1,0 +1,39 @@
+"""A value of a row as text: labels are typed in the files that people have.
+
+Numbers, true and false become what a person would write; lists and objects become JSON, as a task
+with structured answers wants them.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def as_text(value: Any) -> str | None:
+    """Text of a JSON value: 2.0 is "2", true is "true", an object is JSON; None stays None."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return json.dumps(value, ensure_ascii=False)
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a cell says nothing: null, white space, an empty list or object."""
+    return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
+
+
+def first_answer(value: Any) -> tuple[Any, bool]:
+    """Of a cell in a column "answers": the first of several, and whether there are others.
+
+    The format of SQuAD is ``{"text": [...], "answer_start": [...]}``; others have a list of texts,
+    or of objects with a text.
+    """
+    if isinstance(value, Mapping) and isinstance(value.get("text"), list):
+        value = value["text"]
+    if not isinstance(value, list):
+        return value, False
+    texts = [entry.get("text") if isinstance(entry, Mapping) else entry for entry in value]
+    if not all(isinstance(text, str) for text in texts):
+        return value, False
+    return (texts[0] if texts else None), len(set(texts)) > 1

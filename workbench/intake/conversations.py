@@ -1,0 +1,121 @@
+"""Conversations as chat trainers store them: OpenAI's ``messages``, ShareGPT's ``conversations``.
+
+The last answer is the output; what was said before is the input. A system turn is no part of
+either: where all rows have the same one, it belongs to the prompt format.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from workbench.intake.wording import shown
+
+SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
+_ROLES = {
+    **dict.fromkeys(("system", "developer"), SYSTEM),
+    **dict.fromkeys(("user", "human", "prompter"), USER),
+    **dict.fromkeys(("assistant", "gpt", "model", "chatgpt", "bot", "ai", "bard"), ASSISTANT),
+}
+_ROLE_NAMES = ("role", "from", "speaker")
+_TEXT_NAMES = ("content", "value", "text", "parts", "message")
+
+
+class NotText(Exception):
+    """A turn that holds something else than text; the message says what."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Who said what; ``role`` is SYSTEM, USER, ASSISTANT or another word of the file."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One row out of a conversation.
+
+    Attributes:
+        input: what the user asked; with earlier turns, each after "User: " or "Assistant: ".
+        output: the last answer, or None where the user has the last word.
+        system: what the system turn says, "" without one.
+        earlier: turns before the one that is answered, without the system turn.
+    """
+
+    input: str
+    output: str | None
+    system: str
+    earlier: int
+
+
+def is_conversation(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether a cell is a list of turns, whatever its column is called."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(turn, dict) and _role_name(turn) and _text_name(turn) for turn in value)
+    )
+
+
+def _role_name(turn: dict[str, Any]) -> str:
+    return next((name for name in _ROLE_NAMES if isinstance(turn.get(name), str)), "")
+
+
+def _text_name(turn: dict[str, Any]) -> str:
+    return next((name for name in _TEXT_NAMES if name in turn), "")
+
+
+def turns_of(value: list[dict[str, Any]]) -> list[Turn]:
+    """The turns of a cell for which ``is_conversation`` holds; NotText names a bad one."""
+    roles = [str(turn[_role_name(turn)]).strip().lower() for turn in value]
+    return [
+        Turn(_ROLES.get(role, role), _text(turn)) for role, turn in zip(roles, value, strict=True)
+    ]
+
+
+def _text(turn: dict[str, Any]) -> str:
+    content = turn[_text_name(turn)]
+    parts = content if isinstance(content, list) else [content]
+    return "\n".join(_part(part) for part in parts)
+
+
+def _part(part: Any) -> str:
+    if part is None:
+        return ""
+    if isinstance(part, dict):
+        part = part.get("text")
+    if not isinstance(part, str):
+        raise NotText("a turn of the conversation holds something else than text")
+    return part
+
+
+def history_turns(value: Any) -> Iterator[Turn]:
+    """Earlier turns as pairs ``[[question, answer], …]``, as LLaMA-Factory and ms-swift have them.
+
+    Raises:
+        NotText: it is something else.
+    """
+    for pair in value or ():
+        if not isinstance(pair, list) or len(pair) != 2 or any(type(p) is not str for p in pair):
+            raise NotText("the history is not a list of pairs of texts")
+        yield Turn(USER, pair[0])
+        yield Turn(ASSISTANT, pair[1])
+
+
+def read(turns: Sequence[Turn]) -> Conversation:
+    """One row: the last answer is the output, all before it the input.
+
+    Raises:
+        NotText: nobody asks anything.
+    """
+    opening = next((at for at, turn in enumerate(turns) if turn.role != SYSTEM), len(turns))
+    system = "\n\n".join(turn.text.strip() for turn in turns[:opening] if turn.text.strip())
+    spoken = list(turns[opening:])
+    answer = spoken.pop().text if spoken and spoken[-1].role == ASSISTANT else None
+    if not any(turn.role == USER for turn in spoken):
+        raise NotText("the conversation has no turn of a user before its last answer")
+    if len(spoken) == 1:
+        return Conversation(spoken[0].text, answer, system, 0)
+    text = "\n\n".join(f"{shown(turn.role.capitalize(), 20)}: {turn.text}" for turn in spoken)
+    return Conversation(text, answer, system, len(spoken) - 1)
