@@ -145,7 +145,7 @@ def test_files_of_unknown_kind_are_refused(tmp_path: Path) -> None:
     (tmp_path / "seeds.docx").write_bytes(b"PK\x03\x04")
     with pytest.raises(IntakeError, match=r"\.jsonl, \.json, \.csv, \.tsv, \.parquet or \.txt"):
         read_rows(tmp_path / "seeds.docx")
-    with pytest.raises(IntakeError, match='is a spreadsheet. Save it as "CSV UTF-8"'):
+    with pytest.raises(IntakeError, match=r'is a spreadsheet\. Save it as "CSV UTF-8"'):
         read_rows(tmp_path / "seeds.xlsx")
 
 
