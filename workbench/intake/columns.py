@@ -212,9 +212,9 @@ def _inputs(
         by_kind.insert(2, [name for name in _HEADING if name in names])
     if any(by_kind) and all(len(kind) <= 1 for kind in by_kind):
         return tuple(names[kind[0]] for kind in by_kind if kind)
-    if len(table.columns) == 1 and not has_output and outputs != REQUIRED:
+    if len(table.columns) == 1 and not has_output:
         return table.columns
-    raise _unclear(table, where, "the input")
+    raise _unclear(table, where, "the input" if outputs == NONE else "the input, which the output")
 
 
 def _pair(names: dict[str, str]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from workbench.intake.wording import shown, size_words
 from workbench.limits import LIMITS
 
 _CHUNK_BYTES = 1024**2
+_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def copy_in(source: Path, target: Path, at_most: int, *, folder: int | None = No
 def write_new(target: Path, chunks: Iterable[bytes], at_most: int, name: str) -> Copied:
     """Write ``chunks`` to the new file ``target``; ``name`` is what error sentences call it."""
     _require_free_disk(target.parent)
-    digest, total = hashlib.sha256(), 0
+    digest, total, head = hashlib.sha256(), 0, b""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(target, flags, 0o600)
     try:
@@ -70,8 +71,10 @@ def write_new(target: Path, chunks: Iterable[bytes], at_most: int, name: str) ->
                 total += len(chunk)
                 if total > at_most:
                     raise IntakeError(_too_big(name, at_most))
+                head = head or chunk[: len(_POINTER)]
                 digest.update(chunk)
                 file.write(chunk)
+        _refuse_pointer(head, name)
     except OSError as error:
         target.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -103,9 +106,19 @@ def read_small(source: Path, at_most: int) -> bytes:
             if total > at_most:
                 raise IntakeError(_too_big(name, at_most))
             parts.append(chunk)
-        return b"".join(parts)
+        content = b"".join(parts)
+        _refuse_pointer(content, name)
+        return content
     finally:
         os.close(descriptor)
+
+
+def _refuse_pointer(head: bytes, name: str) -> None:
+    if head.startswith(_POINTER):
+        raise IntakeError(
+            f"{name} is a Git LFS pointer, not the file itself: run `git lfs pull` in the "
+            "repository that it is from, and hand over the file again."
+        )
 
 
 def _chunks(descriptor: int) -> Iterator[bytes]:

@@ -36,11 +36,11 @@ def reading_notes(table: Table, reading: Reading, seen: Seen) -> Iterator[str]:
         yield f'The numbers of "{shown(reading.output, 30)}" became the names that the file has.'
     if seen.earlier:
         yield (
-            f"In {seen.earlier} rows with several turns the last answer is the output; the turns "
-            'before are in the input, after "User:" and "Assistant:".'
+            "Where a row has several turns, the last answer is the output; the turns before are in "
+            f'the input, after "User:" and "Assistant:" ({_rows(seen.earlier)}).'
         )
     if seen.several:
-        yield f"Of several answers the first was taken, in {seen.several} rows."
+        yield f"Of several answers the first was taken ({_rows(seen.several)})."
     if any(seen.systems):
         if len(set(seen.systems)) == 1:
             yield "The system turn is the same in all rows: it belongs to the prompt format."
@@ -66,5 +66,9 @@ def _quoted(names: Iterable[str]) -> str:
 def skipped_note(bad: Sequence[str], total: int) -> str:
     named = "; ".join(bad[:_SKIPPED_ROWS_NAMED])
     more = "; …" if len(bad) > _SKIPPED_ROWS_NAMED else ""
-    rows = "row was" if len(bad) == 1 else "rows were"
-    return f"{len(bad)} of {total:,} {rows} skipped: {named}{more}."
+    were = "was" if len(bad) == 1 else "were"
+    return f"{len(bad):,} of {total:,} rows {were} skipped: {named}{more}."
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"

@@ -147,7 +147,7 @@ def flattened(table: Table, known: frozenset[str]) -> Table:
 def _json_lines(text: str) -> Iterator[Record]:
     for number, line in enumerate(text.split("\n"), start=1):
         line = line.strip().removesuffix(",")  # a list of JSON, opened up into lines
-        if not line:
+        if line in ("", "[", "]"):
             continue
         if len(line.encode("utf-8", "surrogatepass")) > LIMITS.row_bytes:
             yield Record(number, problem=f"it is longer than {LIMITS.row_bytes // 1024} KB")
@@ -176,8 +176,7 @@ def _from_json(text: str, where: str) -> Table:
     try:
         data = read_json(text, where)
     except IntakeError:
-        first = text.lstrip().split("\n", 1)[0].rstrip().rstrip(",")
-        if first[:1] + first[-1:] in ("{}", "[]") and len(first) > 2:
+        if any(map(_is_whole, text.lstrip().split("\n", 2)[:2])):
             return _table(_json_lines(text))
         raise
     names: list[str] = []
@@ -189,6 +188,12 @@ def _from_json(text: str, where: str) -> Table:
     if rows and all(isinstance(r, dict) and isinstance(r.get(_EACH_ROW), dict) for r in rows):
         rows = [row[_EACH_ROW] for row in rows]
     return _table(_json_record(number, row) for number, row in enumerate(rows, start=1))
+
+
+def _is_whole(line: str) -> bool:
+    """Whether a line looks like a row of JSON lines, and not like a part of a larger value."""
+    line = line.strip().removesuffix(",")
+    return len(line) > 2 and line[0] + line[-1] in ("{}", "[]")
 
 
 def _rows_within(data: Any, where: str) -> list[Any]:
