@@ -18,8 +18,9 @@ from workbench.jobs import turns
 from workbench.models import references
 from workbench.recipe import TransferRecipe
 from workbench.runs import lease, stop_request
-from workbench.runs.folder import Run, create
+from workbench.runs.folder import Run, create, open_run
 from workbench.runs.lease import Holder
+from workbench.samples import Example
 from workbench.stages import Stage
 
 KIT = Path(__file__).resolve().parents[1] / "assets" / "example-kit.zip"
@@ -65,7 +66,9 @@ def test_a_name_that_was_made_from_something_else_is_refused(
 ) -> None:
     assert main(TRANSFER) == DONE and main(TRANSFER) == DONE
     seeds = tmp_path / "seeds.jsonl"
-    seeds.write_text("".join(json.dumps({"input": f"seed {n}"}) + "\n" for n in range(4)))
+    seeds.write_text(
+        "".join(json.dumps({"input": f"seed {n}", "output": "x"}) + "\n" for n in range(4))
+    )
     again = {
         ("--seeds", str(seeds)): "the seeds rows are others",
         ("--evaluation", str(seeds)): "the evaluation rows are others",
@@ -83,6 +86,79 @@ def test_a_name_that_was_made_from_something_else_is_refused(
     assert "the adapter is another one" in (told := capsys.readouterr().err)
     assert "the discriminator is only there" in told
     assert len(advanced) == 2, "nothing was worked on"
+
+
+@pytest.fixture
+def odd_rows(tmp_path: Path) -> Path:
+    path = tmp_path / "odd.csv"
+    lines = [f"Frage Nummer {n},antwort {n % 4},{n}\n" for n in range(40)]
+    path.write_text("Frage,Antwort,Zeile\n" + "".join(lines))
+    return path
+
+
+def test_unclear_columns_are_named_with_the_options_that_say_which(
+    root: Path, odd_rows: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (
+        [*TRANSFER, "--seeds", str(odd_rows)],
+        [*TRANSFER, "--evaluation", str(odd_rows)],
+        ["prepare", "--base", "hub:a/b", "--data", str(odd_rows)],
+        ["evaluate", "--base", "hub:a/b", "--rows", str(odd_rows)],
+    ):
+        assert main(arguments) == FAILED
+        told = capsys.readouterr().err
+        assert "It has Frage, Antwort, Zeile." in told
+        assert "--input-column NAME" in told and "--output-column NAME" in told
+
+
+def test_chosen_columns_are_read_and_what_is_left_out_is_said(
+    root: Path, advanced: list[float], odd_rows: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ["--input-column", "frage", "--output-column", "Antwort"]
+    files = ["--seeds", str(odd_rows), "--evaluation", str(odd_rows)]
+    assert main([*TRANSFER, *files, *chosen]) == DONE
+    told = capsys.readouterr().err
+    assert "odd.csv: Other columns were left out: Zeile." in told
+    assert "15 of 40 rows became seeds, every answer once before any twice" in told
+    inputs = open_run(root / "mine").inputs
+    assert {seed.output for seed in inputs.seeds} == {f"antwort {n}" for n in range(4)}
+    assert len(inputs.seeds) == 15 and len(inputs.unlabelled) == 25
+    assert inputs.evaluation[3] == Example("Frage Nummer 3", "antwort 3")
+
+
+def test_rows_without_outputs_are_no_evaluation(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "inputs.csv").write_text("text\nhello\nhm\n")
+    for arguments in (
+        [*TRANSFER, "--evaluation", str(tmp_path / "inputs.csv")],
+        ["evaluate", "--base", "hub:a/b", "--rows", str(tmp_path / "inputs.csv")],
+        ["prepare", "--base", "hub:a/b", "--data", str(tmp_path / "inputs.csv")],
+    ):
+        assert main(arguments) == FAILED
+        assert "has no outputs: its columns are text" in capsys.readouterr().err
+
+
+def test_what_all_rows_share_becomes_part_of_the_prompt_format(
+    root: Path, advanced: list[float], tmp_path: Path
+) -> None:
+    seeds, rows = tmp_path / "seeds.json", tmp_path / "rows.json"
+    alpaca = [
+        {"system": "Be brief.", "instruction": "Which one?", "input": f"n {n}", "output": "a"}
+        for n in range(3)
+    ]
+    seeds.write_text(json.dumps(alpaca))
+    rows.write_text(json.dumps([{**row, "input": f"other {row['input']}"} for row in alpaca]))
+    adapter = tmp_path / "kit"
+    with zipfile.ZipFile(KIT) as kit:
+        kit.extractall(adapter)
+    mine = ["transfer", "--run", "mine", "--json", "--adapter", str(adapter / "adapter")]
+    assert main([*mine, "--seeds", str(seeds), "--evaluation", str(rows)]) == DONE
+    run = open_run(root / "mine")
+    assert run.recipe.source_format.system == "Be brief."
+    assert run.recipe.source_format.template == "Which one?\n\n{input}"
+    assert [row.input for row in run.inputs.seeds] == ["n 0", "n 1", "n 2"]
+    assert run.inputs.evaluation[0].input == "other n 0"
 
 
 def other_worker(root: Path, until: Callable[[], bool]) -> tuple[threading.Thread, Any]:

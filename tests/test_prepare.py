@@ -7,8 +7,9 @@ import pytest
 
 from workbench.__main__ import DONE, FAILED, main
 from workbench.errors import StageError
+from workbench.inputs import choose_seeds
 from workbench.intake.kit import read_kit
-from workbench.prepare import choose_seeds, prepare
+from workbench.prepare import prepare
 from workbench.recipe import TransferRecipe
 from workbench.samples import Example
 

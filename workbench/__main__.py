@@ -18,6 +18,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from workbench.errors import RecipeError, WorkbenchError
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import runs_root
 from workbench.stages import Stage
+from workbench.terminal import column_options
 
 DONE, FAILED, STOPPED = 0, 1, 3
 
@@ -103,12 +105,15 @@ def _read_text(path: Path) -> str:
 
 def _prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", required=True, help="source base: package:NAME, hub:… or folder")
-    parser.add_argument("--data", type=Path, required=True, help="training rows: JSONL or CSV")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="training rows: JSONL, JSON, CSV, Parquet"
+    )
     parser.add_argument("--evaluation", type=Path, help="held-out rows that may go into the kit")
     parser.add_argument("--seeds", type=int, default=15, help="seed examples in the kit")
     parser.add_argument("--template", help="prompt text around {input}")
     parser.add_argument("--kit", type=Path, default=Path("kit.zip"), help="zip to write")
     parser.add_argument("--attribution", default="", help="licence and source of the data")
+    column_options(parser)
     _recipe_options(parser)
     parser.set_defaults(command=_prepare)
 
@@ -117,15 +122,23 @@ def _prepare(options: argparse.Namespace) -> int:
     # Models are imported where a command needs them: --help stays instant.
     from tqdm import tqdm  # noqa: PLC0415
 
-    from workbench.intake.rows import read_examples  # noqa: PLC0415
+    from workbench.intake.columns import REQUIRED  # noqa: PLC0415
+    from workbench.intake.row_format import fitted_rows, proposed_format  # noqa: PLC0415
     from workbench.prepare import prepare  # noqa: PLC0415
+    from workbench.terminal import tell, told_rows  # noqa: PLC0415
 
     recipe = _read_recipe(options, TransferRecipe())
     changes: dict[str, Any] = {"source_base": options.base}
     if options.template:
         changes["source_format.template"] = options.template.replace("\\n", "\n")
     recipe = recipes.override(recipe, changes)
-    evaluation = read_examples(options.evaluation) if options.evaluation else []
+    data = told_rows(options.data, REQUIRED, options)
+    recipe = replace(recipe, source_format=proposed_format(data, recipe.source_format))
+    rows, evaluation = fitted_rows(data, recipe.source_format, options.data.name)[0], ()
+    if options.evaluation:
+        held_out = told_rows(options.evaluation, REQUIRED, options)
+        evaluation, note = fitted_rows(held_out, recipe.source_format, options.evaluation.name)
+        tell(options.evaluation, *filter(None, [note]))
     bars: dict[str, tqdm] = {}
 
     def report(phase: str, done: int, total: int) -> None:
@@ -134,7 +147,7 @@ def _prepare(options: argparse.Namespace) -> int:
 
     made = prepare(
         recipe,
-        read_examples(options.data),
+        rows,
         evaluation,
         options.kit,
         seed_count=options.seeds,
@@ -172,11 +185,12 @@ def _transfer_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kit", type=Path, help="transfer kit made by prepare")
     parser.add_argument("--adapter", type=Path, nargs="+", help="folder, two files, or zip")
     parser.add_argument("--discriminator", type=Path, nargs="+", help="adapter, as above")
-    parser.add_argument("--seeds", type=Path, help="JSONL, CSV or text: inputs, outputs optional")
+    parser.add_argument("--seeds", type=Path, help="rows or lines of text; outputs optional")
     parser.add_argument("--evaluation", type=Path, help="held-out rows with outputs")
     parser.add_argument("--unlabelled", type=Path, help="your own inputs without outputs")
     parser.add_argument("--source-base", help="base that the adapter was trained on")
     parser.add_argument("--target-base", help="base that the adapter moves to")
+    column_options(parser)
     parser.add_argument("--until", type=Stage, default=Stage.EXPORT, choices=list(Stage))
     _root_option(parser)
     parser.add_argument("--run", help="name of the run's folder; default: from inputs and recipe")
@@ -235,10 +249,11 @@ def _transfer(options: argparse.Namespace) -> int:
 def _evaluate_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", required=True, help="base model")
     parser.add_argument("--adapter", type=Path, nargs="+", help="without: the base alone")
-    parser.add_argument("--rows", type=Path, required=True, help="JSONL or CSV with outputs")
+    parser.add_argument("--rows", type=Path, required=True, help="rows with outputs")
     parser.add_argument("--side", choices=("source", "target"), default="target",
                         help="which prompt format of the recipe applies")  # fmt: skip
     parser.add_argument("--quantize", action="store_true", help="load the base in 4-bit NF4")
+    column_options(parser)
     _recipe_options(parser)
     parser.set_defaults(command=_evaluate)
 
@@ -251,14 +266,20 @@ def _evaluate(options: argparse.Namespace) -> int:
     from workbench.evaluate.kinds import metric_for  # noqa: PLC0415
     from workbench.evaluate.metrics import MEASURES, is_graded, score  # noqa: PLC0415
     from workbench.intake.adapter import read_adapter  # noqa: PLC0415
-    from workbench.intake.rows import read_examples  # noqa: PLC0415
+    from workbench.intake.columns import REQUIRED  # noqa: PLC0415
+    from workbench.intake.row_format import fitted_rows, proposed_format  # noqa: PLC0415
     from workbench.models import references  # noqa: PLC0415
     from workbench.models.answer_room import answer_room  # noqa: PLC0415
     from workbench.models.formats import bind  # noqa: PLC0415
     from workbench.models.resident import load  # noqa: PLC0415
+    from workbench.terminal import tell, told_rows  # noqa: PLC0415
 
     recipe = _read_recipe(options, TransferRecipe())
-    rows = read_examples(options.rows)
+    given = told_rows(options.rows, REQUIRED, options)
+    form = recipe.source_format if options.side == "source" else recipe.target_format
+    form = proposed_format(given, form)
+    rows, note = fitted_rows(given, form, options.rows.name)
+    tell(options.rows, *filter(None, [note]))
     resident = load(references.fetch(options.base), quantize=options.quantize)
     name = None
     with tempfile.TemporaryDirectory() as scratch:
@@ -266,7 +287,6 @@ def _evaluate(options: argparse.Namespace) -> int:
             name = "adapter"
             files = read_adapter(options.adapter, Path(scratch))
             resident.attach(name, files.settings, files.weights)
-        form = recipe.source_format if options.side == "source" else recipe.target_format
         inputs = [row.input for row in rows]
         answers = [row.output or "" for row in rows]
         metric = metric_for(recipe.evaluation.metric, answers)

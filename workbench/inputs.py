@@ -1,11 +1,14 @@
 """What a run starts from, after intake has checked it: plain data and files of our own."""
 
 import hashlib
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.adapter_settings import AdapterSettings
 from workbench.errors import RunError
+from workbench.limits import LIMITS
 from workbench.samples import Example
 
 
@@ -56,3 +59,33 @@ def changed(path: Path, what: str) -> str:
         f"{path.parent.name}/{path.name} is missing or has changed since it was checked. Put the "
         f"file back, or make a new run and add {what} again."
     )
+
+
+def choose_seeds(rows: Sequence[Example], count: int, seed: int) -> list[Example]:
+    """Random rows, every answer once before any answer twice."""
+    shuffled = list(rows)
+    random.Random(seed).shuffle(shuffled)
+    turns: dict[str | None, int] = {}
+    ranked = []
+    for position, row in enumerate(shuffled):
+        turns[row.output] = turns.get(row.output, 0) + 1
+        ranked.append((turns[row.output], position, row))
+    return [row for _, _, row in sorted(ranked, key=lambda entry: entry[:2])[:count]]
+
+
+def seeds_and_rest(rows: Sequence[Example]) -> tuple[tuple[Example, ...], tuple[Example, ...], str]:
+    """(seeds, unlabelled inputs, a note or ""): a file may hold more rows than there can be seeds.
+
+    Every answer is a seed once before any is twice; the others are inputs for the teacher to
+    answer. The same rows are always divided in the same way.
+    """
+    if len(rows) <= LIMITS.seeds:
+        return tuple(rows), (), ""
+    seeds = tuple(choose_seeds(rows, LIMITS.seeds, seed=0))
+    taken = {row.input for row in seeds}
+    rest = tuple(Example(row.input) for row in rows if row.input not in taken)
+    note = (
+        f"{len(seeds)} of {len(rows):,} rows became seeds, every answer once before any twice; "
+        f"the other {len(rest):,} are inputs that the teacher answers."
+    )
+    return seeds, rest, note

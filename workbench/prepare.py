@@ -20,7 +20,7 @@ from workbench.evaluate.arms import answer_rows
 from workbench.evaluate.intervals import Interval, accuracy
 from workbench.evaluate.kinds import metric_for
 from workbench.evaluate.metrics import is_correct
-from workbench.inputs import AdapterFiles, Inputs
+from workbench.inputs import AdapterFiles, Inputs, choose_seeds
 from workbench.intake.adapter import read_adapter
 from workbench.intake.kit import write_kit
 from workbench.models import references
@@ -100,18 +100,6 @@ def prepare(
             attribution=attribution,
         )
     return Prepared(kit, measured, auc, len(rows), len(negatives))
-
-
-def choose_seeds(rows: Sequence[Example], count: int, seed: int) -> list[Example]:
-    """Random rows, every answer once before any answer twice."""
-    shuffled = list(rows)
-    random.Random(seed).shuffle(shuffled)
-    turns: dict[str | None, int] = {}
-    ranked = []
-    for position, row in enumerate(shuffled):
-        turns[row.output] = turns.get(row.output, 0) + 1
-        ranked.append((turns[row.output], position, row))
-    return [row for _, _, row in sorted(ranked, key=lambda entry: entry[:2])[:count]]
 
 
 def train_source(

@@ -1,12 +1,17 @@
-"""How events look in a terminal: one bar per stage with rate and remaining time, then a table."""
+"""How things look in a terminal: notes about rows, one bar per stage with its rate, a table."""
 
+import argparse
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from workbench.errors import IntakeError
 from workbench.events import Event, Progress, StageFinished, Stopped, Warned
+from workbench.intake.columns import NONE, Choice, ColumnsUnclear
+from workbench.intake.rows import Rows, read_rows
 from workbench.stages import WORDS, Stage
 
 ARM_TITLES = {
@@ -16,6 +21,37 @@ ARM_TITLES = {
     "target_few_shot": "Target, seeds as examples",
     "transferred": "Target + transferred adapter",
 }
+
+
+def column_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say which columns of row files are what, for files whose names do not."""
+    parser.add_argument(
+        "--input-column", action="append", default=[], metavar="NAME",
+        help="column of the inputs in row files; several are joined (repeatable)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--output-column", metavar="NAME", help='column of the outputs in row files; "" for none'
+    )
+
+
+def told_rows(path: Path, outputs: str, options: argparse.Namespace) -> Rows:
+    """Rows of a file, see ``read_rows``; what was done to them is said on standard error."""
+    chosen = "" if outputs == NONE else options.output_column
+    try:
+        rows = read_rows(path, outputs=outputs, choice=Choice(tuple(options.input_column), chosen))
+    except ColumnsUnclear as error:
+        raise IntakeError(
+            f"{error.message} Say it with --input-column NAME (repeat it to join several)"
+            + ("." if outputs == NONE else " and --output-column NAME.")
+        ) from error
+    tell(path, *rows.notes)
+    return rows
+
+
+def tell(path: Path, *notes: str) -> None:
+    """Say something about a file on standard error."""
+    for note in notes:
+        sys.stderr.write(f"  {path.name}: {note}\n")
 
 
 def show(events: Iterable[Event], quiet: bool = False) -> None:

@@ -5,19 +5,25 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from workbench import recipe as recipes
 from workbench.errors import IntakeError, RunError
-from workbench.inputs import AdapterFiles, Inputs
+from workbench.inputs import AdapterFiles, Inputs, seeds_and_rest
 from workbench.intake.adapter import read_adapter
+from workbench.intake.columns import NONE, OPTIONAL, REQUIRED
 from workbench.intake.kit import read_kit
-from workbench.intake.rows import read_examples
+from workbench.intake.row_format import fitted_rows, proposed_format
+from workbench.intake.rows import Rows
 from workbench.recipe import TransferRecipe, recipe_hash, to_dict
 from workbench.runs.folder import Run, checked_id, create, open_run
 from workbench.runs.input_files import ADAPTER_ROLES, EXAMPLE_ROLES
 from workbench.runs.recipe_rules import differing, flat
+from workbench.terminal import tell, told_rows
 
+_ROLES = (*ADAPTER_ROLES, *EXAMPLE_ROLES)
 ReadRecipe = Callable[[TransferRecipe], TransferRecipe]
 
 
@@ -74,19 +80,36 @@ def gather(
     if options.kit:
         kit = read_kit(options.kit, workspace)
         inputs, start = kit.inputs, kit.recipe_from(start)
-    parts = {
+    parts: dict[str, Any] = {
         "adapter": options.adapter and read_adapter(options.adapter, workspace),
         "discriminator": options.discriminator and read_adapter(options.discriminator, workspace),
-        "seeds": options.seeds and tuple(read_examples(options.seeds)),
-        "evaluation": options.evaluation and tuple(read_examples(options.evaluation)),
-        "unlabelled": options.unlabelled and tuple(read_examples(options.unlabelled)),
     }
-    inputs = Inputs(**{role: part or getattr(inputs, role) for role, part in parts.items()})
+    files = _row_files(options)
+    if "seeds" in files:
+        form = proposed_format(files["seeds"], start.source_format)
+        start = replace(start, source_format=form)
+    recipe = read_recipe(start)
+    for role, rows in files.items():
+        parts[role], note = fitted_rows(rows, recipe.source_format, getattr(options, role).name)
+        tell(getattr(options, role), *filter(None, [note]))
+    if "seeds" in parts:
+        parts["seeds"], rest, note = seeds_and_rest(parts["seeds"])
+        parts["unlabelled"] = (*parts.get("unlabelled", ()), *rest)
+        tell(options.seeds, *filter(None, [note]))
+    inputs = Inputs(**{role: parts.get(role) or getattr(inputs, role) for role in _ROLES})
     if inputs.adapter is None:
         raise IntakeError("Nothing to move: give --kit FILE, or --adapter and --seeds.")
-    recipe = read_recipe(start)
     bases = {"source_base": options.source_base, "target_base": options.target_base}
     return inputs, recipes.override(recipe, {key: ref for key, ref in bases.items() if ref})
+
+
+def _row_files(options: argparse.Namespace) -> dict[str, Rows]:
+    wanted = {"seeds": OPTIONAL, "evaluation": REQUIRED, "unlabelled": NONE}
+    return {
+        role: told_rows(path, outputs, options)
+        for role, outputs in wanted.items()
+        if (path := getattr(options, role))
+    }
 
 
 def _fingerprint(inputs: Inputs, recipe: TransferRecipe) -> str:

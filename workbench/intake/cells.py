@@ -23,8 +23,8 @@ def is_empty(value: Any) -> bool:
     return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
 
 
-def first_answer(value: Any) -> tuple[Any, bool]:
-    """Of a cell in a column "answers": the first of several, and whether there are others.
+def right_answers(value: Any) -> list[str] | None:
+    """Several answers that are all right, the first the most usual; None where it is one value.
 
     The format of SQuAD is ``{"text": [...], "answer_start": [...]}``; others have a list of texts,
     or of objects with a text.
@@ -32,8 +32,7 @@ def first_answer(value: Any) -> tuple[Any, bool]:
     if isinstance(value, Mapping) and isinstance(value.get("text"), list):
         value = value["text"]
     if not isinstance(value, list):
-        return value, False
+        return None
     texts = [entry.get("text") if isinstance(entry, Mapping) else entry for entry in value]
-    if not all(isinstance(text, str) for text in texts):
-        return value, False
-    return (texts[0] if texts else None), len(set(texts)) > 1
+    found = [text for text in texts if isinstance(text, str)]
+    return list(dict.fromkeys(found)) if len(found) == len(texts) else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.errors import IntakeError
-from workbench.intake.cells import as_text, is_empty
+from workbench.intake.cells import as_text, is_empty, right_answers
 from workbench.intake.conversations import is_conversation
 from workbench.intake.tables import Table
 from workbench.intake.wording import shown
@@ -106,6 +106,7 @@ class Reading:
         conversation: columns whose turns follow each other, instead of ``inputs`` and ``output``.
         system: text that belongs to the prompt format.
         history: earlier turns as pairs.
+        answers: has several answers that are all right; it may be ``output`` itself.
         same: columns that say the same as the output, in numbers.
     """
 
@@ -114,12 +115,14 @@ class Reading:
     conversation: tuple[str, ...] = ()
     system: str = ""
     history: str = ""
+    answers: str = ""
     same: tuple[str, ...] = ()
 
     @property
     def used(self) -> frozenset[str]:
         """All columns that are read."""
-        names = (*self.inputs, self.output, *self.conversation, self.system, self.history)
+        names = (*self.inputs, *self.conversation)
+        names += (self.output, self.answers, self.system, self.history)
         return frozenset(name for name in names if name)
 
 
@@ -151,7 +154,12 @@ def read_columns(table: Table, where: str, outputs: str, choice: Choice) -> Read
     history = names.get("history", "")
     if history and not isinstance(_first(table, history), list):
         history = ""
-    return Reading(inputs, output, system=system, history=history, same=same)
+    answers = names.get("references", "")
+    if _normal(output) in ("answer", "answers") and right_answers(_first(table, output)):
+        answers = output
+    if answers and right_answers(_first(table, answers)) is None:
+        answers = ""
+    return Reading(inputs, output, system=system, history=history, answers=answers, same=same)
 
 
 def _normal(name: str) -> str:
@@ -281,7 +289,7 @@ def _output(
 def _is_about(name: str) -> bool:
     """Whether a name is of a column that is neither input nor output."""
     name = _normal(name)
-    return name in (*_ABOUT, *_SYSTEM, "history") or name.startswith("unnamed:")
+    return name in (*_ABOUT, *_SYSTEM, "history", "references") or name.startswith("unnamed:")
 
 
 def _is_ours(inputs: Sequence[str]) -> bool:

@@ -191,9 +191,11 @@ def _contents(inputs: Inputs, base: str, attribution: str) -> dict[str, bytes | 
 def _jsonl(rows: Iterable[Example]) -> bytes:
     lines: list[str] = []
     for row in rows:
-        data = {"input": row.input}
+        data: dict[str, Any] = {"input": row.input}
         if row.output is not None:
             data["output"] = row.output
+        if row.references:
+            data["references"] = row.references
         lines.append(json.dumps(data, ensure_ascii=False) + "\n")
     return "".join(lines).encode()
 

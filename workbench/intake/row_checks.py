@@ -28,6 +28,7 @@ class Raw:
     number: int
     source: Any = None
     target: Any = None
+    references: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -70,7 +71,9 @@ def _example(row: Raw, outputs: str) -> tuple[Example, int]:
     answer, more = ("", 0) if row.target is None else clean(row.target, "output")
     if not answer and outputs == REQUIRED:
         raise BadRow("the output is empty")
-    return Example(text, answer or None), removed + more
+    cleaned = [clean(reference, "output")[0] for reference in row.references]
+    references = tuple(filter(None, dict.fromkeys([answer, *cleaned])))
+    return Example(text, answer or None, references if len(references) > 1 else ()), removed + more
 
 
 def clean(value: Any, name: str) -> tuple[str, int]:

@@ -40,7 +40,7 @@ def reading_notes(table: Table, reading: Reading, seen: Seen) -> Iterator[str]:
             f'the input, after "User:" and "Assistant:" ({_rows(seen.earlier)}).'
         )
     if seen.several:
-        yield f"Of several answers the first was taken ({_rows(seen.several)})."
+        yield f"Where a row has several right answers, each counts ({_rows(seen.several)})."
     if any(seen.systems):
         if len(set(seen.systems)) == 1:
             yield "The system turn is the same in all rows: it belongs to the prompt format."

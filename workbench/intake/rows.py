@@ -7,14 +7,14 @@ Nothing is dropped in silence: ``Rows.notes`` says what was read as what and wha
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import IntakeError
 from workbench.intake import conversations
 from workbench.intake.bounded_json import read_json
-from workbench.intake.cells import as_text, first_answer, is_empty
+from workbench.intake.cells import as_text, is_empty, right_answers
 from workbench.intake.columns import (
     KNOWN,
     OPTIONAL,
@@ -240,7 +240,7 @@ def _raw_rows(table: Table, reading: Reading, as_written: bool, seen: Seen) -> I
         if row is None:
             yield Raw(record.number, problem=record.problem)
         elif differs and system:
-            yield Raw(row.number, f"{system}{JOIN}{row.source}", row.target)
+            yield replace(row, source=f"{system}{JOIN}{row.source}")
         else:
             yield row
 
@@ -248,6 +248,7 @@ def _raw_rows(table: Table, reading: Reading, as_written: bool, seen: Seen) -> I
 def _read_row(record: Record, reading: Reading, as_written: bool, seen: Seen) -> tuple[Raw, str]:
     """The row, and its system turn."""
     system = as_text(record.cells.get(reading.system)) or ""
+    references: list[str] = []
     if reading.conversation:
         talk = conversations.read(list(_turns(record, reading)))
         source, target, system = talk.input, talk.output, talk.system or system
@@ -257,11 +258,13 @@ def _read_row(record: Record, reading: Reading, as_written: bool, seen: Seen) ->
         if reading.history and (turns := list(_history(record, reading))):
             talk = conversations.read([*turns, conversations.Turn(conversations.USER, source)])
             source, seen.earlier = talk.input, seen.earlier + 1
-        if reading.output and reading.output.lower() == "answers":
-            target, several = first_answer(target)
-            seen.several += several
+        if reading.answers:
+            references = right_answers(record.cells.get(reading.answers)) or []
+        if references and reading.answers == reading.output:
+            target = references[0]
+        seen.several += len(references) > 1
     seen.systems.append(system.strip())
-    return Raw(record.number, source, as_text(target)), system.strip()
+    return Raw(record.number, source, as_text(target), tuple(references)), system.strip()
 
 
 def _turns(record: Record, reading: Reading) -> Iterator[conversations.Turn]:
