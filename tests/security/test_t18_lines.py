@@ -332,8 +332,16 @@ def test_t17_a_run_of_somebody_else_is_like_one_that_is_not_there(site: Site) ->
             assert theirs == bert.call(function, nobody)
             assert "no such run" in theirs[1][0]
     # A setting that is saved under another's id begins a run of one's own, as under none.
-    made = [bert.call("take_seed_table", wanted, table(), "")[0][0] for wanted in (run_id, nobody)]
-    assert len({*made, run_id, nobody}) == 4
+    for wanted in (run_id, nobody):
+        before = len(list(runs_of(site)))
+        bert.call("take_seed_table", wanted, table())
+        assert len(list(runs_of(site))) == before + 1
+    assert len(find_run(Path(os.environ["WORKBENCH_RUNS"]), run_id).inputs.seeds) == 15
+
+
+def runs_of(site: Site) -> Iterator[Path]:
+    """Folders of all runs of a server."""
+    return Path(os.environ["WORKBENCH_RUNS"]).glob("*/run.db")
 
 
 def table() -> dict[str, Any]:
@@ -342,7 +350,10 @@ def table() -> dict[str, Any]:
 
 def test_t17_a_session_without_any_token_keeps_its_own(site: Site) -> None:
     caller = site.visitor("tokenless")
-    run_id = caller.call("take_seed_table", "", table(), "")[0][0]
-    assert caller.call("take_seed_table", run_id, table(), "")[0][0] == run_id
-    other = site.visitor("tokenless2")
-    assert other.call("take_seed_table", run_id, table(), "")[0][0] != run_id
+    before = set(runs_of(site))
+    caller.call("take_seed_table", "", table())
+    (made,) = set(runs_of(site)) - before
+    caller.call("take_seed_table", made.parent.name, table())
+    assert len(set(runs_of(site)) - before) == 1
+    site.visitor("tokenless2").call("take_seed_table", made.parent.name, table())
+    assert len(set(runs_of(site)) - before) == 2
