@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from workbench.errors import ModelError
 from workbench.models import hub, references
-from workbench.models.cache import MARKER
+from workbench.models.cache import MARKER, cache_folder
 from workbench.models.packages import PACKAGES
 from workbench.models.references import CATALOGUE, parse
 
@@ -66,8 +66,8 @@ def test_any_text_is_a_reference_or_one_sentence(text: str) -> None:
     except ModelError as error:
         assert len(error.message) < 400
     else:
-        folder = hub._repository_folder(parsed.name)
-        assert folder.parent == hub.cache_folder() / "hub"
+        folder = hub._repository_folder(cache_folder() / "hub", parsed.name)
+        assert folder.parent == cache_folder() / "hub"
         assert folder.name not in (".", "..")
 
 

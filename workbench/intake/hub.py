@@ -2,7 +2,9 @@
 
 The revision is resolved to a commit and sizes are read before anything is fetched; only
 adapter_config.json and adapter_model.safetensors are taken, and then pass the same checks as an
-upload. No code, no pickles, no tokenizer of the repository is ever read.
+upload. No code, no pickles, no tokenizer of the repository is ever read. On a server that
+strangers share every request goes without a login first, and with the visitor's own where that is
+not enough; never with the server's.
 """
 
 import re
@@ -20,6 +22,7 @@ from huggingface_hub.errors import (
 from workbench.errors import IntakeError
 from workbench.intake.adapter import WANTED
 from workbench.intake.wording import shown
+from workbench.models import hub_access
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _REFERENCE = re.compile(rf"(?:hub:)?({_PART}/{_PART})(?:@([A-Za-z0-9][A-Za-z0-9._/-]{{0,99}}))?")
@@ -38,18 +41,25 @@ def fetch_adapter(reference: str, folder: Path) -> list[Path]:
             "owner/name@revision."
         )
     name, revision = match.groups()
-    try:
-        info = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=30)
-        sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-        _check(name, sizes)
-        return [
-            Path(hf_hub_download(name, file, revision=info.sha, local_dir=folder))
-            for file in WANTED
-        ]
-    except IntakeError:
-        raise
-    except Exception as error:
-        raise IntakeError(_sentence(name, revision, error)) from error
+    for token in (tokens := hub_access.current().tokens()):
+        try:
+            return _fetch(name, revision, token, folder)
+        except IntakeError:
+            raise
+        except Exception as error:
+            if token is tokens[-1] or not isinstance(error, RepositoryNotFoundError):
+                raise IntakeError(_sentence(name, revision, error)) from error
+    raise AssertionError("there is always a way to ask")
+
+
+def _fetch(name: str, revision: str | None, token: str | bool | None, folder: Path) -> list[Path]:
+    info = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=30, token=token)
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+    _check(name, sizes)
+    return [
+        Path(hf_hub_download(name, file, revision=info.sha, local_dir=folder, token=token))
+        for file in WANTED
+    ]
 
 
 def _check(name: str, sizes: dict[str, int]) -> None:

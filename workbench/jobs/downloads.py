@@ -2,9 +2,10 @@
 
     python -m workbench.jobs.downloads FOLDER --until STAGE --job ID
 
-Here, and only here, is the network and the server's own access to the Hub; of what a person
-uploaded it reads nothing but the recipe. The worker that replaces it (exec) has a clean
-environment and stays offline.
+Here, and only here, is the network and access to the Hub: the server's own on a machine of one's
+own, the visitor's on a shared server (see ``models.hub_access``). Of what a person uploaded it
+reads nothing but the recipe. The worker that replaces it (exec) has a clean environment and stays
+offline.
 """
 
 import argparse
@@ -18,7 +19,8 @@ from workbench.errors import ModelError
 from workbench.events import Progress, Stopped
 from workbench.jobs import environment
 from workbench.jobs.worker import FAILED, STOPPED, tell_failure
-from workbench.models import references
+from workbench.models import hub_access, references
+from workbench.models.hub_access import Access
 from workbench.recipe import TransferRecipe
 from workbench.runs import stop_request
 from workbench.runs.folder import Run, open_run
@@ -27,12 +29,21 @@ from workbench.stages import ORDER, Stage
 
 WORKER_MODULE = "workbench.jobs.worker"
 MODULE = "workbench.jobs.downloads"
+HUB_USER = "hub user"  # the fact with the mark of the login that a run was begun with
 REPORT_SECONDS = 1.0
 MEGABYTE = 1_000_000
 
 
 class _Asked(Exception):
     """A person asked to stop."""
+
+
+def access_of(run: Run) -> Access:
+    """As whom the Hub is asked for a run, and as whom its models are found again."""
+    access = hub_access.current()
+    if access.user:
+        run.remember(HUB_USER, access.user)
+    return hub_access.remembering(access, run.recall(HUB_USER, ""))
 
 
 def missing(recipe: TransferRecipe) -> list[str]:
@@ -44,6 +55,8 @@ def missing(recipe: TransferRecipe) -> list[str]:
 def fetch_missing(recipe: TransferRecipe, timeout_seconds: float) -> None:
     """Fetch in a process of its own and wait: conversion needs torch, the server has none.
 
+    It asks the Hub as this process does, see ``hub_access.using``.
+
     Raises:
         ModelError: with the sentence of the fetching process.
     """
@@ -51,7 +64,7 @@ def fetch_missing(recipe: TransferRecipe, timeout_seconds: float) -> None:
         done = subprocess.run(
             environment.command("workbench", "fetch", reference),
             cwd=environment.PROJECT,
-            env={**os.environ, "PYTHONPATH": environment.python_path()},
+            env=fetching_environment(hub_access.current()),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -61,6 +74,11 @@ def fetch_missing(recipe: TransferRecipe, timeout_seconds: float) -> None:
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines() or ["unknown reason"]
             raise ModelError(lines[-1].removeprefix("model: "))
+
+
+def fetching_environment(access: Access) -> dict[str, str]:
+    """Environment of a process that fetches for ``access``."""
+    return {**hub_access.for_fetching(access), "PYTHONPATH": environment.python_path()}
 
 
 def main(arguments: list[str]) -> int:

@@ -30,6 +30,7 @@ _ALLOWED = (
     "TMPDIR",
     "TZ",
     "WORKBENCH_CACHE",
+    "WORKBENCH_HUB_AS",  # which cache of models; never the token
     "XDG_CACHE_HOME",
 )
 _FIXED = {

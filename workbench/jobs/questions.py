@@ -18,6 +18,7 @@ from typing import Any
 from workbench import errors
 from workbench.errors import BusyError, WorkbenchError
 from workbench.jobs import downloads, environment
+from workbench.models import hub_access
 from workbench.runs.folder import open_run
 from workbench.runs.lease import lock
 
@@ -38,13 +39,16 @@ def consult(
     """
     deadline = time.monotonic() + timeout_seconds
     folder = run_folder.absolute()
-    downloads.fetch_missing(open_run(folder).recipe, timeout_seconds)
+    run = open_run(folder)
+    access = downloads.access_of(run)
+    with hub_access.using(access):
+        downloads.fetch_missing(run.recipe, timeout_seconds)
     asked = {"question": question, "arguments": {**(arguments or {}), "run": str(folder)}}
     with _one_at_a_time(folder.parent, deadline), (folder / "worker.log").open("ab") as log:
         process = subprocess.Popen(
             environment.command(CONSULT_MODULE, str(int(timeout_seconds) + 5)),
             cwd=folder,
-            env=environment.clean_environment(),
+            env=environment.clean_environment() | hub_access.for_worker(access),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

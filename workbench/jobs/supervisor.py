@@ -6,7 +6,6 @@ stop. Without them the state is still right, see ``state``.
 """
 
 import contextlib
-import os
 import secrets
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from typing import BinaryIO
 from workbench.errors import BusyError, RunError
 from workbench.jobs import downloads, environment, turns
 from workbench.limits import LIMITS
+from workbench.models import hub_access
 from workbench.runs import atomic, lease, owners, stop_request
 from workbench.runs.folder import Run
 from workbench.runs.lease import Holder
@@ -61,13 +61,13 @@ def start(run: Run, until: Stage = Stage.EXPORT) -> None:
 def _start_worker(run: Run, until: Stage) -> None:
     job = secrets.token_hex(8)
     (run.folder / "exit.json").unlink(missing_ok=True)
-    module, variables = WORKER_MODULE, environment.clean_environment()
-    if downloads.missing(run.recipe):
-        # Fetches with the server's own environment, then becomes the worker with a clean one.
-        module, variables = (
-            downloads.MODULE,
-            {**os.environ, "PYTHONPATH": environment.python_path()},
-        )
+    access = downloads.access_of(run)
+    module = WORKER_MODULE
+    variables = environment.clean_environment() | hub_access.for_worker(access)
+    with hub_access.using(access):
+        if downloads.missing(run.recipe):
+            # Fetches with access to the Hub, then becomes the worker with a clean environment.
+            module, variables = downloads.MODULE, downloads.fetching_environment(access)
     with _open_log(run.folder) as log:
         process = subprocess.Popen(
             environment.command(module, str(run.folder), "--until", until.value, "--job", job),

@@ -24,7 +24,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import ModelInfo
 
 from workbench.errors import ModelError
-from workbench.models.cache import Report, build_once, cache_folder, complete
+from workbench.models import hub_access
+from workbench.models.cache import Report, build_once, complete
 from workbench.models.folders import check_folder
 
 POLL_SECONDS = 0.5
@@ -41,7 +42,14 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 def ready_hub(name: str, revision: str | None) -> Path | None:
     """The folder of an already fetched revision, or None; never uses the network."""
-    folder = _repository_folder(name)
+    for cache in hub_access.current().caches():
+        if (found := _ready_in(cache, name, revision)) is not None:
+            return found
+    return None
+
+
+def _ready_in(cache: Path, name: str, revision: str | None) -> Path | None:
+    folder = _repository_folder(cache, name)
     commit = revision or "main"
     if not _COMMIT.fullmatch(commit):
         try:
@@ -61,8 +69,23 @@ def fetch_hub(name: str, revision: str | None, report: Report) -> Path:
     """
     if revision and _COMMIT.fullmatch(revision) and (found := ready_hub(name, revision)):
         return found
+    access = hub_access.current()
+    ways = list(zip(access.tokens(), access.caches(), strict=False))
+    for token, cache in ways:
+        try:
+            return _fetch_with(token, cache, name, revision, report)
+        except ModelError as error:
+            # Not there, private, or gated: a login may help.
+            if token is ways[-1][0] or not isinstance(error.__cause__, RepositoryNotFoundError):
+                raise
+    raise AssertionError("there is always a way to ask")
+
+
+def _fetch_with(
+    token: str | bool | None, cache: Path, name: str, revision: str | None, report: Report
+) -> Path:
     report(f"looking up {name}", 0, 0)
-    info = _ask(name, revision)
+    info = _ask(name, revision, token)
     commit = info.sha or ""
     if not _COMMIT.fullmatch(commit):
         raise ModelError(f"The Hub named no commit for {name}; nothing was fetched.")
@@ -70,21 +93,26 @@ def fetch_hub(name: str, revision: str | None, report: Report) -> Path:
     total = sum(sizes.values())
 
     def build(partial: Path) -> dict[str, Any]:
-        _download(name, commit, sizes, partial, report)
+        _download(name, commit, sizes, partial, report, token)
         check_folder(partial)
         return {"reference": f"hub:{name}@{commit}", "revision": revision or "main"}
 
-    folder = build_once(_repository_folder(name) / commit, build, report, total)
+    folder = build_once(_repository_folder(cache, name) / commit, build, report, total)
     reference = _ref_file(folder.parent, revision or "main")
     if not _COMMIT.fullmatch(revision or ""):
         reference.write_text(commit, encoding="ascii")
     return folder
 
 
-def _ask(name: str, revision: str | None) -> ModelInfo:
+def _ask(name: str, revision: str | None, token: str | bool | None) -> ModelInfo:
     try:
         return HfApi().model_info(
-            name, revision=revision, files_metadata=True, securityStatus=True, timeout=30
+            name,
+            revision=revision,
+            files_metadata=True,
+            securityStatus=True,
+            timeout=30,
+            token=token,
         )
     except Exception as error:
         raise _sentence(name, revision, error) from error
@@ -117,11 +145,23 @@ def _wanted_files(name: str, info: ModelInfo) -> dict[str, int]:
     return sizes
 
 
-def _download(name: str, commit: str, sizes: dict[str, int], folder: Path, report: Report) -> None:
+def _download(
+    name: str,
+    commit: str,
+    sizes: dict[str, int],
+    folder: Path,
+    report: Report,
+    token: str | bool | None,
+) -> None:
     total = sum(sizes.values())
     with ThreadPoolExecutor(max_workers=1) as pool:
         transfer = pool.submit(
-            snapshot_download, name, revision=commit, local_dir=folder, allow_patterns=sorted(sizes)
+            snapshot_download,
+            name,
+            revision=commit,
+            local_dir=folder,
+            allow_patterns=sorted(sizes),
+            token=token,
         )
         # From this thread, because whoever listens may write to a database.
         while not transfer.done():
@@ -177,8 +217,8 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
 
 
-def _repository_folder(name: str) -> Path:
-    return cache_folder() / "hub" / name.replace("/", "--")
+def _repository_folder(cache: Path, name: str) -> Path:
+    return cache / name.replace("/", "--")
 
 
 def _ref_file(folder: Path, revision: str) -> Path:

@@ -11,16 +11,16 @@ forget to hand it on. Without a visitor (command line, worker) everything may be
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.errors import BusyError
+from workbench.machine import is_shared
 from workbench.runs import atomic, lease
 from workbench.runs.folder import Run, open_run
 
@@ -38,14 +38,10 @@ class Visitor:
     Attributes:
         address: network address, "" when unknown.
         marks: of every token that this visitor has shown; new runs get the first one.
-        hub_token: of the login of this visitor with the Hub, or "".
-        hub_user: whose login that is, or "".
     """
 
     address: str = ""
     marks: tuple[str, ...] = ()
-    hub_token: str = field(default="", repr=False)
-    hub_user: str = ""
 
 
 _visitor: ContextVar[Visitor | None] = ContextVar("visitor", default=None)
@@ -68,7 +64,7 @@ def visited_by(who: Visitor | None) -> Iterator[None]:
 
 def shared() -> bool:
     """Whether strangers use this server."""
-    return bool(os.environ.get("SPACE_ID") or os.environ.get("WORKBENCH_SHARED"))
+    return is_shared()
 
 
 def mark(token: str) -> str:

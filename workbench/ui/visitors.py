@@ -19,6 +19,7 @@ from typing import Any
 import gradio as gr
 from gradio.context import LocalContext
 
+from workbench.models import hub_access
 from workbench.runs import owners
 from workbench.runs.owners import Visitor
 
@@ -89,7 +90,12 @@ def known(handler: Callable[..., Any]) -> Callable[..., Any]:
 @contextlib.contextmanager
 def _as_visitor(given: tuple[Any, ...]) -> Iterator[None]:
     request = LocalContext.request.get(None)
-    with owners.visited_by(None if request is None else _visitor(request, given)):
+    if request is None:
+        yield
+        return
+    with owners.visited_by(_visitor(request, given)), contextlib.ExitStack() as stack:
+        if owners.shared():
+            stack.enter_context(hub_access.using(hub_access.of_visitor(*_login(request))))
         yield
 
 
@@ -101,8 +107,7 @@ def _visitor(request: gr.Request, given: tuple[Any, ...]) -> Visitor:
     if session:
         tokens.append(hashlib.sha256(session.encode()).hexdigest()[:32])
     marks = tuple(dict.fromkeys(own for token in tokens if (own := owners.mark(token))))
-    hub_token, hub_user = _login(request)
-    return Visitor(address_of(peer, headers), marks, hub_token, hub_user)
+    return Visitor(address_of(peer, headers), marks)
 
 
 def _tokens(session: str, given: tuple[Any, ...]) -> list[str]:
