@@ -97,7 +97,7 @@ def test_merged_model_answers_like_base_and_adapter(make_run: MakeRun) -> None: 
     with pytest.raises(WorkbenchError, match="not packed yet"):
         ask(run, "merge")
     base = load(Path(run.recipe.target_base.removeprefix("folder:")), device="cpu")
-    base.attach_new("student", run.recipe.lora, 0)
+    base.attach_new("student", run.recipe.student, 0)
     for key, parameter in base.trainable("student").items():
         if "lora_B" in key:
             torch.nn.init.normal_(parameter, std=0.5)

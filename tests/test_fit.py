@@ -10,19 +10,20 @@ from workbench.inputs import Inputs
 from workbench.intake.kit import read_kit
 from workbench.machine import Gpu
 from workbench.models import references
-from workbench.recipe import TransferRecipe, override, recommended
+from workbench.recipe import TransferRecipe, override, recommended, with_preset
 from workbench.samples import Example
 from workbench.steps import grafting, label_synthesis
 from workbench.synthesize import vocabulary
 
 KIT = Path(__file__).resolve().parents[1] / "assets" / "example-kit.zip"
+BALANCED = with_preset(TransferRecipe(), "balanced")
 INPUTS = Inputs(seeds=(Example("how much is left", "balance"),))
 
 
 def test_more_work_takes_longer() -> None:
-    little = fit.estimate(TransferRecipe(), INPUTS)
+    little = fit.estimate(BALANCED, INPUTS)
     changes = {"synthesis.samples": 3000, "training.epochs": 9}
-    much = fit.estimate(override(TransferRecipe(), changes), INPUTS)
+    much = fit.estimate(override(BALANCED, changes), INPUTS)
     assert seconds(much) > 5 * seconds(little)
     assert [need.name for need in much.stages] == [need.name for need in little.stages]
 
@@ -30,10 +31,10 @@ def test_more_work_takes_longer() -> None:
 def test_more_is_written_where_answers_are_objects() -> None:
     """The surest half is kept, which the time told left out."""
     objects = Inputs(seeds=(Example("how much is left", '{"is": "balance"}'),))
-    best = override(TransferRecipe(), {"synthesis.method": "label"})
+    best = override(TransferRecipe(), {"synthesis.grafts": 0})
     flat, much = (fit.estimate(best, inputs).stages[0].seconds for inputs in (INPUTS, objects))
     assert flat and much and 1.7 * flat < much
-    free, same = (fit.estimate(TransferRecipe(), it).stages[0].seconds for it in (INPUTS, objects))
+    free, same = (fit.estimate(BALANCED, it).stages[0].seconds for it in (INPUTS, objects))
     assert free == same
     assert fit._OBJECT_TIMES == label_synthesis.STRUCTURED_SURPLUS
     assert fit._OBJECT_GRAFTS == grafting.OBJECT_TIMES
@@ -86,20 +87,21 @@ CONFIGS = {
         "num_attention_heads": 4, "num_key_value_heads": 1, "vocab_size": 262144,
     },
 }  # fmt: skip
-BEST = {"synthesis.method": "label", "synthesis.samples": 600, "synthesis.prompts_per_round": 96}
+BEST = {"synthesis.grafts": 0, "synthesis.samples": 600, "synthesis.prompts_per_round": 96}
 
 
 @pytest.mark.parametrize(
-    ("changes", "writing", "training"),
+    ("start", "changes", "writing", "training"),
     [
-        ({"synthesis.samples": 40}, 2_206_928_896, 3_462_184_960),
-        (BEST, 3_425_972_224, 3_922_505_728),
+        (BALANCED, {"synthesis.samples": 40}, 2_206_928_896, 3_462_184_960),
+        (TransferRecipe(), BEST, 3_425_972_224, 3_922_505_728),
     ],
     ids=["balanced", "best"],
 )
 def test_memory_is_what_the_example_used_or_a_little_more(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    start: TransferRecipe,
     changes: dict[str, object],
     writing: int,
     training: int,
@@ -111,7 +113,7 @@ def test_memory_is_what_the_example_used_or_a_little_more(
         (folder / "config.json").write_text(json.dumps(config))
     monkeypatch.setattr(references, "ready", lambda reference: tmp_path / reference)
     kit = read_kit(KIT, tmp_path)
-    told = fit.estimate(override(TransferRecipe(), changes), kit.inputs)
+    told = fit.estimate(override(start, changes), kit.inputs)
     needs = {need.name: need.memory for need in told.stages}
     assert 1.0 <= needs[fit.WRITE] / writing <= 1.25
     assert 1.0 <= needs[fit.TRAIN] / training <= 1.25

@@ -7,6 +7,7 @@ is built from it in ``models.adapters.peft_config`` and nowhere else. No torch h
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.errors import RecipeError
 from workbench.recipe import LoraSettings
 
 LORA = "LORA"
@@ -117,9 +118,17 @@ def _words(value: Any) -> str:
 
 
 def adapter_settings(settings: LoraSettings | AdapterSettings) -> AdapterSettings:
-    """A recipe's LoRA in PEFT's words; what is in them already stays as it is."""
+    """A recipe's LoRA in PEFT's words; what is in them already stays as it is.
+
+    Raises:
+        RecipeError: the recipe asks for a method that cannot be trained.
+    """
     if isinstance(settings, AdapterSettings):
         return settings
+    if settings.method not in ("lora", "rslora", "dora"):
+        raise RecipeError(
+            f'The method "{settings.method}" cannot be trained yet. Choose lora, rslora or dora.'
+        )
     alpha = settings.alpha
     return AdapterSettings(
         LORA,

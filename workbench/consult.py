@@ -162,7 +162,7 @@ def merge(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     partial = atomic.partial_name(run.exports / MERGED)
     try:
         target = load(folder, device="cpu")
-        target.attach(distill.STUDENT, run.recipe.lora, bundle.folder / WEIGHTS)
+        target.attach(distill.STUDENT, run.recipe.student, bundle.folder / WEIGHTS)
         target.save_merged(distill.STUDENT, partial, references.hub_id(reference) or "")
         atomic.write_text(partial / CARD, merged_card(run.recipe))
         shutil.rmtree(run.exports / MERGED, ignore_errors=True)

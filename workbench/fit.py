@@ -143,8 +143,9 @@ def _seconds(recipe: TransferRecipe, inputs: Inputs, source: int, target: int) -
     writer = target if recipe.synthesis.generator == "target" else source
     item, row = _lengths(inputs)
     trained = _PADDED * _trained_row(recipe.target_format, inputs)
-    written = recipe.synthesis.samples / _KEPT_SHARE
-    if recipe.synthesis.method == "label" and _answers_are_objects(inputs):
+    synthesis = recipe.synthesis.settled()
+    written = synthesis.samples / _KEPT_SHARE
+    if synthesis.writer == "label" and _answers_are_objects(inputs):
         written *= _OBJECT_TIMES
     writing = 2 * writer * written * item / (speed * _DECODING)
     asked = 2 * written + _asked_words(recipe, inputs)
@@ -175,20 +176,20 @@ def _memory(
     both += _target_bytes(recipe, target, shapes["target"], place)
     item, row = _lengths(inputs)
     # Prompts of a round are read together; answers are scored in batches.
-    synthesis, writer = recipe.synthesis, shapes[recipe.synthesis.generator]
+    synthesis, writer = recipe.synthesis.settled(), shapes[recipe.synthesis.generator]
     prompt = synthesis.seeds_per_prompt * item + _PROMPT_TOKENS
     reading = prompt * number * writer.widest + (2 * prompt) * number * writer.cached
     reading += _READ_LOGIT_BYTES * writer.vocabulary
     asked = _ROWS_SCORED * _ANSWER_TOKENS * shapes["source"].vocabulary
     most = place.batch_logits
-    scoring = _READ_LOGIT_BYTES * (most if synthesis.method == "label" else min(most, asked))
+    scoring = _READ_LOGIT_BYTES * (most if synthesis.writer == "label" else min(most, asked))
     writing = synthesis.prompts_per_round * reading + scoring
     # Each micro-batch of a training step is kept until its gradients are there.
     rows = recipe.training.settled(_trained_rows(recipe, inputs)).batch_rows
     shape = shapes["target"]
     kept = _VALUES_KEPT * number * shape.ends * min(place.batch_tokens, rows * _LONGEST * row)
     kept += _LOGIT_BYTES * min(most, rows * _ANSWER_TOKENS * shape.vocabulary)
-    adapter = _ADAPTER_BYTES * recipe.lora.rank * shape.ends
+    adapter = _ADAPTER_BYTES * recipe.student.rank * shape.ends
     return int(both + adapter), {
         WRITE: int(both + writing),
         ASK: int(both + scoring),
@@ -254,16 +255,16 @@ def _trained_row(form: PromptFormat, inputs: Inputs) -> float:
 
 def _trained_rows(recipe: TransferRecipe, inputs: Inputs) -> int:
     """Samples and what is crossed beyond them."""
-    synthesis = recipe.synthesis
-    crossed = synthesis.grafts * synthesis.samples
-    if synthesis.method == "label" and _answers_are_objects(inputs):
+    synthesis = recipe.synthesis.settled()
+    crossed = synthesis.grafts * synthesis.samples if synthesis.writer == "label" else 0
+    if _answers_are_objects(inputs):
         crossed *= _OBJECT_GRAFTS
     return round(synthesis.samples + crossed)
 
 
 def _asked_words(recipe: TransferRecipe, inputs: Inputs) -> int:
-    synthesis = recipe.synthesis
-    if synthesis.method != "label" or not synthesis.grafts or _answers_are_objects(inputs):
+    synthesis = recipe.synthesis.settled()
+    if synthesis.writer != "label" or not synthesis.grafts or _answers_are_objects(inputs):
         return 0
     return min(_WORDS_PER_SAMPLE * synthesis.samples, _MOST_WORDS)
 
@@ -315,7 +316,7 @@ def _gpu_check(taken: Gpu, least: int, most: int) -> tuple[str, str]:
 def _rows_check(recipe: TransferRecipe, inputs: Inputs) -> list[tuple[str, str]]:
     """Where answers are objects the number of rows decides (docs/method.md, JSON)."""
     rows, objects = _trained_rows(recipe, inputs), _answers_are_objects(inputs)
-    if not objects or recipe.synthesis.method != "label" or rows >= _MANY_ROWS:
+    if not objects or recipe.synthesis.settled().writer != "label" or rows >= _MANY_ROWS:
         return []
     words = (
         f"Answers are objects, which take many rows: these settings make about {rows:,}. Measured "

@@ -13,7 +13,7 @@ the page and the terminal are readers with a cursor.
 import time
 from collections.abc import Callable, Iterator
 
-from workbench.errors import RunError
+from workbench.errors import RunError, StageError
 from workbench.events import Event, RoundFinished, StageFinished, StageStarted
 from workbench.memory import peak_memory_bytes
 from workbench.models.pair import Pair
@@ -53,8 +53,11 @@ def advance(
     require_inputs(run)
     pair = Pair(run.recipe, run.inputs)
     writers = {"list": synthesize, "label": synthesize_for_labels}
+    writer = run.recipe.synthesis.settled().writer
+    if writer not in writers:
+        raise StageError(f'The writer "{writer}" is not available yet. Choose "auto".')
     steps: dict[Stage, Callable[[], Iterator[Event]]] = {
-        Stage.SYNTHESIZE: lambda: writers[run.recipe.synthesis.method](run, pair),
+        Stage.SYNTHESIZE: lambda: writers[writer](run, pair),
         Stage.LABEL: lambda: answer_owed(run, pair),
         Stage.DISTIL: lambda: distil(run, pair, stop_reason),
         Stage.EVALUATE: lambda: compare(run, pair),

@@ -68,7 +68,7 @@ def test_files_become_an_adapter(
 
     go_to(page, "Distil")
     field(page, "training-epochs").fill("2")
-    field(page, "lora-rank").fill("4")
+    field(page, "student-rank").fill("4")
     page.get_by_role("button", name="Train on").click()
     phase(page, "Finished", 180)
     expect(page.locator("#distil-tiles")).to_contain_text("Loss")

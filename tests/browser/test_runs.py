@@ -30,9 +30,9 @@ def test_history_is_worked_with(open_run: Callable[..., Any], server: Server) ->
 
     go_to(page, "Runs")
     expect(page.locator("#runs-table")).to_contain_text("▸ Dutch requests (copy)")
-    copy.change_recipe({"lora.rank": 4})
+    copy.change_recipe({"student.rank": 4})
     choose(page, "runs-other", "Dutch requests ·")
-    expect(page.locator("#runs-compared")).to_contain_text("lora.rank")
+    expect(page.locator("#runs-compared")).to_contain_text("student.rank")
     expect(page.locator("#runs-compared")).to_contain_text("transferred")
 
     field(page, "runs-name").fill("Frisian requests")

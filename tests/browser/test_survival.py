@@ -29,7 +29,7 @@ from tests.ui import fake_run
 from workbench import jobs
 from workbench.events import Metric, StageStarted
 from workbench.intake.adapter import read_adapter
-from workbench.recipe import TransferRecipe, override
+from workbench.recipe import TransferRecipe, override, with_preset
 from workbench.runs import lease
 from workbench.runs.folder import Run, create
 from workbench.samples import Example
@@ -47,7 +47,7 @@ SMALL = {
     "training.epochs": 3,
     "training.batch_rows": 4,
     "training.checkpoint_steps": 10,
-    "lora.rank": 4,
+    "student.rank": 4,
 }
 ENDLESS = {"synthesis.samples": 4000, "synthesis.max_rounds": 4000}
 LONG_TRAINING = {"training.epochs": 100, "training.batch_rows": 1}
@@ -59,7 +59,9 @@ def make_draft(tiny_source: Path, tiny_target: Path, tiny_adapter: Path) -> Call
 
     def make(root: Path, **changes: object) -> Run:
         bases = {"source_base": f"folder:{tiny_source}", "target_base": f"folder:{tiny_target}"}
-        run = create(root, override(TransferRecipe(), {**SMALL, **bases, **changes}))
+        run = create(
+            root, override(with_preset(TransferRecipe(), "balanced"), {**SMALL, **bases, **changes})
+        )
         run.put_adapter(read_adapter(tiny_adapter, root.parent))
         run.put_examples(
             "seeds", [Example(f"please move {n} coins to box {n}", f"box{n}") for n in range(6)]

@@ -58,7 +58,8 @@ def test_the_rate_and_batches_are_those_of_the_training() -> None:
     settled = {"training": {"batch_rows": 64, "learning_rate": 5e-4 * 2}}
     card = model_card(recipe, RESULT | settled, HASHES)
     assert "rate 0.001, 64 rows per step" in card
-    assert "rate 0.0002, 16 rows per step" in model_card(TransferRecipe(), RESULT, HASHES)
+    given = override(recipe, {"training.batch_rows": 8, "training.learning_rate": 2e-4})
+    assert "rate 0.0002, 8 rows per step" in model_card(given, RESULT, HASHES)
 
 
 def test_agreement_is_not_called_accuracy() -> None:

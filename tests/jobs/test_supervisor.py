@@ -203,7 +203,7 @@ class TestStopping:
         wait_for(run, "stopped")
         assert checkpoints.newest(run.checkpoints) is None
         assert run.stages()[Stage.DISTIL].started_at is None and run.stage_done(Stage.LABEL)
-        run.change_recipe({"lora.rank": 3})
+        run.change_recipe({"student.rank": 3})
 
     def test_discard_of_a_killed_worker_is_done_by_the_next(self, run_with: Make) -> None:
         run = run_with(gated=9, odd="write checkpoint", at="distil")

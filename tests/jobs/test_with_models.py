@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.conftest import wait_for, wait_until
-from tests.test_pipeline import ROWS, SEEDS, SMALL
+from tests.test_pipeline import BALANCED, ROWS, SEEDS, SMALL
 from workbench import jobs, recipe
 from workbench.events import Metric, StageStarted
 from workbench.intake.adapter import read_adapter
 from workbench.jobs import questions, supervisor
-from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run, create
 from workbench.stages import ORDER, Stage
 
@@ -25,7 +24,7 @@ def run(
     monkeypatch.setattr(supervisor, "WORKER_MODULE", "workbench.jobs.worker")
     monkeypatch.setattr(questions, "CONSULT_MODULE", "workbench.jobs.consult_worker")
     bases = {"source_base": f"folder:{tiny_source}", "target_base": f"folder:{tiny_target}"}
-    made = create(root, recipe.override(TransferRecipe(), SMALL | bases))
+    made = create(root, recipe.override(BALANCED, SMALL | bases))
     made.put_adapter(read_adapter(tiny_adapter, tmp_path))
     made.put_examples("seeds", SEEDS)
     made.put_examples("evaluation", ROWS)

@@ -132,13 +132,13 @@ class TestRecipe:
         run.journal.append(StageStarted(Stage.SYNTHESIZE))
         with pytest.raises(ConflictError, match="source_base"):
             run.change_recipe({"source_base": "package:y"})
-        run.change_recipe({"training.epochs": 7, "lora.rank": 4, "evaluation.metric": "number"})
+        run.change_recipe({"training.epochs": 7, "student.rank": 4, "evaluation.metric": "number"})
         run.journal.append(StageStarted(Stage.DISTIL))
-        with pytest.raises(ConflictError, match=r"lora\.rank"):
-            run.change_recipe({"lora.rank": 8})
+        with pytest.raises(ConflictError, match=r"student\.rank"):
+            run.change_recipe({"student.rank": 8})
         run.change_recipe({"evaluation.margin_points": 5})
         recipe = open_run(run.folder).recipe
-        assert (recipe.training.epochs, recipe.lora.rank) == (7, 4)
+        assert (recipe.training.epochs, recipe.student.rank) == (7, 4)
         assert recipe.evaluation.margin_points == 5
 
     def test_the_same_value_is_no_change(self, tmp_path: Path) -> None:
@@ -155,11 +155,11 @@ class TestRecipe:
         with pytest.raises(ConflictError):
             run.change_recipe({"synthesis.samples": 10})
         assert run.stage_done(Stage.SYNTHESIZE)
-        run.change_recipe({"synthesis.samples": 1000})
+        run.change_recipe({"synthesis.samples": 2000})
         assert not run.stage_done(Stage.SYNTHESIZE) and not run.stage_done(Stage.LABEL)
         run.journal.append(StageStarted(Stage.DISTIL))
         with pytest.raises(ConflictError):
-            run.change_recipe({"synthesis.samples": 2000})
+            run.change_recipe({"synthesis.samples": 3000})
 
     def test_answers_under_another_metric_are_forgotten(self, tmp_path: Path) -> None:
         run = a_run(tmp_path)
@@ -171,7 +171,7 @@ class TestRecipe:
 
     def test_wrong_values_change_nothing(self, tmp_path: Path) -> None:
         run = a_run(tmp_path)
-        for changes in ({"lora.rank": 0}, {"nothing": 1}, {"training.epochs": "many"}):
+        for changes in ({"student.rank": 0}, {"nothing": 1}, {"training.epochs": "many"}):
             with pytest.raises(RecipeError):
                 run.change_recipe(changes)
         assert run.recipe == TransferRecipe()

@@ -29,7 +29,7 @@ def test_three_times_as_many_where_answers_are_objects_none_where_they_do_not_re
     many = [f"answer {i}" for i in range(MANY_ANSWERS + 1)]
     assert grafts_wanted(SETTINGS, many * 9, many) == 200 * MANY_TIMES
     assert grafts_wanted(SETTINGS, many * 9, many[1:]) == 200
-    assert grafts_wanted(SynthesisSettings(samples=100), ["yes", "no"] * 5, []) == 0
+    assert grafts_wanted(SynthesisSettings(samples=100, grafts=0), ["yes", "no"] * 5, []) == 0
 
 
 def test_words_that_tell_an_answer_are_kept_before_others(tmp_path: Path) -> None:

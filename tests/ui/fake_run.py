@@ -30,7 +30,7 @@ from workbench.events import (
 )
 from workbench.export.bundle import write_bundle
 from workbench.intake.adapter import read_adapter
-from workbench.recipe import TransferRecipe, override, recipe_hash
+from workbench.recipe import TransferRecipe, override, recipe_hash, with_preset
 from workbench.runs.folder import Run, create
 from workbench.runs.results import Answer
 from workbench.samples import KEPT, REJECTED, Example, Sample, sample_id
@@ -96,7 +96,7 @@ def write_adapter(folder: Path, rank: int = 8, zero: bool = False) -> Path:
 def draft(root: Path, name: str = "Banking requests", *, discriminator: bool = True) -> Run:
     """A run with inputs and nothing started."""
     draw = random.Random(7)
-    recipe = override(TransferRecipe(), {"task_name": name, "synthesis.samples": 300})
+    recipe = override(with_preset(TransferRecipe(), "balanced"), {"task_name": name})
     run = create(root, recipe)
     scratch = root / ".scratch"
     scratch.mkdir(exist_ok=True)
@@ -127,7 +127,7 @@ def synthesize(
             confidence.
     """
     if for_labels:
-        run.change_recipe({"preset": "best", "synthesis.method": "label"})
+        run.change_recipe({"preset": "best", "synthesis.writer": "label"})
     draw = random.Random(3)
     run.journal.append(StageStarted(Stage.SYNTHESIZE))
     weights = [12, 11, 9, 9, 8, 8, 7, 6, 6, 4, 2, 1]

@@ -505,7 +505,7 @@ def test_the_log_says_how_good_the_estimate_was(
 def test_preset_changes_only_the_training(reviewable: Run) -> None:
     before = reviewable.recipe.synthesis
     distil_tab._preset(reviewable.id, "paper")
-    assert reviewable.recipe.training.epochs == 20 and reviewable.recipe.lora.rank == 8
+    assert reviewable.recipe.training.epochs == 20 and reviewable.recipe.student.rank == 8
     assert reviewable.recipe.synthesis == before
 
 
@@ -638,9 +638,9 @@ def test_deleted_run_comes_back(finished: Run) -> None:
 
 
 def test_comparing_two_runs_shows_what_differs(finished: Run, draft: Run) -> None:
-    draft.change_recipe({"lora.rank": 4})
+    draft.change_recipe({"student.rank": 4})
     table = runs_tab._compare(finished.id, draft.id)
-    assert "lora.rank" in table and "transferred" in table
+    assert "student.rank" in table and "transferred" in table
 
 
 # Failures --------------------------------------------------------------------------------------

@@ -59,7 +59,8 @@ def test_every_control_has_a_label(parts: list[dict[str, Any]]) -> None:
 def test_every_recipe_field_is_offered(parts: list[dict[str, Any]]) -> None:
     """What the command line can set can be set here, the rest behind "Advanced"."""
     offered = {part["props"].get("elem_id") for part in parts}
-    hidden = {"schema", "preset", "target_format.system", "lora.rank_pattern", "lora.alpha_pattern"}
+    hidden = {"schema", "preset", "pause_for_review", "target_format.system"}
+    hidden |= {"student.rank_pattern", "student.alpha_pattern"}
     for name in fields_of(TransferRecipe()) - hidden:
         element = name.replace(".", "-").replace("_", "-")
         element = {"evaluation-margin-points": "margin"}.get(element, element)

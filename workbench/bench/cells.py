@@ -240,7 +240,7 @@ def _measure(
     elif arm == arms.FEW_SHOT:
         form = few_shot_format(form, split.seeds)
     elif arm != arms.ZERO_SHOT:
-        pair.target.attach_new(STUDENT, recipe.lora, recipe.seed)
+        pair.target.attach_new(STUDENT, recipe.student, recipe.seed)
         for _ in train(pair.target, STUDENT, rows, recipe.training, seed=recipe.seed):
             pass
         adapter = STUDENT

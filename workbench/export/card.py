@@ -91,9 +91,10 @@ def _front_matter(recipe: TransferRecipe) -> str:
 
 
 def _summary(recipe: TransferRecipe) -> str:
-    kind = {"lora": "LoRA", "rslora": "rank-stabilised LoRA", "dora": "DoRA"}[recipe.lora.method]
+    methods = {"lora": "LoRA", "rslora": "rank-stabilised LoRA", "dora": "DoRA"}
+    kind = methods.get(recipe.student.method, recipe.student.method)
     return (
-        f"A {kind} adapter (rank {recipe.lora.rank}, alpha {recipe.lora.alpha:g}) for "
+        f"A {kind} adapter (rank {recipe.student.rank}, alpha {recipe.student.alpha:g}) for "
         f"{_plain(base_name(recipe.target_base))}. It was transferred from an adapter for "
         f"{_plain(base_name(recipe.source_base))} as in Trans-LoRA "
         "([arXiv 2405.17258](https://arxiv.org/abs/2405.17258)): synthetic inputs, answered by "
@@ -133,7 +134,7 @@ def _making(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:
         "## How it was made",
         "",
         f"- Preset: {_plain(recipe.preset)}; inputs written by the {recipe.synthesis.generator} "
-        f'base, method "{recipe.synthesis.method}".',
+        f'base, writer "{recipe.synthesis.settled().writer}".',
         f"- Selection: {_FILTERS.get(chosen, _plain(chosen))}.",
         f"- Labels: {_labels(recipe)}.",
         f"- Training: {training.epochs:g} epochs, rate {rate:.2g}, "

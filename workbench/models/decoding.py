@@ -30,7 +30,7 @@ class Sampling:
     """How to draw a token: the top k of the row, at a temperature, cut where p is reached.
 
     top_k comes first, then temperature, then top_p over those k: transformers' order but for
-    the tail beyond k.
+    the tail beyond k. top_k 0 is off.
     """
 
     temperature: float = 1.0
@@ -199,7 +199,12 @@ def _choose(
         pick = torch.zeros_like(ids)
     else:
         assert drawn is not None
-        top, ids = logits.topk(min(sampling.top_k, logits.shape[-1]), dim=-1)
+        if sampling.top_k or sampling.top_p < 1:
+            most = sampling.top_k or logits.shape[-1]
+            top, ids = logits.topk(min(most, logits.shape[-1]), dim=-1)
+        else:  # nothing is cut, so nothing need be sorted
+            top, ids = logits, torch.arange(logits.shape[-1], device=logits.device)
+            ids = ids.expand_as(logits)
         probabilities = (top.float() / sampling.temperature).softmax(dim=-1)
         total = probabilities.cumsum(dim=-1)
         # A token stays when those before it do not reach p yet; the first always stays.

@@ -17,11 +17,12 @@ _FIXED_BY: dict[str, Stage | None] = {
     "preset": Stage.DISTIL,
     "seed": Stage.SYNTHESIZE,
     "synthesis": Stage.SYNTHESIZE,
-    "lora": Stage.DISTIL,
+    "student": Stage.DISTIL,
     "training": Stage.DISTIL,
     "evaluation": Stage.EVALUATE,
     "evaluation.answer_tokens": Stage.LABEL,
     "evaluation.margin_points": None,
+    "pause_for_review": Stage.DISTIL,
 }
 # Answers that were given under other values of these are worth nothing.
 ANSWER_FIELDS = ("evaluation.metric", "evaluation.max_rows", "target_format", "quantize_target")
@@ -51,7 +52,7 @@ def reopens(old: TransferRecipe, new: TransferRecipe, started: dict[Stage, bool]
     """
     opened = None
     for dotted in differing(old, new):
-        if dotted == "synthesis.samples" and new.synthesis.samples > old.synthesis.samples:
+        if dotted == "synthesis.samples" and _asks_for_more(old, new):
             stage = Stage.DISTIL  # more of the same is possible until the training starts
             opened = Stage.SYNTHESIZE if started[Stage.SYNTHESIZE] else None
         else:
@@ -62,6 +63,10 @@ def reopens(old: TransferRecipe, new: TransferRecipe, started: dict[Stage, bool]
                 "as a new draft to try another value."
             )
     return opened
+
+
+def _asks_for_more(old: TransferRecipe, new: TransferRecipe) -> bool:
+    return new.synthesis.settled().samples > old.synthesis.settled().samples
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

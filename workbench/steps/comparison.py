@@ -146,7 +146,7 @@ def load_student(run: Run, pair: Pair) -> None:
         return
     state = newest_state(run)
     assert state is not None, "EVALUATE starts only after DISTIL wrote its last checkpoint"
-    pair.target.attach_new(distill.STUDENT, run.recipe.lora, run.recipe.seed)
+    pair.target.attach_new(distill.STUDENT, run.recipe.student, run.recipe.seed)
     for name, parameter in pair.target.trainable(distill.STUDENT).items():
         parameter.data.copy_(state.tensors[f"adapter/{name}"])
 

@@ -45,7 +45,7 @@ def distil(run: Run, pair: Pair, stop_reason: Callable[[], str]) -> Iterator[Eve
             "train. Keep more samples in Review or write more in Synthesize."
         )
     yield Progress(Stage.DISTIL, 0, 0, "steps", note="loading the target base")
-    pair.target.attach_new(distill.STUDENT, recipe.lora, recipe.seed)
+    pair.target.attach_new(distill.STUDENT, recipe.student, recipe.seed)
     yield from ask_softly(run, pair)
     rows = distill.training_rows(pair.target_form, examples, soft_labels(run))
     resume = newest_state(run)

@@ -94,7 +94,7 @@ def owes_words(run: Run, samples: Sequence[Sample]) -> bool:
 
 def ask_words(run: Run, pair: ModelPair, seeds: Sequence[Pair], number: int) -> Iterator[Event]:
     """One round of beginnings of seeds with a word of the source's vocabulary, committed whole."""
-    settings, inputs = run.recipe.synthesis, [seed.input for seed in seeds]
+    settings, inputs = run.recipe.synthesis.settled(), [seed.input for seed in seeds]
     known = _normalised(seeds, run.samples.all())
     count = max(
         round(WORD_SHARE * settings.grafts * settings.samples),
@@ -126,7 +126,7 @@ def ask_grafts(run: Run, pair: ModelPair, found: Findings, number: int) -> Itera
     They bring answers that no written text has: 1.00 for *uber* by a few words of a text about
     something else, in a run whose 37,000 texts had not found it.
     """
-    settings, there = run.recipe.synthesis, written(found.samples)
+    settings, there = run.recipe.synthesis.settled(), written(found.samples)
     kinds = set(found.kinds)
     kept = [s for s in there if s.status == KEPT and sample_kind(s) in kinds]
     pairs = [Pair(sample.input, sample.teacher_output or "") for sample in kept]
@@ -150,7 +150,7 @@ def decide_asked(run: Run, seeds: Sequence[Pair]) -> None:
     alike, then the others by chance: half of what is wanted besides what was written, at most half
     of the grafts; the rest is crossed.
     """
-    settings, samples = run.recipe.synthesis, asked_samples(run)
+    settings, samples = run.recipe.synthesis.settled(), asked_samples(run)
     found, there = weigh(seeds, samples), written(samples)
     kinds = set(found.kinds)
     wanted = grafts_wanted(settings, [sample_kind(sample) for sample in there], found.known)
@@ -184,7 +184,7 @@ def add_grafts(run: Run, pair: ModelPair, seeds: Sequence[Pair]) -> Iterator[Eve
 
     As many as are wanted besides what is there, but no more in proportion to what was written.
     """
-    settings, found = run.recipe.synthesis, weigh(seeds, asked_samples(run))
+    settings, found = run.recipe.synthesis.settled(), weigh(seeds, asked_samples(run))
     of_written = [sample_kind(sample) for sample in written(found.samples)]
     wanted = grafts_wanted(settings, of_written, found.known)
     if not wanted:

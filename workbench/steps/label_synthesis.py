@@ -77,7 +77,7 @@ STRUCTURED_SURPLUS = 3  # times what is asked for where answers are objects: wri
 
 def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
     """Rounds until every known kind of answer has its share, or the cap on attempts is hit."""
-    settings = run.recipe.synthesis
+    settings = run.recipe.synthesis.settled()
     yield from take_own_inputs(run, pair)
     seeds = [Pair(e.input, e.output or "") for e in answered_seeds(run, pair)]
     # After a kill among the grafts nothing more is written: only once more samples are asked for.
@@ -120,7 +120,7 @@ def synthesize_for_labels(run: Run, pair: ModelPair) -> Iterator[Event]:
 
 def choose_targets(run: Run, pair: ModelPair, found: Findings, number: int) -> list[str | None]:
     """What the round writes for, None for free texts; nothing when all is there."""
-    settings, samples, kinds = run.recipe.synthesis, found.samples, found.kinds
+    settings, samples, kinds = run.recipe.synthesis.settled(), found.samples, found.kinds
     free: list[str | None] = [None] * settings.prompts_per_round
     if number < FREE_ROUNDS:
         return free[: max(1, len(free) // 2)]
@@ -178,7 +178,7 @@ def write_round(
     number: int,
 ) -> tuple[list[Sample], RoundFinished]:
     """Write for the targets, drop what was written before, ask the teacher."""
-    settings, seeds, samples = run.recipe.synthesis, found.seeds, found.samples
+    settings, seeds, samples = run.recipe.synthesis.settled(), found.seeds, found.samples
     generator = pair.target if settings.generator == "target" else pair.source
     kinds = set(found.kinds)
     of_samples = [sample_kind(sample) for sample in samples]
@@ -273,7 +273,7 @@ def keep_level(run: Run, seeds: Sequence[Pair]) -> None:
 
     What was written beyond the number asked for takes the place of grafts.
     """
-    settings = run.recipe.synthesis
+    settings = run.recipe.synthesis.settled()
     asked = asked_samples(run)
     pool = [sample for sample in written(asked) if sample.decided_by == "filter"]
     by_person = sum(

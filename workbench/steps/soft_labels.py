@@ -31,7 +31,7 @@ def ask_softly(run: Run, pair: ModelPair) -> Iterator[Event]:
     run, so that a resumed training has the same rows.
     """
     recipe = run.recipe
-    if not recipe.training.soft_labels or recipe.synthesis.method != "label":
+    if not recipe.training.soft_labels or recipe.synthesis.settled().writer != "label":
         return
     kept = [sample for sample in run.samples.kept() if sample.answered_by == "teacher"]
     doubtful = [sample for sample in kept if (sample.confidence or 0) < SURE]

@@ -34,7 +34,7 @@ def used_filter(settings: SynthesisSettings, has_discriminator: bool) -> str:
     Writing for labels has a sign of its own, "consistency": the teacher gives the answer that the
     sample was written for.
     """
-    if settings.method == "label":
+    if settings.settled().writer == "label":
         return "consistency"
     if settings.filter == "auto":
         return "discriminator" if has_discriminator else "excess"
@@ -43,7 +43,7 @@ def used_filter(settings: SynthesisSettings, has_discriminator: bool) -> str:
 
 def synthesize(run: Run, pair: Pair) -> Iterator[Event]:
     """Rounds until enough samples are kept or the cap on attempts is hit."""
-    settings = run.recipe.synthesis
+    settings = run.recipe.synthesis.settled()
     kind = used_filter(settings, run.inputs.discriminator is not None)
     # The excess filter keeps the better half, so it needs twice the number first.
     wanted = settings.samples * (2 if kind == "excess" else 1)

@@ -19,12 +19,13 @@ from workbench.ui.snapshot import Snapshot
 from workbench.ui.synthesize_tab import fields_saved
 
 TAB = "distil"
-_PLAIN = ("lora.rank", "training.epochs", "training.learning_rate", "quantize_target")
+_PLAIN = ("student.rank", "training.epochs", "training.learning_rate", "quantize_target")
 _ADVANCED = (
-    "lora.method",
-    "lora.alpha",
-    "lora.dropout",
-    "lora.target_modules",
+    "student.method",
+    "student.alpha",
+    "student.dropout",
+    "student.target_modules",
+    "student.virtual_tokens",
     "training.batch_rows",
     "training.warmup_fraction",
     "training.weight_decay",
@@ -33,9 +34,10 @@ _ADVANCED = (
     "training.checkpoint_steps",
     "evaluation.metric",
     "evaluation.max_rows",
+    "evaluation.base_arms",
 )
 FORM = _PLAIN + _ADVANCED
-_ROOMS = ("lora", "training")
+_ROOMS = ("student", "training")
 # Gradio looks through every value that it sends: 400 points each took the server 15 ms a tick.
 _LOSS_POINTS, _RATE_POINTS = 200, 40
 _COLUMNS = ["step", "loss"]

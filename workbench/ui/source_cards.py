@@ -89,7 +89,7 @@ def _prompt_words(form: PromptFormat) -> str:
 
 
 def _filter_sentence(now: Snapshot) -> str:
-    if now.recipe.synthesis.method == "label":
+    if now.recipe.synthesis.settled().writer == "label":
         return "Samples are kept by what the teacher answers; a discriminator has no say"
     if now.inputs.discriminator:
         return "Discriminator: samples are kept by how real they look"

@@ -15,7 +15,7 @@ from workbench.ui.failures import say, told, warn
 from workbench.ui.figures import plotted
 from workbench.ui.waiting_line import MODELS, in_line
 
-PLAIN = ("synthesis.samples", "synthesis.method", "synthesis.generator", "synthesis.filter")
+PLAIN = ("synthesis.samples", "synthesis.writer", "synthesis.generator", "synthesis.filter")
 ADVANCED = (
     "synthesis.near_duplicate",
     "synthesis.grafts",
@@ -34,7 +34,7 @@ FORM = PLAIN + ADVANCED
 MOST_FOR_ONE = 200  # texts in one go; more would keep the page waiting for minutes
 
 
-_ROOMS = ("synthesis", "lora", "training")
+_ROOMS = ("synthesis", "student", "training")
 
 
 def save_field(name: str) -> Callable[..., Any]:
@@ -92,7 +92,7 @@ def more(run_id: str, count: float) -> None:
     run = workspace.find(run_id)
     if not count or count < 1:
         raise RunError("How many more? Give a number above 0.")
-    run.change_recipe({"synthesis.samples": run.recipe.synthesis.samples + int(count)})
+    run.change_recipe({"synthesis.samples": run.recipe.synthesis.settled().samples + int(count)})
     jobs.start(run, Stage.LABEL)
 
 

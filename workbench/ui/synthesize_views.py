@@ -51,7 +51,7 @@ def form(now: Snapshot, preset: Any, boxes: dict[str, Any]) -> Drawn:
 
 def start_button(now: Snapshot) -> dict[str, Any]:
     """The primary button says what is missing."""
-    wanted = f"{now.recipe.synthesis.samples:,} samples"
+    wanted = f"{now.recipe.synthesis.settled().samples:,} samples"
     if now.busy and not now.started(Stage.DISTIL):
         return gr.update(value="Writing samples …", interactive=False)
     missing, ready = source_cards.missing(now)
@@ -76,9 +76,10 @@ def locked_sentence(now: Snapshot) -> str:
 def tiles(now: Snapshot) -> str:
     """Counters: made, kept, duplicate, rejected."""
     totals = now.tail.totals
-    wanted = now.recipe.synthesis.samples
+    settings = now.recipe.synthesis.settled()
+    wanted = settings.samples
     asked, who = f"of {wanted:,} asked for", "by the filter or by you"
-    if now.recipe.synthesis.method == "label" and now.recipe.synthesis.grafts:
+    if settings.writer == "label" and settings.grafts:
         asked += ", and crossed"
         who += ", asked words among them"
     repeated = totals.get("duplicates", 0) + totals.get("copied", 0)
@@ -124,8 +125,8 @@ def score_text(sample: Sample) -> str:
 def used_score(now: Snapshot | Run) -> str:
     """The column that the histogram and its line are about: what decides, else what there is."""
     has_discriminator = now.inputs.discriminator is not None
-    settings = now.recipe.synthesis
-    if settings.method == "label":
+    settings = now.recipe.synthesis.settled()
+    if settings.writer == "label":
         return "confidence"  # what is kept there follows from the teacher's answers alone
     if settings.filter == "discriminator" or (settings.filter == "auto" and has_discriminator):
         return "discriminator_score"

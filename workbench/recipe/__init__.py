@@ -1,0 +1,234 @@
+"""TransferRecipe: every choice of a run, frozen and checked data, JSON in and out.
+
+Every field says here what it means, in which unit and within which bounds (``declaring``).
+What is accepted can be trained with: nothing fails later for its value alone. Recipes of older
+schemas are read (``schema1``). No torch here.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import field
+from operator import attrgetter
+from typing import Annotated, Any
+
+from pydantic import Field as Bound
+
+from workbench.errors import RecipeError
+from workbench.recipe.declaring import RecipeField, checked, describe, setting
+from workbench.recipe.schema1 import current_name, is_schema_1, migrated
+from workbench.recipe.sections import AUTO as AUTO
+from workbench.recipe.sections import METRICS as METRICS
+from workbench.recipe.sections import (
+    EvaluationSettings,
+    PromptFormat,
+    StudentSettings,
+    SynthesisSettings,
+    TrainingSettings,
+)
+from workbench.recipe.sections import (
+    LoraSettings as LoraSettings,
+)
+
+SCHEMA = 2
+
+
+@checked
+class TransferRecipe:
+    """Everything that decides what a run does, besides the uploaded files."""
+
+    task_name: Annotated[
+        str,
+        Bound(pattern=r"\S"),
+        setting(
+            "Task name",
+            "What the adapter does; names the files and the card.",
+            longest=80,
+            bounds="a text of 1 to 80 characters",
+        ),
+    ] = "my task"
+    source_base: Annotated[
+        str,
+        setting(
+            "Source base",
+            "The model that the adapter was trained on: hub:owner/name, folder:path or "
+            "package:name.",
+            longest=4096,
+        ),
+    ] = "package:smollm2-135m-instruct"
+    target_base: Annotated[
+        str,
+        setting(
+            "Target base",
+            "The model that the new adapter is for: hub:owner/name, folder:path or package:name.",
+            longest=4096,
+        ),
+    ] = "package:gemma-3-270m"
+    source_format: PromptFormat = field(default_factory=PromptFormat)
+    target_format: PromptFormat = field(
+        default_factory=lambda: PromptFormat(kind="text", template="{input}\n\nAnswer:")
+    )
+    preset: Annotated[
+        str,
+        setting("Preset", "The set of values that this recipe started from.", longest=80),
+    ] = "best"
+    quantize_target: Annotated[
+        bool,
+        setting(
+            "Target in 4-bit (NF4)",
+            "For training and comparison. Saves memory on a GPU, and with large bases.",
+        ),
+    ] = True
+    seed: Annotated[
+        int,
+        setting("Random seed", "The same seed repeats the run.", least=0, most=2**32 - 1),
+    ] = 0
+    pause_for_review: Annotated[
+        bool,
+        setting(
+            "Pause for review",
+            "Stop after the samples are answered, so that you can look at them before training.",
+        ),
+    ] = False
+    synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
+    student: StudentSettings = field(default_factory=StudentSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    schema: int = SCHEMA
+
+
+# What each preset changes from the defaults above, by dotted field name. The defaults are "best".
+# "balanced" is the paper's list with today's training. "paper" is section 4 of arXiv 2405.17258;
+# what it leaves open (rank, alpha) is PEFT's default.
+_LIST_WRITER = {
+    "synthesis.writer": "list",
+    "synthesis.prompts_per_round": 32,
+    "synthesis.temperature": 0.9,
+    "synthesis.top_k": 64,
+    "synthesis.top_p": 0.95,
+    "training.batch_rows": 16,
+    "training.soft_labels": False,
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "best": {},
+    "quick": {
+        "synthesis.samples": 300,
+        "training.epochs": 2.0,
+        "student.rank": 8,
+        "student.alpha": 16.0,
+    },
+    "thorough": {"training.epochs": 5.0, "student.rank": 32, "student.alpha": 64.0},
+    "balanced": {
+        **_LIST_WRITER,
+        "synthesis.samples": 300,
+        "training.learning_rate": 2e-4,
+    },
+    "paper": {
+        **_LIST_WRITER,
+        "synthesis.samples": 250,
+        "synthesis.train_on_seeds": False,
+        "student.rank": 8,
+        "student.alpha": 8.0,
+        "student.target_modules": ("q_proj", "v_proj"),
+        "training.learning_rate": 2e-5,
+        "training.epochs": 20.0,
+        "training.batch_rows": 8,
+        "training.warmup_fraction": 0.0,
+        "training.clip_norm": 0.0,
+    },
+}
+
+
+RECOMMENDED = "best"  # the preset of a new run: ahead wherever presets were compared
+
+
+def recommended() -> TransferRecipe:
+    """The recipe of a new run."""
+    return TransferRecipe(preset=RECOMMENDED)
+
+
+def fields() -> tuple[RecipeField, ...]:
+    """Every field that a person may set, with its words and bounds, in their order."""
+    plain = TransferRecipe()
+    return tuple(
+        dataclasses.replace(one, default=attrgetter(one.name)(plain))
+        for one in describe(TransferRecipe)
+    )
+
+
+def is_read(recipe: TransferRecipe, told: RecipeField) -> bool:
+    """Whether a field changes anything, as the rest of the recipe stands."""
+    return all(attrgetter(name)(recipe) in values for name, values in told.read_by.items())
+
+
+def with_preset(recipe: TransferRecipe, preset: str) -> TransferRecipe:
+    """The recipe with this preset's values in the place of its former preset's.
+
+    Raises:
+        RecipeError: the name is unknown.
+    """
+    if preset not in PRESETS:
+        raise RecipeError(f'Preset "{preset}" is unknown. Choose one of: {", ".join(PRESETS)}.')
+    plain = TransferRecipe()
+    undone = {name: attrgetter(name)(plain) for name in PRESETS.get(recipe.preset, {})}
+    return override(recipe, {**undone, "preset": preset, **PRESETS[preset]})
+
+
+def override(recipe: TransferRecipe, changes: dict[str, Any]) -> TransferRecipe:
+    """Replace fields by dotted name, e.g. ``{"training.epochs": 5}``; strings are converted.
+
+    Names of schema 1 (``lora.rank``, ``synthesis.method``) stand for those of today.
+    """
+    data = to_dict(recipe)
+    for given, value in changes.items():
+        dotted = current_name(given)
+        *parents, leaf = dotted.split(".")
+        level = data
+        for name in parents:
+            level = level.get(name) if isinstance(level, dict) else None
+            if not isinstance(level, dict):
+                raise RecipeError(f'The recipe has no field "{given}".')
+        if leaf not in level:
+            raise RecipeError(f'The recipe has no field "{given}".')
+        level[leaf] = value
+    return from_dict(data)
+
+
+def to_dict(recipe: TransferRecipe) -> dict[str, Any]:
+    """Plain JSON-ready values."""
+    return dataclasses.asdict(recipe)
+
+
+def from_dict(data: dict[str, Any]) -> TransferRecipe:
+    """Build and check a recipe, of schema 1 too; what is wrong raises RecipeError by name."""
+    if not isinstance(data, dict):
+        raise RecipeError("The recipe must be an object of named fields.")
+    if is_schema_1(data):
+        data = migrated(data)
+    schema = data.get("schema", SCHEMA)
+    if schema != SCHEMA:
+        raise RecipeError(
+            f"This recipe has schema {str(schema)[:20]}; this version reads 1 to {SCHEMA}. "
+            "A newer version may read it."
+        )
+    return TransferRecipe(**data)
+
+
+def to_json(recipe: TransferRecipe) -> str:
+    """Readable JSON with a trailing newline."""
+    return json.dumps(to_dict(recipe), indent=2, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> TransferRecipe:
+    """Read what ``to_json`` wrote; raises RecipeError with a sentence."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(f"The recipe is not valid JSON: {error}.") from error
+    return from_dict(data)
+
+
+def recipe_hash(recipe: TransferRecipe) -> str:
+    """First 16 hex digits of SHA-256 over the canonical JSON."""
+    canonical = json.dumps(to_dict(recipe), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -1,0 +1,458 @@
+"""The parts of a recipe: prompt formats, synthesis, the new adapter, training, comparison."""
+
+import dataclasses
+import math
+from dataclasses import field
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator
+from pydantic import Field as Bound
+
+from workbench.recipe.declaring import checked, setting
+
+FEWEST_BATCH_ROWS, MOST_BATCH_ROWS = 16, 128  # of automatic batches
+MOST_STEPS = 600  # of an epoch with automatic batches, while they can grow
+AUTOMATIC_SAMPLES = 1000
+
+# What reads a field, where not everything does.
+_LORA = {"student.method": ("lora", "rslora", "dora")}
+_RANKED = {"student.method": ("lora", "rslora", "dora", "oft", "miss")}
+_LAYERS = {"student.method": ("lora", "rslora", "dora", "oft", "miss", "ia3")}
+_VIRTUAL = {"student.method": ("prompt_tuning", "prefix_tuning")}
+_SHOWS_SEEDS = {"synthesis.writer": ("auto", "list", "label")}
+_LIST = {"synthesis.writer": ("list",)}
+_BY_LABEL = {"synthesis.writer": ("auto", "label")}
+
+AUTO = "auto"  # the metric that fits the kind of task
+METRICS = {
+    "exact": "it is the same text",
+    "number": "its last number is the same",
+    "json": "it is the same JSON value",
+    "chrf": "free text: shared characters (chrF)",
+    "rouge": "free text: shared words (ROUGE-L)",
+}
+
+
+def _names(value: Any) -> Any:
+    """Words with commas, as the command line and forms give them."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _holds_input(template: str) -> str:
+    if template.count("{input}") != 1:
+        raise ValueError("{input} is missing or repeated")
+    return template
+
+
+def _none(value: Any) -> Any:
+    return None if value == "none" else value
+
+
+_Name = Annotated[str, Bound(pattern=r"^[\w.-]+$", max_length=300)]
+_Modules = Annotated[
+    tuple[_Name, ...],
+    BeforeValidator(_names),
+    Bound(min_length=1),
+    setting(
+        "Modules",
+        "Which linear layers get an adapter: their names with commas (q_proj, v_proj), or "
+        "all-linear for all but the one that predicts the words.",
+        bounds="all-linear, or names of layers with commas",
+        read_by=_LAYERS,
+    ),
+]
+
+
+@checked
+class PromptFormat:
+    """How an input becomes a prompt. An adapter only works with the format it was trained with."""
+
+    kind: Annotated[
+        str,
+        setting(
+            "Prompt kind",
+            '"chat" puts the filled template into one user turn of the base\'s chat template; '
+            '"text" is the filled template itself, after the base\'s begin-of-text token.',
+            choices={"chat": "Chat template of the base", "text": "Plain text"},
+        ),
+    ] = "chat"
+    template: Annotated[
+        str,
+        AfterValidator(_holds_input),
+        setting(
+            "Prompt template",
+            "Text around {input}; the answer follows where it ends.",
+            longest=20_000,
+            bounds="a text of at most 20000 characters that holds {input} exactly once",
+        ),
+    ] = "{input}"
+    system: Annotated[
+        Annotated[str, Bound(max_length=20_000)] | None,
+        BeforeValidator(_none),
+        setting(
+            "System prompt",
+            'System turn of a chat prompt; "none" leaves the base\'s own default.',
+            bounds="a text of at most 20000 characters",
+        ),
+    ] = None
+    stop_text: Annotated[
+        str,
+        setting(
+            "Text that ends an answer",
+            "For an adapter that never learned an end token; empty where the end token does.",
+            longest=200,
+        ),
+    ] = ""
+
+
+@checked
+class LoraSettings:
+    """Shape of a LoRA adapter, as intake understood an uploaded one."""
+
+    method: Annotated[
+        str,
+        setting(
+            "Method",
+            "How the adapter works; rsLoRA scales by alpha / √rank, DoRA learns lengths apart.",
+            choices={"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"},
+        ),
+    ] = "lora"
+    rank: Annotated[
+        int, setting("Rank", "Size of the adapter.", least=1, most=256, read_by=_RANKED)
+    ] = 16
+    alpha: Annotated[
+        float,
+        setting("Alpha", "LoRA scaling = alpha / rank.", above=0, most=4096, read_by=_LORA),
+    ] = 32.0
+    dropout: Annotated[
+        float,
+        setting(
+            "Dropout",
+            "Part of the adapter's inputs that a training step leaves out.",
+            least=0,
+            most=0.9,
+            read_by=_LORA,
+        ),
+    ] = 0.0
+    target_modules: _Modules = ("all-linear",)
+    rank_pattern: Annotated[
+        dict[str, Annotated[int, Bound(ge=1, le=256)]],
+        setting(
+            "Rank by module",
+            "Exceptions by full module name; plain names, no patterns.",
+            bounds="whole numbers from 1 to 256 by module name",
+            read_by=_LORA,
+        ),
+    ] = field(default_factory=dict)
+    alpha_pattern: Annotated[
+        dict[str, Annotated[float, Bound(gt=0, le=4096)]],
+        setting(
+            "Alpha by module",
+            "Exceptions by full module name; plain names, no patterns.",
+            bounds="numbers above 0 and at most 4,096 by module name",
+            read_by=_LORA,
+        ),
+    ] = field(default_factory=dict)
+
+
+@checked
+class StudentSettings(LoraSettings):
+    """The new adapter: how it works and how large it is."""
+
+    method: Annotated[
+        str,
+        setting(
+            "Method",
+            "How the new adapter works; rsLoRA scales by alpha / √rank, DoRA learns lengths apart.",
+            choices={
+                "lora": "LoRA",
+                "rslora": "rsLoRA",
+                "dora": "DoRA",
+                "prompt_tuning": "Prompt tuning",
+                "prefix_tuning": "Prefix tuning",
+                "ia3": "IA³",
+                "oft": "OFT",
+                "miss": "MiSS",
+            },
+        ),
+    ] = "lora"
+    virtual_tokens: Annotated[
+        int,
+        setting(
+            "Virtual tokens",
+            "Trained tokens before every prompt.",
+            unit="tokens",
+            least=1,
+            most=512,
+            read_by=_VIRTUAL,
+        ),
+    ] = 20
+
+
+@checked
+class TrainingSettings:
+    """One adapter training: AdamW, linear schedule, cross-entropy on the answer's tokens."""
+
+    learning_rate: Annotated[float, setting("Learning rate", "At its peak.", above=0, most=0.1)] = (
+        5e-4
+    )
+    epochs: Annotated[
+        float, setting("Epochs", "Passes over the samples.", unit="passes", above=0, most=100)
+    ] = 3.0
+    batch_rows: Annotated[
+        int,
+        setting(
+            "Batch size",
+            "Rows per optimiser step, kept when memory forces smaller parts. 0 is automatic: 16, "
+            "and more where there are very many rows; without soft labels the rate grows with its "
+            "square root.",
+            unit="rows",
+            least=0,
+            most=1024,
+        ),
+    ] = 0
+    warmup_fraction: Annotated[
+        float,
+        setting("Warm-up", "Part of all steps with a rising rate.", least=0, below=1),
+    ] = 0.05
+    weight_decay: Annotated[
+        float, setting("Weight decay", "AdamW's decoupled decay.", least=0, most=1)
+    ] = 0.0
+    clip_norm: Annotated[
+        float, setting("Gradient clipping", "Ceiling of its norm; 0 is off.", least=0, most=1000)
+    ] = 1.0
+    checkpoint_steps: Annotated[
+        int,
+        setting(
+            "Steps between checkpoints",
+            "What a killed training repeats at most; 0 writes one at the end only.",
+            unit="steps",
+            least=0,
+            most=1_000_000,
+        ),
+    ] = 50
+    soft_labels: Annotated[
+        bool,
+        setting(
+            "Soft labels",
+            "Where answers form a set and the teacher is not sure, train on its probabilities "
+            "over several answers instead of the likeliest one.",
+            read_by=_BY_LABEL,
+        ),
+    ] = True
+
+    def settled(self, rows: int, soft: bool = False) -> "TrainingSettings":
+        """With automatic batches decided for so many rows; unchanged where they are given.
+
+        Batches double until an epoch has few enough steps. The rate is meant for the smallest and
+        grows with the square root of their size, as Adam's noise allows (Malladi et al. 2022,
+        arXiv 2205.10287). With soft labels it stays: there the lower rate was better.
+
+        Args:
+            soft: some labels are soft.
+        """
+        if self.batch_rows:
+            return self
+        batch = FEWEST_BATCH_ROWS
+        while rows > MOST_STEPS * batch and batch < MOST_BATCH_ROWS:
+            batch *= 2
+        growth = 1.0 if soft else math.sqrt(batch / FEWEST_BATCH_ROWS)
+        rate = min(0.1, self.learning_rate * growth)
+        return dataclasses.replace(self, batch_rows=batch, learning_rate=rate)
+
+
+@checked
+class SynthesisSettings:
+    """Where the inputs come from (paper section 3, steps 5 and 6)."""
+
+    writer: Annotated[
+        str,
+        setting(
+            "Who writes the inputs",
+            "The kit's writer and an adapter that learned its inputs need no seeds. Automatic "
+            "takes the first of these that there is, else inputs are written for each label.",
+            choices={
+                "auto": "Automatic",
+                "own": "The source adapter itself",
+                "kit": "The kit's writer",
+                "list": "A numbered list of seeds (paper)",
+                "label": "For each label",
+            },
+        ),
+    ] = "auto"
+    generator: Annotated[
+        str,
+        setting(
+            "Base that continues the seeds",
+            "Which base writes where seeds are shown to one.",
+            choices={"target": "Target base (paper)", "source": "Source base"},
+            read_by=_SHOWS_SEEDS,
+        ),
+    ] = "target"
+    samples: Annotated[
+        int,
+        setting(
+            "Samples to keep",
+            "How many kept inputs are asked for; 0 is automatic. 300 to 1,000 is usual.",
+            unit="samples",
+            least=0,
+            most=100_000,
+        ),
+    ] = 0
+    filter: Annotated[
+        str,
+        setting(
+            "Filter",
+            "Scores are shown for every sample where the kit has a discriminator; this says "
+            'whether they also decide. "discriminator" keeps P(yes) > P(no); "excess" keeps the '
+            "better half of twice as many by how much the adapter matters; automatic is the "
+            "discriminator where there is one, else excess.",
+            choices={
+                "auto": "Automatic",
+                "discriminator": "Discriminator: more likely real than not",
+                "excess": "Excess: where the adapter matters",
+                "none": "Keep all",
+            },
+            read_by=_LIST,
+        ),
+    ] = "auto"
+    seeds_per_prompt: Annotated[
+        int,
+        setting(
+            "Seeds per prompt",
+            "Shown in one prompt (5 in the paper), drawn anew for each.",
+            unit="seeds",
+            least=1,
+            most=15,
+            read_by=_LIST,
+        ),
+    ] = 5
+    prompts_per_round: Annotated[
+        int,
+        setting(
+            "Prompts per round",
+            "Written together; a round is repeated whole after a stop.",
+            unit="prompts",
+            least=1,
+            most=1024,
+        ),
+    ] = 96
+    max_rounds: Annotated[
+        int,
+        setting(
+            "Max rounds",
+            "Then the run goes on with what it has and says so.",
+            unit="rounds",
+            least=1,
+            most=10_000,
+        ),
+    ] = 60
+    new_tokens: Annotated[
+        int,
+        setting(
+            "Tokens written per prompt",
+            "0 makes room for inputs of the seeds' length.",
+            unit="tokens",
+            least=0,
+            most=2048,
+        ),
+    ] = 0
+    near_duplicate: Annotated[
+        float,
+        setting(
+            "Near-duplicate from",
+            "Similarity from which two inputs count as the same; 1 is equality.",
+            least=0.5,
+            most=1,
+        ),
+    ] = 0.9
+    grafts: Annotated[
+        float,
+        setting(
+            "Mixed inputs per sample",
+            "Known inputs mixed with others and with single words, answered by the teacher. "
+            "Twice as many for over 100 labels, five times for objects.",
+            unit="inputs",
+            least=0,
+            most=10,
+            read_by=_BY_LABEL,
+        ),
+    ] = 2.0
+    train_on_seeds: Annotated[bool, setting("Train on the seeds too", "Not done in the paper.")] = (
+        True
+    )
+    temperature: Annotated[
+        float,
+        setting("Temperature", "Higher is more varied, and wilder.", least=0.01, most=5),
+    ] = 1.0
+    top_k: Annotated[
+        int,
+        setting(
+            "Top-k",
+            "A token is drawn from so many; 0 is off. Applied before temperature and top-p.",
+            unit="tokens",
+            least=0,
+            most=1024,
+        ),
+    ] = 0
+    top_p: Annotated[
+        float,
+        setting(
+            "Top-p",
+            "A token is drawn from the likeliest that together have this probability; 1 is off.",
+            least=0.01,
+            most=1,
+        ),
+    ] = 1.0
+
+    def settled(self) -> "SynthesisSettings":
+        """With what is automatic decided: the writer, and how many samples."""
+        writer = "label" if self.writer == "auto" else self.writer
+        return dataclasses.replace(self, writer=writer, samples=self.samples or AUTOMATIC_SAMPLES)
+
+
+@checked
+class EvaluationSettings:
+    """How the models are compared."""
+
+    metric: Annotated[
+        str,
+        setting(
+            "An answer is right when",
+            "For free text: how near it comes to what was expected.",
+            choices={AUTO: "what fits the kind of answers", **METRICS},
+        ),
+    ] = AUTO
+    max_rows: Annotated[
+        int,
+        setting("Evaluation rows used", "0 is all.", unit="rows", least=0, most=1_000_000),
+    ] = 0
+    answer_tokens: Annotated[
+        int,
+        setting(
+            "Longest answer",
+            "For the teacher's answers as well; 0 makes room for half as much again as the "
+            "longest known answer.",
+            unit="tokens",
+            least=0,
+            most=1024,
+        ),
+    ] = 0
+    margin_points: Annotated[
+        float,
+        setting(
+            "Margin",
+            "Loss of accuracy (or of the score, of 100) that you would accept.",
+            unit="percentage points",
+            above=0,
+            most=50,
+        ),
+    ] = 3.0
+    base_arms: Annotated[
+        bool,
+        setting(
+            "Compare the bare bases too",
+            "Both bases without an adapter, and the target with the seeds as examples; else only "
+            "the source adapter and the new one.",
+        ),
+    ] = True
