@@ -40,7 +40,7 @@ def test_arms_with_synthesis(
     monkeypatch.setattr("workbench.prepare.NEGATIVE_ROUNDS", 2)
     few = {"synthesis.new_tokens": 16, "training.epochs": 1}
     monkeypatch.setitem(PRESETS, "paper", {**PRESETS["paper"], **few, "synthesis.samples": 3})
-    monkeypatch.setitem(PRESETS, "balanced", few)
+    monkeypatch.setitem(PRESETS, "balanced", {**PRESETS["balanced"], **few})
     monkeypatch.setattr("workbench.bench.cells.SYNTHETIC", {arm: {"synthesis.filter": "none"}})
     result = run_cell(TASK, arm, 0, SPLIT, "hash", tmp_path, bases)
     assert result.counts["kept"] >= 1
