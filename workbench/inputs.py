@@ -22,6 +22,7 @@ class AdapterFiles:
         sha256: of that file.
         base_hint: the base model that its config names; shown, never followed.
         parameters: number of values in it.
+        notes: sentences about what was done on the way in.
     """
 
     settings: AdapterSettings
@@ -29,6 +30,7 @@ class AdapterFiles:
     sha256: str
     base_hint: str = ""
     parameters: int = 0
+    notes: tuple[str, ...] = ()
 
     def verified(self) -> Path:
         """The weights, read whole: still the file that was checked; RunError otherwise."""

@@ -1,5 +1,6 @@
 """Bounds of everything that comes from outside. One place, plain numbers, units in names."""
 
+import os
 from dataclasses import dataclass
 
 
@@ -8,12 +9,13 @@ class Limits:
     """Upper bounds; intake refuses with a sentence what is over them."""
 
     adapter_bytes: int = 512 * 1024**2
-    adapter_config_bytes: int = 64 * 1024
+    adapter_config_bytes: int = 1024**2
     safetensors_header_bytes: int = 1024**2
     tensors: int = 4096
-    rank: int = 256
+    rank: int = 1024
     archive_bytes: int = 600 * 1024**2
-    archive_members: int = 12
+    archive_members: int = 12  # of a kit
+    archive_listed: int = 4096  # of any other archive, of which few are taken
     archive_ratio: int = 20
     member_name_characters: int = 200
     recipe_bytes: int = 64 * 1024
@@ -43,4 +45,19 @@ class Limits:
     owner_bytes: int = 4 * 1024**3
 
 
-LIMITS = Limits()
+def on_shared_server() -> bool:
+    """Whether strangers use this server (a Space, or WORKBENCH_SHARED=1)."""
+    return bool(os.environ.get("SPACE_ID") or os.environ.get("WORKBENCH_SHARED"))
+
+
+def limits(shared: bool) -> Limits:
+    """The bounds of a server that strangers share, or of one's own machine.
+
+    There an adapter may be as large as the largest rank asks of a base of 70 billion parameters.
+    """
+    if shared:
+        return Limits()
+    return Limits(adapter_bytes=16 * 1024**3, archive_bytes=16 * 1024**3)
+
+
+LIMITS = limits(on_shared_server())

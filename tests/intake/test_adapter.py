@@ -124,7 +124,13 @@ def test_what_lies_beside_is_reported_as_ignored(tmp_path: Path) -> None:
     folder = builders.adapter_folder(tmp_path / "in")
     (folder / "README.md").write_text("hello")
     (folder / "checkpoint-10").mkdir()
-    assert inspect_adapter(folder, tmp_path / "w").ignored == ("README.md", "checkpoint-10")
+    (folder / "checkpoint-10" / "optimizer.pt").write_bytes(b"never opened")
+    inspection = inspect_adapter(folder, tmp_path / "w")
+    assert inspection.ignored == ("README.md", "checkpoint-10/ (1 files)")
+    assert inspection.adapter is not None
+    assert inspection.adapter.notes == (
+        "Left out, never opened: README.md, checkpoint-10/ (1 files).",
+    )
 
 
 def test_a_card_is_told_what_the_adapter_is(tmp_path: Path) -> None:
@@ -243,14 +249,11 @@ def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
         read_adapter(folder, tmp_path / "w")
 
 
-def test_nothing_and_renamed_files_get_a_remedy(tmp_path: Path) -> None:
+def test_nothing_and_other_files_get_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(IntakeError, match="Nothing was handed over"):
         read_adapter([], tmp_path)
-    folder = builders.adapter_folder(tmp_path / "in")
-    renamed = folder / "adapter_model (1).safetensors"
-    (folder / "adapter_model.safetensors").rename(renamed)
-    with pytest.raises(IntakeError, match="under these names"):
-        read_adapter([folder / "adapter_config.json", renamed], tmp_path / "w")
+    with pytest.raises(IntakeError, match="is missing"):
+        read_adapter([tmp_path / "weights.safetensors"], tmp_path / "w")
 
 
 def test_half_formats_are_read(tmp_path: Path) -> None:

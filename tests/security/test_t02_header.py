@@ -75,7 +75,7 @@ LIES = {
     "negative shape": (changed(put(A, shape=[-4, -8])), "shape"),
     "shape with zero": (changed(put(A, shape=[0, 8], data_offsets=[0, 0])), "shape"),
     "scalar": (changed(put(A, shape=[])), "shape"),
-    "three axes": (changed(put(A, shape=[4, 8, 1])), "shape"),
+    "three axes": (changed(put(A, shape=[4, 8, 1])), "two axes"),
     "fractions in the shape": (changed(put(A, shape=[4.0, 8.0])), "shape"),
     "NaN in the header": (
         builders.safetensors('{"a": {"dtype": "F32", "shape": [NaN]}}', b""),
@@ -123,13 +123,13 @@ def test_t02_every_lie_has_its_sentence(tmp_path: Path, lie: str) -> None:
     assert time.perf_counter() - start < 1
 
 
-@pytest.mark.parametrize("rank", [256, 257])
+@pytest.mark.parametrize("rank", [1024, 1025])
 def test_t02_rank_ceiling(tmp_path: Path, rank: int) -> None:
     content = builders.weights(builders.tensors(builders.LAYERS[:1], rank=rank))
-    if rank == 256:
+    if rank == 1024:
         read(tmp_path / "w", content)
     else:
-        with pytest.raises(IntakeError, match="rank 257; at most 256"):
+        with pytest.raises(IntakeError, match="rank 1025; at most 1024"):
             read(tmp_path / "w", content)
 
 

@@ -157,7 +157,7 @@ def test_t03_many_layers_and_many_exceptions_take_no_time(tmp_path: Path) -> Non
 
 def test_t03_size_ceiling(tmp_path: Path) -> None:
     folder = builders.adapter_folder(tmp_path / "in")
-    text = json.dumps(builders.config()) + " " * 65536
+    text = json.dumps(builders.config()) + " " * 2**20
     (folder / "adapter_config.json").write_text(text)
-    with pytest.raises(IntakeError, match="larger than 64 KB"):
+    with pytest.raises(IntakeError, match="larger than 1 MB"):
         read_adapter(folder, tmp_path / "work")

@@ -79,13 +79,13 @@ def test_t07_long_names(tmp_path: Path) -> None:
     path = pack(tmp_path / "a.zip", [*good(tmp_path), ("a" * 300 + ".md", b"")])
     assert "too long" in refused(path, tmp_path)
     path = pack(tmp_path / "b.zip", [*good(tmp_path), ("a" * 65535, b"")])
-    assert "too many members" in refused(path, tmp_path)
+    assert "too long" in refused(path, tmp_path)
 
 
 @pytest.mark.parametrize(
     "kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFDIR]
 )
-@pytest.mark.parametrize("name", [WEIGHTS, "README.md"])
+@pytest.mark.parametrize("name", [WEIGHTS, CONFIG])
 def test_t07_links_and_devices(tmp_path: Path, kind: int, name: str) -> None:
     info = zipfile.ZipInfo(name)
     info.external_attr = (kind | 0o777) << 16
@@ -94,16 +94,38 @@ def test_t07_links_and_devices(tmp_path: Path, kind: int, name: str) -> None:
     assert "not an ordinary file" in refused(path, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["inner.zip", "inner.tar.gz", "inner.7z", "inner.whl"])
-def test_t07_archives_in_the_archive(tmp_path: Path, name: str) -> None:
-    path = pack(tmp_path / "a.zip", [*good(tmp_path), (name, b"PK\x03\x04")])
-    assert "archive in the archive" in refused(path, tmp_path)
+BESIDE = [
+    "inner.zip",
+    "inner.tar.gz",
+    "run.sh",
+    "config.json",
+    "model.safetensors",
+    "sub/x/README.md",
+]
 
 
-@pytest.mark.parametrize("name", ["run.sh", "config.json", "model.safetensors", "sub/x/README.md"])
-def test_t07_members_that_do_not_belong(tmp_path: Path, name: str) -> None:
-    path = pack(tmp_path / "a.zip", [*good(tmp_path), (name, b"x")])
-    assert "does not belong" in refused(path, tmp_path)
+@pytest.mark.parametrize(
+    "name", [*BESIDE, "sub/x/README.md", "Thumbs.db", "__MACOSX/._adapter_config.json"]
+)
+def test_t07_other_members_are_never_opened(tmp_path: Path, name: str) -> None:
+    """Their bytes are not even a valid stream: opening one would be an error."""
+    path = pack(tmp_path / "a.zip", [*good(tmp_path), (name, b"x" * 100)])
+    forge(path, name, crc=1)
+    files = read_adapter(path, tmp_path / "work")
+    stored = [entry.name for entry in (tmp_path / "work").rglob("*") if entry.is_file()]
+    assert stored == [WEIGHTS] and files.parameters == 256
+
+
+def test_t07_a_link_beside_the_adapter_is_never_followed(tmp_path: Path) -> None:
+    info = zipfile.ZipInfo("latest")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    path = pack(tmp_path / "a.zip", [*good(tmp_path), (info, b"/etc/passwd")])
+    assert "latest" in " ".join(read_adapter(path, tmp_path / "work").notes)
+
+
+def test_t07_only_an_archive_in_the_archive(tmp_path: Path) -> None:
+    path = pack(tmp_path / "a.zip", [("lora.zip", b"PK\x03\x04")])
+    assert "holds an archive (lora.zip)" in refused(path, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -111,9 +133,8 @@ def test_t07_members_that_do_not_belong(tmp_path: Path, name: str) -> None:
     [
         (CONFIG, CONFIG),
         (CONFIG, "Adapter_Config.JSON"),
-        ("caf\u00e9.md", "cafe\u0301.md"),
-        ("stra\u00dfe.md", "STRASSE.md"),
-        ("x.md", "x.md/"),
+        (WEIGHTS, "ADAPTER_MODEL.safetensors"),
+        (CONFIG, "adapter_config.json/"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -132,8 +153,8 @@ def test_t07_bomb(tmp_path: Path) -> None:
 
 
 def test_t07_stated_size_above_the_ceiling(tmp_path: Path) -> None:
-    path = pack(tmp_path / "a.zip", [(CONFIG, bytes(65537)), (WEIGHTS, b"")])
-    assert "larger than 64 KB" in refused(path, tmp_path)
+    path = pack(tmp_path / "a.zip", [(CONFIG, bytes(2**20 + 1)), (WEIGHTS, b"")])
+    assert "larger than 1 MB" in refused(path, tmp_path)
 
 
 def forge(path: Path, name: str, **fields: int) -> None:
@@ -175,7 +196,7 @@ def test_t07_a_forged_large_size(tmp_path: Path) -> None:
     forge(path, WEIGHTS, size=100_000)
     assert "shorter than stated" in refused(path, tmp_path)
     forge(path, WEIGHTS, size=2**32 - 2)
-    assert "larger than" in refused(path, tmp_path)
+    assert "expand more than 20 times" in refused(path, tmp_path)
 
 
 @pytest.mark.parametrize("flags", [0x1, 0x20, 0x40, 0x2041])
@@ -229,16 +250,17 @@ def test_t07_shared_kernel(tmp_path: Path) -> None:
     assert "overlap" in refused(path, tmp_path)
 
 
-@pytest.mark.parametrize("members", [13, 100_000])
+@pytest.mark.parametrize("members", [8193, 100_000])
 def test_t07_too_many_members(tmp_path: Path, members: int) -> None:
-    path = pack(tmp_path / "a.zip", [(f"{number}.md", b"") for number in range(min(members, 2000))])
-    if members > 2000:  # the list alone counts: repeat it instead of writing 100,000 files
+    path = pack(tmp_path / "a.zip", [(f"{number}.md", b"") for number in range(min(members, 8193))])
+    if members > 8193:  # the list alone counts: repeat it instead of writing 100,000 files
         raw = path.read_bytes()
         start = raw.index(b"PK\x01\x02")
         end = raw.rindex(b"PK\x05\x06")
         listing = raw[start:end] * 50
         tail = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 65535, 65535, len(listing), start, 0)
         path.write_bytes(raw[:start] + listing + tail)
+        del raw, listing
     tracemalloc.start()
     begin = time.perf_counter()
     assert "too many members" in refused(path, tmp_path)
@@ -249,7 +271,7 @@ def test_t07_too_many_members(tmp_path: Path, members: int) -> None:
 
 def test_t07_a_list_that_is_larger_than_it_says(tmp_path: Path) -> None:
     """The count in the end record is a claim; zipfile goes by the size."""
-    path = pack(tmp_path / "a.zip", [(f"{number}.md", b"") for number in range(2000)])
+    path = pack(tmp_path / "a.zip", [(f"{number}.md", b"") for number in range(5000)])
     raw = bytearray(path.read_bytes())
     struct.pack_into("<HH", raw, len(raw) - 14, 2, 2)
     path.write_bytes(raw)

@@ -1,41 +1,37 @@
-"""Accepts a LoRA adapter from a folder, from its two files or from a zip.
+"""Accepts an adapter from a folder, from its files or from a zip.
 
-Exactly adapter_config.json and adapter_model.safetensors are read, from copies of our own; a
-pickle anywhere beside them is refused. What is true of an adapter without its base model is
-checked here; that its names match a base is checked when it is attached to one.
+Its config and its safetensors weights are read, from copies of our own; whatever lies beside them
+is never opened and never stored. What is true of an adapter without its base model is checked here;
+that its names match a base is checked when it is attached to one.
 """
 
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.errors import IntakeError
 from workbench.inputs import AdapterFiles
-from workbench.intake.archive import unpack
-from workbench.intake.config import read_claims, settings_for
+from workbench.intake.archive import opened
+from workbench.intake.config import claims_of, read_config, settings_for
 from workbench.intake.config_fields import NAME as CONFIG_NAME
 from workbench.intake.copying import Copied, copy_in
-from workbench.intake.file_names import is_harmless_name, is_pickle_name
-from workbench.intake.header import (
-    REMEDY_PICKLE,
-    Module,
-    Tensor,
-    check_values,
-    lora_modules,
-    read_header,
-)
+from workbench.intake.header import Module, Tensor, check_values, lora_modules, read_header
+from workbench.intake.layout import WEIGHTS_NAME, Layout, SeveralAdapters, find
+from workbench.intake.rewriting import from_mlx, join, mlx_claims
 from workbench.intake.wording import shown
 from workbench.limits import LIMITS
 
-WEIGHTS_NAME = "adapter_model.safetensors"
 WANTED = {CONFIG_NAME: LIMITS.adapter_config_bytes, WEIGHTS_NAME: LIMITS.adapter_bytes}
 _LISTED_FILES = 10_000
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_DEPTH = 8  # folders below the one handed over that are looked into
+_NAMED = 8  # of what is left out
 
 FILES = "The two files are there"
-CONFIG = "The settings are those of a plain LoRA"
+CONFIG = "The settings are those of a method that is understood"
 LAYERS = "The weights are readable and every layer is complete"
 VALUES = "All numbers are finite and the adapter changes something"
 
@@ -57,6 +53,7 @@ class Inspection:
         bytes: size of the weights file.
         dtypes: number formats of the weights, e.g. "BF16".
         ignored: files that were handed over and not read.
+        choices: folders that each hold an adapter, when it must be said which one is meant.
     """
 
     checks: tuple[Check, ...]
@@ -65,6 +62,7 @@ class Inspection:
     bytes: int = 0
     dtypes: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
     @property
     def problem(self) -> str:
@@ -72,36 +70,46 @@ class Inspection:
         return next((check.problem for check in self.checks if check.problem), "")
 
 
-def read_adapter(paths: Path | Sequence[Path], workspace: Path) -> AdapterFiles:
+def read_adapter(
+    paths: Path | Sequence[Path], workspace: Path, *, part: str = "", links: bool = False
+) -> AdapterFiles:
     """Check an adapter and copy its weights below ``workspace``.
 
     Args:
-        paths: a folder, a zip, or the two files.
+        paths: a folder, a zip, or the files.
         workspace: a folder of ours, made when missing; a new folder is made inside.
+        part: the folder that is meant where several hold an adapter.
+        links: follow links, for paths that the person at this machine typed (the Hub's cache
+            consists of links).
 
     Raises:
         IntakeError: one sentence that names the file, the field and the remedy.
     """
-    inspection = inspect_adapter(paths, workspace)
+    inspection = inspect_adapter(paths, workspace, part=part, links=links)
     if inspection.adapter is None:
         raise IntakeError(inspection.problem)
     return inspection.adapter
 
 
-def inspect_adapter(paths: Path | Sequence[Path], workspace: Path) -> Inspection:
+def inspect_adapter(
+    paths: Path | Sequence[Path], workspace: Path, *, part: str = "", links: bool = False
+) -> Inspection:
     """The same checks, in words and in order, ending at the first that fails."""
     done: list[Check] = []
     doing = FILES
+    given = [paths] if isinstance(paths, Path) else list(paths)
     try:
         workspace.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="adapter-", dir=workspace))
-        config, weights, ignored = _gather(paths, folder)
+        gathered = _gather(given, folder, part, links)
         done.append(Check(doing))
         doing = CONFIG
-        claims = read_claims(config.path.read_bytes())
-        config.path.unlink()  # so that no other reader ever finds it beside the weights
+        data = read_config(gathered.config.path.read_bytes())
+        gathered.config.path.unlink()  # so that no other reader ever finds it beside the weights
+        claims = claims_of(mlx_claims(data) if gathered.layout.mlx else data)
         done.append(Check(doing))
         doing = LAYERS
+        weights = _one_file(gathered, folder)
         tensors = read_header(weights.path)
         modules = lora_modules(tensors)
         settings = settings_for(claims, modules)
@@ -109,6 +117,9 @@ def inspect_adapter(paths: Path | Sequence[Path], workspace: Path) -> Inspection
         doing = VALUES
         check_values(weights.path, tensors)
         done.append(Check(doing))
+    except SeveralAdapters as error:
+        problem = Check(doing, error.message)
+        return Inspection(checks=(*done, problem), choices=error.choices)
     except IntakeError as error:
         return Inspection(checks=(*done, Check(doing, error.message)))
     adapter = AdapterFiles(
@@ -117,6 +128,7 @@ def inspect_adapter(paths: Path | Sequence[Path], workspace: Path) -> Inspection
         sha256=weights.sha256,
         base_hint=claims.base_hint,
         parameters=sum(_count(tensor) for tensor in tensors),
+        notes=_notes(gathered.layout),
     )
     return Inspection(
         checks=tuple(done),
@@ -124,7 +136,7 @@ def inspect_adapter(paths: Path | Sequence[Path], workspace: Path) -> Inspection
         modules=_module_counts(modules),
         bytes=weights.bytes,
         dtypes=tuple(sorted({tensor.dtype for tensor in tensors})),
-        ignored=ignored,
+        ignored=gathered.layout.left_out,
     )
 
 
@@ -139,69 +151,110 @@ def _module_counts(modules: Sequence[Module]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(Counter(module.name.rsplit(".", 1)[-1] for module in modules).items()))
 
 
-def _gather(paths: Path | Sequence[Path], folder: Path) -> tuple[Copied, Copied, tuple[str, ...]]:
-    """Copies of the config and the weights, and the names of what was left aside."""
-    given = [paths] if isinstance(paths, Path) else list(paths)
+@dataclass(frozen=True)
+class _Gathered:
+    """Copies of ours, before they are read: the weights whole or in parts."""
+
+    config: Copied
+    weights: tuple[Copied, ...]
+    layout: Layout
+
+
+def _gather(given: list[Path], folder: Path, part: str, links: bool) -> _Gathered:
+    """Copy the adapter's files and nothing else into ``folder``."""
     if not given:
         raise IntakeError(f"Nothing was handed over. Choose {CONFIG_NAME} and {WEIGHTS_NAME}.")
     # os.path, unlike Path.is_dir, says no to impossible names instead of raising.
     if len(given) == 1 and os.path.isdir(given[0]):
-        found, ignored = _from_folder(given[0], folder)
-    elif len(given) == 1 and given[0].suffix.lower() == ".zip":
-        unpacked = unpack(given[0], folder, WANTED)
-        found, ignored = unpacked.files, unpacked.ignored
-    else:
-        found, ignored = _from_files(given, folder)
-    for name in WANTED:
-        if name not in found:
-            raise IntakeError(
-                f"{name} is missing. An adapter is the two files {CONFIG_NAME} and "
-                f"{WEIGHTS_NAME}, a folder with both, or a zip of them."
-            )
-    return found[CONFIG_NAME], found[WEIGHTS_NAME], ignored
+        return _from_folder(given[0], folder, part, links)
+    if len(given) == 1 and given[0].suffix.lower() == ".zip":
+        with opened(given[0], folder) as archive:
+            layout = find(archive.names, shown(given[0].name), part)
+            return _copied(layout, folder, archive.take)
+    names = {path.name: path for path in given}
+    if len(names) != len(given):
+        raise IntakeError("Two of the files have the same name. Hand over one adapter at a time.")
+    layout = find(names, "What was handed over", part)
+    return _copied(
+        layout, folder, lambda name, target, most: copy_in(names[name], target, most, links=links)
+    )
 
 
-def _from_folder(source: Path, folder: Path) -> tuple[dict[str, Copied], tuple[str, ...]]:
+def _from_folder(source: Path, folder: Path, part: str, links: bool) -> _Gathered:
     """Everything through one open directory, so that it cannot be swapped between two files."""
+    label = shown(source.name or "The folder")
     try:
-        directory = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        directory = os.open(source, _FOLDER_FLAGS)
     except (OSError, ValueError) as error:
-        raise IntakeError(f"The folder {shown(source.name)} cannot be opened.") from error
+        raise IntakeError(f"The folder {label} cannot be opened.") from error
+
+    def take(name: str, target: Path, at_most: int) -> Copied:
+        parent, _, file = name.rpartition("/")
+        inner = os.open(
+            parent or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory
+        )
+        try:
+            return copy_in(Path(file), target, at_most, folder=inner, links=links)
+        finally:
+            os.close(inner)
+
     try:
-        names = sorted(os.listdir(directory))
-        if len(names) > _LISTED_FILES:
-            raise IntakeError(f"The folder {shown(source.name)} is not that of an adapter.")
-        _refuse_pickles(names)
-        found = {
-            name: copy_in(Path(name), folder / name, at_most, folder=directory)
-            for name, at_most in WANTED.items()
-            if name in names
-        }
+        return _copied(find(_listed(directory, label), label, part), folder, take)
     finally:
         os.close(directory)
-    return found, tuple(shown(name) for name in names if name not in WANTED)
 
 
-def _from_files(given: Sequence[Path], folder: Path) -> tuple[dict[str, Copied], tuple[str, ...]]:
-    names = [path.name for path in given]
-    _refuse_pickles(names)
-    if len(set(names)) != len(names):
-        raise IntakeError("Two of the files have the same name. Hand over one adapter at a time.")
-    for name in names:
-        if name not in WANTED and not is_harmless_name(name):
+def _listed(directory: int, label: str) -> list[str]:
+    """Paths of the files below an open directory; links to folders are not followed."""
+    names: list[str] = []
+    for path, folders, files, _ in os.fwalk(".", dir_fd=directory):
+        inside = path.removeprefix(".").removeprefix("/")
+        names += [f"{inside}/{file}" if inside else file for file in sorted(files)]
+        if len(names) > _LISTED_FILES:
             raise IntakeError(
-                f"{shown(name)} is not a file of an adapter. Choose {CONFIG_NAME} and "
-                f"{WEIGHTS_NAME} under these names, or one zip of them."
+                f"The folder {label} holds over {_LISTED_FILES:,} files. Choose the folder of the "
+                "adapter itself."
             )
-    found = {
-        path.name: copy_in(path, folder / path.name, WANTED[path.name])
-        for path in given
-        if path.name in WANTED
-    }
-    return found, tuple(shown(name) for name in names if name not in WANTED)
+        folders[:] = sorted(folders) if inside.count("/") < _DEPTH else []
+    return names
 
 
-def _refuse_pickles(names: Sequence[str]) -> None:
-    for name in names:
-        if is_pickle_name(name):
-            raise IntakeError(f"{shown(name)} is a pickle. {REMEDY_PICKLE}")
+def _copied(layout: Layout, folder: Path, take: Callable[[str, Path, int], Copied]) -> _Gathered:
+    config = take(layout.config, folder / CONFIG_NAME, LIMITS.adapter_config_bytes)
+    names = [WEIGHTS_NAME] if len(layout.weights) == 1 and not layout.mlx else []
+    names = names or [f"part-{number}.safetensors" for number in range(len(layout.weights))]
+    weights, left = [], LIMITS.adapter_bytes
+    for member, name in zip(layout.weights, names, strict=True):
+        weights.append(take(member, folder / name, left))
+        left -= weights[-1].bytes
+    return _Gathered(config, tuple(weights), layout)
+
+
+def _one_file(gathered: _Gathered, folder: Path) -> Copied:
+    """The weights with PEFT's names in one file; the copies that it was made from are removed."""
+    if not gathered.layout.mlx and len(gathered.weights) == 1:
+        return gathered.weights[0]
+    target = folder / WEIGHTS_NAME
+    try:
+        if gathered.layout.mlx:
+            return from_mlx(gathered.weights[0], target)
+        return join(gathered.weights, target)
+    finally:
+        for copied in gathered.weights:
+            copied.path.unlink()
+
+
+def _notes(layout: Layout) -> tuple[str, ...]:
+    """Sentences about what was done on the way in."""
+    notes = []
+    if layout.folder:
+        notes.append(f"Taken from the folder {shown(layout.folder, 120)}.")
+    if layout.mlx:
+        notes.append("Converted from an MLX adapter.")
+    if len(layout.weights) > 1:
+        notes.append(f"The weights were joined from {len(layout.weights)} parts.")
+    if layout.left_out:
+        named = ", ".join(layout.left_out[:_NAMED])
+        more = f" and {len(layout.left_out) - _NAMED} more" if len(layout.left_out) > _NAMED else ""
+        notes.append(f"Left out, never opened: {named}{more}.")
+    return tuple(notes)

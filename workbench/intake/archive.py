@@ -1,8 +1,9 @@
 """Takes named files out of a zip from a stranger; nothing is ever extracted wholesale.
 
-The list of members is bounded before Python's zipfile reads it, every member must be an ordinary
-file of a known or harmless name, and contents are streamed through a hard ceiling into new files
-whose names are ours. Tar, 7z, rar and encrypted archives are not read.
+The list of members is bounded before Python's zipfile reads it. ``opened`` gives the names and
+takes the members that are asked for, ``unpack`` insists that all others are harmless; contents are
+streamed through a hard ceiling into new files whose names are ours. What is not asked for is never
+opened. Tar, 7z, rar and encrypted members are not read.
 """
 
 import stat
@@ -10,6 +11,7 @@ import struct
 import unicodedata
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,11 +27,43 @@ from workbench.limits import LIMITS
 _END, _END_BYTES = b"PK\x05\x06", 22
 _ZIP64_LOCATOR, _ZIP64_LOCATOR_BYTES = b"PK\x06\x07", 20
 _COMMENT_BYTES = 0xFFFF
-_DIRECTORY_BYTES = 64 * 1024
+_DIRECTORY_BYTES = 512 * 1024
 _LOCAL_HEADER_BYTES = 30
 _ENCRYPTED_BITS = 0x1 | 0x20 | 0x40 | 0x2000
 _RATIO_FREE_BYTES = 1024**2  # below this an expansion of any ratio is harmless
 _CHUNK_BYTES = 1024**2
+
+
+class Archive:
+    """An open zip: ``names`` of its files, with "/", and their contents on demand."""
+
+    def __init__(self, archive: zipfile.ZipFile, label: str) -> None:
+        self._archive, self._label = archive, label
+        infos = [(_checked_name(info, label), info) for info in archive.infolist()]
+        _refuse_overlaps([info for _, info in infos], label)
+        self._members = {
+            name: info for name, info in infos if not _is_folder(info, name, self._label)
+        }
+        self._times = Counter(_folded(name) for name, _ in infos)
+        self.names = tuple(self._members)
+        if len(self.names) > LIMITS.archive_listed:
+            raise IntakeError(_too_many(label, LIMITS.archive_listed))
+
+    def require_plain(self, name: str) -> None:
+        """Refuse a member that is there twice, or is a link or a device."""
+        if self._times[_folded(name)] > 1:
+            raise IntakeError(f"{self._label} holds {shown(name)} twice. Pack it again.")
+        if stat.S_IFMT(self._members[name].external_attr >> 16) not in (0, stat.S_IFREG):
+            raise IntakeError(
+                f"{self._label}: {shown(name)} is not an ordinary file. Pack the files anew."
+            )
+
+    def take(self, name: str, target: Path, at_most: int) -> Copied:
+        """Write one member to the new file ``target``."""
+        self.require_plain(name)
+        info = self._members[name]
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _extract(self._archive, info, target, at_most, f"{self._label}: {shown(name)}")
 
 
 @dataclass(frozen=True)
@@ -40,18 +74,39 @@ class Unpacked:
     ignored: tuple[str, ...]
 
 
-def unpack(source: Path, folder: Path, wanted: Mapping[str, int]) -> Unpacked:
-    """Copy a zip in and take the ``wanted`` members (name -> ceiling in bytes) out of it.
-
-    All members may lie in one common parent folder. Files are written below ``folder``.
-    """
+@contextmanager
+def opened(source: Path, folder: Path) -> Iterator[Archive]:
+    """Copy a zip to ``folder`` for as long as the block lasts, and read its list of members."""
     label = shown(source.name)
     copy = copy_in(source, folder / "upload.zip", LIMITS.archive_bytes)
     try:
         with _opened(copy.path, label) as archive:
-            return _take(archive, folder, wanted, label)
+            yield Archive(archive, label)
     finally:
         copy.path.unlink(missing_ok=True)
+
+
+def unpack(source: Path, folder: Path, wanted: Mapping[str, int]) -> Unpacked:
+    """Take the ``wanted`` members (name -> ceiling in bytes); all others must be harmless.
+
+    All members may lie in one common parent folder. Files are written below ``folder``.
+    """
+    label = shown(source.name)
+    with opened(source, folder) as archive:
+        if len(archive.names) > LIMITS.archive_members:
+            raise IntakeError(_too_many(label, LIMITS.archive_members))
+        names = _without_parent(archive.names, wanted)
+        for name, member in names.items():
+            if name not in wanted:
+                _require_harmless(name, label)
+            archive.require_plain(member)
+        files = {
+            name: archive.take(member, folder / PurePosixPath(name), wanted[name])
+            for name, member in names.items()
+            if name in wanted
+        }
+        ignored = tuple(sorted(shown(name) for name in names if name not in wanted))
+        return Unpacked(files, ignored)
 
 
 def holds(source: Path, name: str) -> bool:
@@ -100,59 +155,31 @@ def _check_directory(path: Path, label: str) -> None:
         raise IntakeError(f"{label} has an ambiguous end. Pack it again.")
     if tail[max(0, at - _ZIP64_LOCATOR_BYTES) :].startswith(_ZIP64_LOCATOR):
         raise IntakeError(f"{label} is in the zip64 format. Pack it as an ordinary zip.")
-    if size > _DIRECTORY_BYTES or members > 2 * LIMITS.archive_members:
-        raise IntakeError(_too_many(label))
+    if size > _DIRECTORY_BYTES or members > 2 * LIMITS.archive_listed:
+        raise IntakeError(_too_many(label, LIMITS.archive_listed))
 
 
-def _too_many(label: str) -> str:
+def _too_many(label: str, at_most: int) -> str:
     return (
-        f"{label} has too many members; at most {LIMITS.archive_members} files are taken. "
+        f"{label} has too many members; at most {at_most} files are taken. "
         "Pack only the files that are needed."
     )
 
 
-def _take(
-    archive: zipfile.ZipFile, folder: Path, wanted: Mapping[str, int], label: str
-) -> Unpacked:
-    members = _members(archive, label)
-    _refuse_overlaps(list(members.values()), label)
-    members = _without_parent(members, wanted)
-    for name in members:
-        if name not in wanted:
-            _require_harmless(name, label)
-    files = {}
-    for name, info in members.items():
-        if name in wanted:
-            target = folder / PurePosixPath(name)  # a key of ``wanted``, so a name of ours
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files[name] = _extract(archive, info, target, wanted[name], f"{label}: {name}")
-    return Unpacked(files, tuple(sorted(shown(name) for name in members if name not in wanted)))
-
-
-def _members(archive: zipfile.ZipFile, label: str) -> dict[str, zipfile.ZipInfo]:
-    """The files in the archive by checked name; folders are passed over."""
-    members: dict[str, zipfile.ZipInfo] = {}
-    seen: set[str] = set()
-    for info in archive.infolist():
-        name = _checked_name(info, label)
-        folded = unicodedata.normalize("NFC", name.rstrip("/")).casefold()
-        if folded in seen:
-            raise IntakeError(f"{label} holds {shown(name)} twice. Pack it again.")
-        seen.add(folded)
-        if not _is_folder(info, name, label):
-            members[name] = info
-    if len(members) > LIMITS.archive_members:
-        raise IntakeError(_too_many(label))
-    return members
+def _folded(name: str) -> str:
+    """Equal for names that some file system takes for one."""
+    return unicodedata.normalize("NFC", name.rstrip("/")).casefold()
 
 
 def _checked_name(info: zipfile.ZipInfo, label: str) -> str:
     # orig_filename is the stored name; zipfile cuts ``filename`` at a NUL.
     name = info.orig_filename
+    if "/" not in name:
+        name = name.replace("\\", "/")  # as Windows' own packer once wrote them
     if len(name) > LIMITS.member_name_characters:
         raise IntakeError(f"{label} has a member with a name that is too long: {shown(name)}.")
     parts = name.removesuffix("/").split("/")
-    odd = any(unicodedata.category(mark)[0] == "C" for mark in name)
+    odd = any(unicodedata.category(mark)[0] == "C" for mark in name.removesuffix("Icon\r"))
     if odd or "\\" in name or ":" in name or any(part in ("", ".", "..") for part in parts):
         raise IntakeError(
             f"{label} has a member with an unsafe name: {shown(name)}. Pack it again."
@@ -161,10 +188,7 @@ def _checked_name(info: zipfile.ZipInfo, label: str) -> str:
 
 
 def _is_folder(info: zipfile.ZipInfo, name: str, label: str) -> bool:
-    kind = stat.S_IFMT(info.external_attr >> 16)
     folder = name.endswith("/")
-    if kind not in (0, stat.S_IFDIR if folder else stat.S_IFREG):
-        raise IntakeError(f"{label}: {shown(name)} is not an ordinary file. Pack the files anew.")
     if folder and info.file_size:
         raise IntakeError(f"{label}: the folder {shown(name)} has contents of its own.")
     return folder
@@ -180,15 +204,13 @@ def _refuse_overlaps(members: list[zipfile.ZipInfo], label: str) -> None:
         end = info.header_offset + _LOCAL_HEADER_BYTES + name_bytes + info.compress_size
 
 
-def _without_parent(
-    members: dict[str, zipfile.ZipInfo], wanted: Mapping[str, int]
-) -> dict[str, zipfile.ZipInfo]:
-    """Drop what macOS adds, and the one folder in which everything may lie."""
-    kept = {name: info for name, info in members.items() if not name.startswith("__MACOSX/")}
+def _without_parent(names: tuple[str, ...], wanted: Mapping[str, int]) -> dict[str, str]:
+    """Members by the name without what macOS adds and the one folder that may hold everything."""
+    kept = [name for name in names if not name.startswith("__MACOSX/")]
     parents = {name.split("/", 1)[0] if "/" in name else "" for name in kept}
     if len(parents) == 1 and "" not in parents and not any(name in wanted for name in kept):
-        return {name.split("/", 1)[1]: info for name, info in kept.items()}
-    return kept
+        return {name.split("/", 1)[1]: name for name in kept}
+    return {name: name for name in kept}
 
 
 def _require_harmless(name: str, label: str) -> None:

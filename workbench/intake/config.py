@@ -38,6 +38,11 @@ class Claims:
 
 def read_claims(raw: bytes) -> Claims:
     """Check the bytes of an adapter_config.json; raises IntakeError naming the field."""
+    return claims_of(read_config(raw))
+
+
+def read_config(raw: bytes) -> dict[str, Any]:
+    """The bytes of an adapter_config.json as plain data."""
     refuse_other_formats(raw[:9], NAME)
     try:
         text = raw.decode("utf-8-sig")
@@ -46,11 +51,12 @@ def read_claims(raw: bytes) -> Claims:
     data = read_json(text, NAME)
     if not isinstance(data, dict):
         raise IntakeError(f"{NAME} must be one JSON object. Save the adapter again.")
+    return data
+
+
+def claims_of(data: dict[str, Any]) -> Claims:
+    """Check the fields; raises IntakeError naming the first that cannot be taken along."""
     check_fields(data)
-    return _claims(data)
-
-
-def _claims(data: dict[str, Any]) -> Claims:
     dora, scaled = bool(data.get("use_dora")), bool(data.get("use_rslora"))
     if dora and scaled:
         refuse("use_rslora", True, "DoRA with rank-stabilised scaling is not supported.")

@@ -31,7 +31,9 @@ class Copied:
     bytes: int
 
 
-def copy_in(source: Path, target: Path, at_most: int, *, folder: int | None = None) -> Copied:
+def copy_in(
+    source: Path, target: Path, at_most: int, *, folder: int | None = None, links: bool = False
+) -> Copied:
     """Copy ``source`` to the new file ``target``.
 
     Args:
@@ -39,9 +41,10 @@ def copy_in(source: Path, target: Path, at_most: int, *, folder: int | None = No
         target: must not exist; it is created with mode 0600 and removed again on failure.
         at_most: ceiling in bytes, held while copying and not by trusting the stated size.
         folder: a directory descriptor, so that the folder cannot be swapped between two files.
+        links: follow a link, for paths that the person at this machine typed.
     """
     name = shown(source.name)
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if links else os.O_NOFOLLOW)
     try:
         descriptor = os.open(source, flags, dir_fd=folder)
     except OSError as error:

@@ -27,7 +27,9 @@ REMEDY_PICKLE = (
     "adapter_model.safetensors only."
 )
 
-_ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "I32": 4, "I64": 8}
+FLOATS = ("F32", "F16", "BF16")
+PREFIX = "base_model.model."  # what PEFT puts before the names of layers
 _CHUNK_BYTES = 4 * 1024**2
 _KEY = re.compile(
     r"base_model\.model\.(?P<module>[A-Za-z0-9_]{1,64}(?:\.[A-Za-z0-9_]{1,64}){0,15})"
@@ -109,17 +111,17 @@ def _tensor(key: str, entry: object, base: int, name: str) -> Tensor:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise IntakeError(f"{where} must have dtype, shape and data_offsets, and nothing else.")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if dtype not in tuple(_ITEM_BYTES):
+    if dtype not in tuple(ITEM_BYTES):
         raise IntakeError(
             f"{where} has the type {shown(dtype, 12)}. Save the adapter as float32, float16 or "
             "bfloat16."
         )
-    if not _naturals(shape) or not 1 <= len(shape) <= 2 or 0 in shape:
-        raise IntakeError(f"{where} has an unusable shape. A LoRA has matrices of 1 or more rows.")
+    if not _naturals(shape) or not 1 <= len(shape) <= 4 or 0 in shape:
+        raise IntakeError(f"{where} has an unusable shape. Save the adapter again.")
     if not _naturals(offsets) or len(offsets) != 2:
         raise IntakeError(f"{where} has unusable data_offsets. Save the adapter again.")
     start, end = offsets
-    if end - start != math.prod(shape) * _ITEM_BYTES[dtype]:
+    if end - start != math.prod(shape) * ITEM_BYTES[dtype]:
         raise IntakeError(f"{where}: its shape does not fit its bytes. Save the adapter again.")
     return Tensor(key, dtype, tuple(shape), base + start, base + end)
 
@@ -158,6 +160,8 @@ def lora_modules(
                 "matrix of a linear layer. Only plain LoRA adapters are taken: no trained "
                 "embeddings, heads or biases."
             )
+        if tensor.dtype not in FLOATS:
+            raise IntakeError(f'{name}: "{shown(tensor.name, 120)}" has the type {tensor.dtype}.')
         parts.setdefault(match["module"], {})[match["part"]] = tensor
     return [_module(module, found, name) for module, found in parts.items()]
 

@@ -1,7 +1,7 @@
-"""An adapter from the Hugging Face Hub: its two files, as if a person had uploaded them.
+"""An adapter from the Hugging Face Hub: its files, as if a person had uploaded them.
 
-The revision is resolved to a commit and sizes are read before anything is fetched; only
-adapter_config.json and adapter_model.safetensors are taken, and then pass the same checks as an
+The revision is resolved to a commit and sizes are read before anything is fetched; only the
+config and the safetensors weights of one adapter are taken, and then pass the same checks as an
 upload. No code, no pickles, no tokenizer of the repository is ever read. On a server that
 strangers share every request goes without a login first, and with the visitor's own where that is
 not enough; never with the server's.
@@ -20,16 +20,20 @@ from huggingface_hub.errors import (
 )
 
 from workbench.errors import IntakeError
-from workbench.intake.adapter import WANTED
-from workbench.intake.wording import shown
+from workbench.intake.layout import find
+from workbench.intake.wording import shown, size_words
+from workbench.limits import LIMITS
 from workbench.models import hub_access
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _REFERENCE = re.compile(rf"(?:hub:)?({_PART}/{_PART})(?:@([A-Za-z0-9][A-Za-z0-9._/-]{{0,99}}))?")
 
 
-def fetch_adapter(reference: str, folder: Path) -> list[Path]:
-    """Fetch the two files of ``owner/name`` or ``owner/name@revision`` below ``folder``.
+def fetch_adapter(reference: str, folder: Path, part: str = "") -> list[Path]:
+    """Fetch the adapter of ``owner/name`` or ``owner/name@revision`` below ``folder``.
+
+    Args:
+        part: the folder that is meant where the repository holds several.
 
     Raises:
         IntakeError: no such name, no access, no network, or files that are no adapter of ours.
@@ -43,7 +47,7 @@ def fetch_adapter(reference: str, folder: Path) -> list[Path]:
     name, revision = match.groups()
     for token in (tokens := hub_access.current().tokens()):
         try:
-            return _fetch(name, revision, token, folder)
+            return _fetch(name, revision, token, folder, part)
         except IntakeError:
             raise
         except Exception as error:
@@ -52,23 +56,31 @@ def fetch_adapter(reference: str, folder: Path) -> list[Path]:
     raise AssertionError("there is always a way to ask")
 
 
-def _fetch(name: str, revision: str | None, token: str | bool | None, folder: Path) -> list[Path]:
+def _fetch(
+    name: str, revision: str | None, token: str | bool | None, folder: Path, part: str
+) -> list[Path]:
     info = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=30, token=token)
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-    _check(name, sizes)
     return [
         Path(hf_hub_download(name, file, revision=info.sha, local_dir=folder, token=token))
-        for file in WANTED
+        for file in _wanted(name, sizes, part)
     ]
 
 
-def _check(name: str, sizes: dict[str, int]) -> None:
-    for file, at_most in WANTED.items():
-        if file not in sizes:
-            hint = " Pickles (.bin) are not read." if "adapter_model.bin" in sizes else ""
-            raise IntakeError(f"{name} on the Hub has no {file}.{hint} Choose another adapter.")
-        if sizes[file] > at_most:
-            raise IntakeError(f"{file} of {name} is {sizes[file]:,} bytes; at most {at_most:,}.")
+def _wanted(name: str, sizes: dict[str, int], part: str) -> list[str]:
+    """The files to fetch; none is larger than is taken."""
+    layout = find(sizes, f"{name} on the Hub", part)
+    for files, at_most in (
+        ((layout.config,), LIMITS.adapter_config_bytes),
+        (layout.weights, LIMITS.adapter_bytes),
+    ):
+        total = sum(sizes[file] for file in files)
+        if total > at_most:
+            raise IntakeError(
+                f"{shown(files[0])} of {name} is {size_words(total)}; at most "
+                f"{size_words(at_most)} is taken."
+            )
+    return [layout.config, *layout.weights]
 
 
 def _sentence(name: str, revision: str | None, error: Exception) -> str:

@@ -84,6 +84,7 @@ def _store_adapter(folder: Path, files: AdapterFiles, role: str) -> dict[str, An
         "settings": dataclasses.asdict(files.settings),
         "base_hint": files.base_hint,
         "parameters": files.parameters,
+        "notes": list(files.notes),
     }
 
 
@@ -131,6 +132,7 @@ def _adapter(folder: Path, entry: dict[str, Any]) -> AdapterFiles:
         sha256=entry["sha256"],
         base_hint=entry["base_hint"],
         parameters=entry["parameters"],
+        notes=tuple(entry.get("notes", ())),
     )
 
 
