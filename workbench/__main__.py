@@ -183,7 +183,8 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
 
 def _transfer_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kit", type=Path, help="transfer kit made by prepare")
-    parser.add_argument("--adapter", type=Path, nargs="+", help="folder, two files, or zip")
+    parser.add_argument("--adapter", type=Path, nargs="+", help="folder, files, or zip")
+    _part_option(parser)
     parser.add_argument("--discriminator", type=Path, nargs="+", help="adapter, as above")
     parser.add_argument("--seeds", type=Path, help="rows or lines of text; outputs optional")
     parser.add_argument("--evaluation", type=Path, help="held-out rows with outputs")
@@ -243,12 +244,18 @@ def _transfer(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _part_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--adapter-part", default="", metavar="FOLDER",
+                        help="which of several adapters in a folder or zip")  # fmt: skip
+
+
 # --------------------------------------------------------------------------------- evaluate
 
 
 def _evaluate_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", required=True, help="base model")
     parser.add_argument("--adapter", type=Path, nargs="+", help="without: the base alone")
+    _part_option(parser)
     parser.add_argument("--rows", type=Path, required=True, help="rows with outputs")
     parser.add_argument("--side", choices=("source", "target"), default="target",
                         help="which prompt format of the recipe applies")  # fmt: skip
@@ -285,7 +292,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         if options.adapter:
             name = "adapter"
-            files = read_adapter(options.adapter, Path(scratch))
+            files = read_adapter(
+                options.adapter, Path(scratch), part=options.adapter_part, links=True
+            )
             resident.attach(name, files.settings, files.weights)
         inputs = [row.input for row in rows]
         answers = [row.output or "" for row in rows]

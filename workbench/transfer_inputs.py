@@ -81,9 +81,13 @@ def gather(
         kit = read_kit(options.kit, workspace)
         inputs, start = kit.inputs, kit.recipe_from(start)
     parts: dict[str, Any] = {
-        "adapter": options.adapter and read_adapter(options.adapter, workspace),
-        "discriminator": options.discriminator and read_adapter(options.discriminator, workspace),
+        "adapter": options.adapter
+        and read_adapter(options.adapter, workspace, part=options.adapter_part, links=True),
+        "discriminator": options.discriminator
+        and read_adapter(options.discriminator, workspace, links=True),
     }
+    if parts["adapter"]:
+        tell(options.adapter[0], *parts["adapter"].notes)
     files = _row_files(options)
     if "seeds" in files:
         form = proposed_format(files["seeds"], start.source_format)
