@@ -100,6 +100,16 @@ def test_identical_answers_are_judged_by_their_number(n: int, kind: str) -> None
     assert "difference 0.0 points" in result.sentence
 
 
+@pytest.mark.parametrize("n", [1, 30, 3000])
+def test_arms_without_a_right_answer_are_not_alike(n: int) -> None:
+    """0.0 % against 0.0 % was "inside your margin": a wrong column or format, most likely."""
+    result = judge(0, 0, 0, n)
+    assert result.kind == CANNOT_TELL
+    assert result.sentence.startswith("Cannot tell: no arm gives a right answer on")
+    assert result.sentence.endswith("is the format or the output column right?")
+    assert judge(0, 0, 1, n).sentence != result.sentence
+
+
 def test_one_row_is_grammatical() -> None:
     result = judge(1, 0, 0, 0)
     assert "on 1 row;" in result.sentence

@@ -45,7 +45,8 @@ def verdict(
 
     BETTER: the whole interval of the difference is above 0. INSIDE: a loss of more than the
     margin is excluded. WORSE: a loss is certain and one beyond the margin is not excluded.
-    CANNOT_TELL: everything else, and no rows at all.
+    CANNOT_TELL: everything else, no rows at all, and arms of which neither gives a right answer:
+    they are equal in what was not measured.
 
     Args:
         source, transferred: accuracies or mean scores on the same rows, 0..1.
@@ -61,6 +62,12 @@ def verdict(
             CANNOT_TELL,
             "Cannot tell: there are no evaluation rows with answers. "
             f"Add some; about {about} are needed for a margin of {margin}.",
+        )
+    if source.mean == 0 and transferred.mean == 0:
+        return Verdict(
+            CANNOT_TELL,
+            f"Cannot tell: no arm gives a right answer on {_rows(difference.n)}; "
+            "is the format or the output column right?",
         )
     kind, conclusion = _conclude(difference, margin_points)
     if measure == SIMILARITY and kind == BETTER:
