@@ -22,7 +22,7 @@ LEVELS: dict[str, int] = {
     "steps": 3,
     **dict.fromkeys(("pipeline", "prepare"), 4),
     **dict.fromkeys(("jobs", "consult"), 5),
-    **dict.fromkeys(("ui", "__main__", "terminal", "transfer_inputs", "bench"), 6),
+    **dict.fromkeys(("ui", "__main__", "terminal", "transfer_inputs", "bench", "inspection"), 6),
 }
 # Plain data builds on plain data; jobs run consult; the command line is several modules.
 NEIGHBOURS = (0, 5, 6)

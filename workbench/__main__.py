@@ -3,6 +3,7 @@
     python -m workbench prepare   the data owner makes a transfer kit from real data
     python -m workbench transfer  a kit (or adapter and seeds) becomes a new adapter
     python -m workbench evaluate  accuracy of one adapter on one base
+    python -m workbench inspect   what is in an adapter, a kit or a file of rows
     python -m workbench runs      what is on this machine
     python -m workbench bench     quality of all arms on public tasks
     python -m workbench fetch     download a base model beforehand
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     _prepare_parser(commands.add_parser("prepare", help="make a transfer kit from real data"))
     _transfer_parser(commands.add_parser("transfer", help="move an adapter to a target base"))
     _evaluate_parser(commands.add_parser("evaluate", help="accuracy of one adapter"))
+    _inspect_parser(commands.add_parser("inspect", help="what is in adapters, kits and row files"))
     _runs_parser(commands.add_parser("runs", help="list the runs on this machine"))
     bench_command.add_options(commands.add_parser("bench", help="measure quality on public tasks"))
     fetch = commands.add_parser("fetch", help="download a base model")
@@ -316,7 +318,27 @@ def _evaluate(options: argparse.Namespace) -> int:
     return DONE
 
 
-# ------------------------------------------------------------------------------ runs, fetch
+# -------------------------------------------------------------------------- inspect, runs, fetch
+
+
+def _inspect_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE",
+                        help="adapter (folder, zip or its files), kit, or rows")  # fmt: skip
+    column_options(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+    parser.set_defaults(command=_inspect)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from workbench.inspection import as_text, inspect  # noqa: PLC0415
+    from workbench.intake.columns import Choice  # noqa: PLC0415
+
+    code = DONE
+    choice = Choice(tuple(options.input_column), options.output_column)
+    for report in inspect(options.files, choice):
+        code = FAILED if report["problem"] else code
+        print(json.dumps(report) if options.json else as_text(report))
+    return code
 
 
 def _runs_parser(parser: argparse.ArgumentParser) -> None:
