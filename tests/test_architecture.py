@@ -14,7 +14,9 @@ APP = [path for path in [ROOT / "app.py"] if path.exists()]
 # Every room, lowest first; a room may import those of lower levels. Rooms of one level are
 # strangers to each other, except where ``NEIGHBOURS`` says so.
 LEVELS: dict[str, int] = {
-    **dict.fromkeys(("errors", "limits", "samples", "stages", "inputs", "recipe", "events"), 0),
+    **dict.fromkeys(
+        ("errors", "limits", "samples", "stages", "inputs", "recipe", "events", "students"), 0
+    ),
     **dict.fromkeys(("__init__", "memory", "machine", "adapter_settings"), 0),
     **dict.fromkeys(("models", "runs"), 1),
     **dict.fromkeys(("synthesize", "discriminate", "teach", "distill", "evaluate"), 2),
@@ -22,7 +24,8 @@ LEVELS: dict[str, int] = {
     "steps": 3,
     **dict.fromkeys(("pipeline", "prepare"), 4),
     **dict.fromkeys(("jobs", "consult"), 5),
-    **dict.fromkeys(("ui", "__main__", "terminal", "transfer_inputs", "bench", "inspection"), 6),
+    **dict.fromkeys(("ui", "__main__", "terminal", "transfer_inputs", "chains", "bench"), 6),
+    "inspection": 6,
 }
 # Plain data builds on plain data; jobs run consult; the command line is several modules.
 NEIGHBOURS = (0, 5, 6)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from workbench.adapter_settings import adapter_settings
 from workbench.errors import RecipeError
 from workbench.recipe import (
     PRESETS,
@@ -20,6 +21,7 @@ from workbench.recipe import (
     to_json,
     with_preset,
 )
+from workbench.students import STUDENTS
 
 
 def test_a_preset_takes_the_place_of_the_former_one() -> None:
@@ -197,7 +199,8 @@ def test_what_cannot_be_read_is_said() -> None:
 
 def test_every_field_has_words_and_bounds_and_names_that_exist() -> None:
     told = {one.name: one for one in fields()}
-    assert len({one.label for one in told.values() if "_format" not in one.name}) >= len(told) - 6
+    labels = [one.label for one in told.values() if "_format" not in one.name]
+    assert len(set(labels)) == len(labels)
     for one in told.values():
         assert one.label and one.description and one.bounds, one.name
         assert override(TransferRecipe(), {one.name: one.default}) == TransferRecipe()
@@ -211,3 +214,21 @@ def test_what_the_method_does_not_read_is_known() -> None:
     listed = with_preset(TransferRecipe(), "paper")
     read = {one.name for one in fields() if is_read(listed, one)}
     assert "synthesis.filter" in read and "training.soft_labels" not in read
+
+
+def test_another_kind_of_adapter_brings_its_own_rate_and_takes_it_back() -> None:
+    plain = TransferRecipe()
+    tuned = override(plain, {"student.method": "prompt_tuning"})
+    wanted = STUDENTS["prompt_tuning"].defaults["training.learning_rate"]
+    assert tuned.training.learning_rate == wanted
+    assert override(tuned, {"student.method": "lora"}) == plain
+    given = {"student.method": "ia3", "training.learning_rate": 0.02}
+    assert override(plain, given).training.learning_rate == 0.02
+    assert with_preset(tuned, "quick").training.learning_rate == wanted
+
+
+@pytest.mark.parametrize("method", STUDENTS)
+def test_every_kind_of_adapter_may_be_asked_for(method: str) -> None:
+    made = override(TransferRecipe(), {"student.method": method})
+    assert made.student.method == method
+    assert adapter_settings(made.student).method == STUDENTS[method].method

@@ -184,7 +184,14 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
 
 
 def _transfer_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kit", type=Path, help="transfer kit made by prepare")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--kit", type=Path, help="transfer kit made by prepare")
+    begin.add_argument(
+        "--from-run", metavar="RUN", help="move the new adapter of a finished run once more"
+    )
+    begin.add_argument(
+        "--samples-from", metavar="RUN", help="another target, with a run's samples and answers"
+    )
     parser.add_argument("--adapter", type=Path, nargs="+", help="folder, files, or zip")
     _part_option(parser)
     parser.add_argument("--discriminator", type=Path, nargs="+", help="adapter, as above")

@@ -7,8 +7,9 @@ is built from it in ``models.adapters.peft_config`` and nowhere else. No torch h
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.errors import RecipeError
 from workbench.recipe import LoraSettings
+from workbench.recipe.sections import StudentSettings
+from workbench.students import STUDENTS, TOKEN_KINDS
 
 LORA = "LORA"
 ALL_LINEAR = "all-linear"
@@ -118,17 +119,22 @@ def _words(value: Any) -> str:
 
 
 def adapter_settings(settings: LoraSettings | AdapterSettings) -> AdapterSettings:
-    """A recipe's LoRA in PEFT's words; what is in them already stays as it is.
-
-    Raises:
-        RecipeError: the recipe asks for a method that cannot be trained.
-    """
+    """A recipe's adapter in PEFT's words; what is in them already stays as it is."""
     if isinstance(settings, AdapterSettings):
         return settings
-    if settings.method not in ("lora", "rslora", "dora"):
-        raise RecipeError(
-            f'The method "{settings.method}" cannot be trained yet. Choose lora, rslora or dora.'
-        )
+    targets = sorted(settings.target_modules)
+    if isinstance(settings, StudentSettings):
+        if settings.method in TOKEN_KINDS:
+            method = STUDENTS[settings.method].method
+            return AdapterSettings(method, {"num_virtual_tokens": settings.virtual_tokens})
+        others: dict[str, dict[str, Any]] = {
+            # No layer counts as feed-forward: every one has a factor per output.
+            "ia3": {"target_modules": targets, "feedforward_modules": []},
+            "oft": {"r": 0, "oft_block_size": settings.rank, "target_modules": targets},
+            "miss": {"r": settings.rank, "target_modules": targets},
+        }
+        if settings.method in others:
+            return AdapterSettings(STUDENTS[settings.method].method, others[settings.method])
     alpha = settings.alpha
     return AdapterSettings(
         LORA,
@@ -136,7 +142,7 @@ def adapter_settings(settings: LoraSettings | AdapterSettings) -> AdapterSetting
             "r": settings.rank,
             "lora_alpha": int(alpha) if alpha == int(alpha) else alpha,
             "lora_dropout": settings.dropout,
-            "target_modules": sorted(settings.target_modules),
+            "target_modules": targets,
             "rank_pattern": dict(settings.rank_pattern),
             "alpha_pattern": dict(settings.alpha_pattern),
             "use_rslora": settings.method == "rslora",

@@ -36,6 +36,7 @@ from workbench.steps.comparison import load_student
 from workbench.steps.distillation import newest_state
 from workbench.steps.labels import answered_seeds
 from workbench.steps.synthesis import judge, used_filter, write_round
+from workbench.students import STUDENTS, notes
 from workbench.synthesize import answers
 from workbench.synthesize.answers import consistent
 from workbench.synthesize.duplicates import Written, nearest
@@ -148,6 +149,8 @@ def merge(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     bundle = find_bundle(run.exports)
     if bundle is None:
         raise WorkbenchError("The adapter is not packed yet. Finish the run first.")
+    if not STUDENTS[run.recipe.student.method].merges:
+        raise WorkbenchError(notes(run.recipe.student.method)[0])
     reference = run.recipe.target_base
     folder = references.ready(reference)
     if folder is None:

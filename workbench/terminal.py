@@ -19,6 +19,7 @@ ARM_TITLES = {
     "source_adapter": "Source + adapter",
     "target_base": "Target, zero-shot",
     "target_few_shot": "Target, seeds as examples",
+    "copied": "Target + source adapter as it is",
     "transferred": "Target + transferred adapter",
 }
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from workbench import chains
 from workbench import recipe as recipes
 from workbench.errors import IntakeError, RunError
 from workbench.inputs import AdapterFiles, Inputs, seeds_and_rest
@@ -37,10 +38,18 @@ def open_or_create(options: argparse.Namespace, read_recipe: ReadRecipe) -> Run:
         inputs, recipe = gather(options, read_recipe, Path(scratch))
         name = options.run or f"transfer-{_fingerprint(inputs, recipe)}"
         if not (options.runs / checked_id(name)).exists():
-            return create(options.runs, recipe, id=name, inputs=inputs)
-        run = open_run(options.runs / name)
-        _require_same(run, inputs, recipe)
+            facts = chains.chain_facts(_run(options, options.from_run)) if options.from_run else {}
+            run = create(options.runs, recipe, id=name, inputs=inputs, facts=facts)
+        else:
+            run = open_run(options.runs / name)
+            _require_same(run, inputs, recipe)
+        if options.samples_from:
+            chains.take_samples(run, _run(options, options.samples_from))
         return run
+
+
+def _run(options: argparse.Namespace, name: str) -> Run:
+    return chains.run_named(options.runs, name)
 
 
 def _require_same(run: Run, inputs: Inputs, recipe: TransferRecipe) -> None:
@@ -75,11 +84,17 @@ def _other(there: object, here: object) -> str:
 def gather(
     options: argparse.Namespace, read_recipe: ReadRecipe, workspace: Path
 ) -> tuple[Inputs, TransferRecipe]:
-    """Kit first, single files over it; the recipe starts from what the kit says."""
+    """Kit or another run first, single files over it; the recipe starts from what that says."""
     start, inputs = recipes.recommended(), Inputs()
     if options.kit:
         kit = read_kit(options.kit, workspace)
         inputs, start = kit.inputs, kit.recipe_from(start)
+    elif options.from_run:
+        inputs, takes = chains.chained(_run(options, options.from_run), workspace)
+        start = takes(start)
+    elif options.samples_from:
+        other = _run(options, options.samples_from)
+        inputs, start = other.inputs, other.recipe
     parts: dict[str, Any] = {
         "adapter": options.adapter
         and read_adapter(options.adapter, workspace, part=options.adapter_part, links=True),
@@ -102,7 +117,9 @@ def gather(
         tell(options.seeds, *filter(None, [note]))
     inputs = Inputs(**{role: parts.get(role) or getattr(inputs, role) for role in _ROLES})
     if inputs.adapter is None:
-        raise IntakeError("Nothing to move: give --kit FILE, or --adapter and --seeds.")
+        raise IntakeError(
+            "Nothing to move: give --kit FILE, --adapter and --seeds, or --from-run NAME."
+        )
     bases = {"source_base": options.source_base, "target_base": options.target_base}
     return inputs, recipes.override(recipe, {key: ref for key, ref in bases.items() if ref})
 

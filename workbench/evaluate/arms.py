@@ -14,6 +14,7 @@ SOURCE_ADAPTER = "source_adapter"
 TARGET_BASE = "target_base"
 TARGET_FEW_SHOT = "target_few_shot"
 TRANSFERRED = "transferred"
+COPIED = "copied"  # the source adapter as it is, on the target base: where its shapes fit
 ARMS = (SOURCE_BASE, SOURCE_ADAPTER, TARGET_BASE, TARGET_FEW_SHOT, TRANSFERRED)
 
 # Between examples of a few-shot prompt; a base without adapter is read up to it, since it does

@@ -84,8 +84,8 @@ def graded(metric: str, index: int, text: str, right: Sequence[str], labelled: b
     return Answer(index, text, correct, sum(score(metric, text, [a]) for a in right) / len(right))
 
 
-def outcome(run: Run, arms: Sequence[str]) -> Outcome:
-    """Read the answers of these arms and judge with the margin as it stands."""
+def outcome(run: Run, arms: Sequence[str], judged: str = TRANSFERRED) -> Outcome:
+    """Read the answers of these arms and judge one of them with the margin as it stands."""
     kind, metric, labelled = kind_of(run), metric_of(run), is_labelled(run.inputs.evaluation)
     answers = {arm: rows for arm in arms if (rows := run.answers.get(arm))}
     degrees = is_graded(metric) or not labelled
@@ -97,7 +97,7 @@ def outcome(run: Run, arms: Sequence[str]) -> Outcome:
         for arm, rows in answers.items()
     }
     difference = found = None
-    source, new = answers.get(SOURCE, []), answers.get(TRANSFERRED, [])
+    source, new = answers.get(SOURCE, []), answers.get(judged, [])
     if source and len(source) == len(new):
         difference = (
             paired_score_difference([row.grade for row in source], [row.grade for row in new])
@@ -106,7 +106,7 @@ def outcome(run: Run, arms: Sequence[str]) -> Outcome:
         )
         found = judge.verdict(
             intervals[SOURCE],
-            intervals[TRANSFERRED],
+            intervals[judged],
             difference,
             run.recipe.evaluation.margin_points,
             measure,

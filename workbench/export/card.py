@@ -11,12 +11,14 @@ from typing import Any
 
 from workbench.models import references
 from workbench.recipe import PromptFormat, TransferRecipe
+from workbench.students import LORA_KINDS, STUDENTS, TOKEN_KINDS
 
 ARMS = {
     "source_base": "Source base",
     "source_adapter": "Source base + source adapter",
     "target_base": "Target base",
     "target_few_shot": "Target base, seeds as examples",
+    "copied": "Target base + source adapter, copied as it is",
     "transferred": "Target base + this adapter",
 }
 _FILTERS = {
@@ -51,6 +53,7 @@ def model_card(recipe: TransferRecipe, result: Mapping[str, Any], hashes: Mappin
         _summary(recipe),
         _scores(result),
         _making(recipe, result),
+        _lineage(result),
         _loading(recipe, result),
         _hashes(result, hashes),
         _notices(recipe),
@@ -86,16 +89,25 @@ def _front_matter(recipe: TransferRecipe) -> str:
     entry = references.entry(recipe.target_base)
     if entry is not None and entry.licence in _LICENCES:
         lines.append(f"license: {_LICENCES[entry.licence]}")
-    lines += ["tags:", "- lora", "- peft", "- trans-lora", "- synthetic-data", "---"]
+    tag = recipe.student.method.replace("_", "-")
+    lines += ["tags:", f"- {tag}", "- peft", "- trans-lora", "- synthetic-data", "---"]
     return "\n".join(lines)
 
 
 def _summary(recipe: TransferRecipe) -> str:
-    methods = {"lora": "LoRA", "rslora": "rank-stabilised LoRA", "dora": "DoRA"}
-    kind = methods.get(recipe.student.method, recipe.student.method)
+    student = recipe.student
+    kind = STUDENTS[student.method].title
+    size = f"rank {student.rank}, alpha {student.alpha:g}"
+    if student.method in TOKEN_KINDS:
+        size = f"{student.virtual_tokens} virtual tokens"
+    elif student.method not in LORA_KINDS:
+        size = {"oft": f"blocks of {student.rank}", "miss": f"rank {student.rank}"}.get(
+            student.method, "a factor per output"
+        )
     return (
-        f"A {kind} adapter (rank {recipe.student.rank}, alpha {recipe.student.alpha:g}) for "
-        f"{_plain(base_name(recipe.target_base))}. It was transferred from an adapter for "
+        f"Adapter by {kind} ({size}) for "
+        f"{_plain(base_name(recipe.target_base))}. "
+        f"{STUDENTS[student.method].sentence} It was transferred from an adapter for "
         f"{_plain(base_name(recipe.source_base))} as in Trans-LoRA "
         "([arXiv 2405.17258](https://arxiv.org/abs/2405.17258)): synthetic inputs, answered by "
         "the source model, taught to the target model. The real training data was not used."
@@ -151,6 +163,33 @@ def _making(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:
             f"- Versions: {', '.join(f'{k} {_plain(str(v))}' for k, v in versions.items())}."
         )
     lines.append("- Every choice is in recipe.json, every synthetic row in samples.jsonl.")
+    return "\n".join(lines)
+
+
+def _lineage(result: Mapping[str, Any]) -> str:
+    """Earlier transfers of an adapter that was moved more than once."""
+    hops = result.get("lineage") or []
+    if not hops:
+        return ""
+    lines = ["## Where it comes from", "", "Moved more than once, the first time first:", ""]
+    for hop in hops:
+        kept = ""
+        if hop.get("source") and hop.get("transferred") is not None:
+            kept = (
+                f"; {_plain(str(hop['measure']))} {_percent(hop['transferred'])} against "
+                f"{_percent(hop['source'])} of its source"
+            )
+        lines.append(
+            f"- {_plain(base_name(hop['source_base']))} → "
+            f"{_plain(base_name(hop['target_base']))}, {_plain(str(hop['method']))}, "
+            f"{hop.get('samples') or 'no'} samples{kept}."
+        )
+    if first := result.get("against_first_source"):
+        lines += [
+            "",
+            f"This adapter minus the first source: {_points(first['mean'])} points, 95 % interval "
+            f"{_points(first['low'])} to {_points(first['high'])} (paired).",
+        ]
     return "\n".join(lines)
 
 

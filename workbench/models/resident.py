@@ -212,6 +212,11 @@ class Resident:
         """Token ids, behind the virtual tokens of the adapter in use."""
         return self.in_use.virtual_tokens + ids if self.in_use else ids
 
+    def attachment(self, name: str) -> Attached:
+        """One attached adapter itself."""
+        self._known(name)
+        return self._attached[name]
+
     def trainable(self, name: str) -> dict[str, nn.Parameter]:
         """The adapter's parameters by the names that they have in adapter_model.safetensors."""
         self._known(name)

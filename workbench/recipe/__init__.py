@@ -29,6 +29,7 @@ from workbench.recipe.sections import (
 from workbench.recipe.sections import (
     LoraSettings as LoraSettings,
 )
+from workbench.students import STUDENTS
 
 SCHEMA = 2
 
@@ -171,16 +172,19 @@ def with_preset(recipe: TransferRecipe, preset: str) -> TransferRecipe:
         raise RecipeError(f'Preset "{preset}" is unknown. Choose one of: {", ".join(PRESETS)}.')
     plain = TransferRecipe()
     undone = {name: attrgetter(name)(plain) for name in PRESETS.get(recipe.preset, {})}
-    return override(recipe, {**undone, "preset": preset, **PRESETS[preset]})
+    # What goes with another kind of adapter stays with it.
+    kept = STUDENTS[recipe.student.method].defaults
+    return override(recipe, {**undone, "preset": preset, **PRESETS[preset], **kept})
 
 
 def override(recipe: TransferRecipe, changes: dict[str, Any]) -> TransferRecipe:
     """Replace fields by dotted name, e.g. ``{"training.epochs": 5}``; strings are converted.
 
-    Names of schema 1 (``lora.rank``, ``synthesis.method``) stand for those of today.
+    Names of schema 1 (``lora.rank``, ``synthesis.method``) stand for those of today. Another kind
+    of adapter brings its own learning rate and the like, where these are not given with it.
     """
     data = to_dict(recipe)
-    for given, value in changes.items():
+    for given, value in {**_of_method(recipe, changes), **changes}.items():
         dotted = current_name(given)
         *parents, leaf = dotted.split(".")
         level = data
@@ -192,6 +196,16 @@ def override(recipe: TransferRecipe, changes: dict[str, Any]) -> TransferRecipe:
             raise RecipeError(f'The recipe has no field "{given}".')
         level[leaf] = value
     return from_dict(data)
+
+
+def _of_method(recipe: TransferRecipe, changes: dict[str, Any]) -> dict[str, Any]:
+    """What changes with the kind of adapter, besides the kind itself."""
+    old, new = recipe.student.method, changes.get("student.method", recipe.student.method)
+    if new == old or new not in STUDENTS:
+        return {}
+    plain, preset = TransferRecipe(), PRESETS.get(recipe.preset, {})
+    former = {name: preset.get(name, attrgetter(name)(plain)) for name in STUDENTS[old].defaults}
+    return {**former, **STUDENTS[new].defaults}
 
 
 def to_dict(recipe: TransferRecipe) -> dict[str, Any]:

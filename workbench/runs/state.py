@@ -12,7 +12,7 @@ from workbench.runs.journal import record
 from workbench.stages import ORDER, Stage
 
 # Arms that do not depend on the new adapter: their answers outlive another distillation.
-INDEPENDENT_ARMS = ("source_base", "source_adapter", "target_base", "target_few_shot")
+INDEPENDENT_ARMS = ("source_base", "source_adapter", "target_base", "target_few_shot", "copied")
 
 
 @dataclass(frozen=True)

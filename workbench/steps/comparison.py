@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from workbench import distill
+from workbench.errors import ModelError
 from workbench.evaluate import arms
 from workbench.evaluate.intervals import Difference
 from workbench.evaluate.kinds import metric_of
+from workbench.evaluate.lineage import against_first_source, lineage
 from workbench.evaluate.outcome import (
     DRAWS,
     besides,
@@ -30,6 +32,7 @@ from workbench.steps.teacher_view import read_by_teacher, sample_teacher, teache
 from workbench.teach import TEACHER
 
 CHUNK = 64  # rows per commit; the same chunks after an interruption
+COPY = "copy"  # name of the source adapter on the target base
 BEYOND = 8  # tokens after which an answer that is longer than all right ones is read no further
 
 
@@ -59,6 +62,8 @@ def compare(run: Run, pair: Pair) -> Iterator[Event]:
         )
     yield from _warn_of_overlap(run, rows if labelled else [])
     names = asked_arms(run)
+    if copied_fits(run, pair):
+        names = (*names[:-1], arms.COPIED, names[-1])
     samples = () if labelled else DRAWS
     total = (len(names) + len(samples)) * len(rows)
     for position, arm in enumerate((*samples, *names)):
@@ -89,6 +94,20 @@ def asked_arms(run: Run) -> tuple[str, ...]:
     return (arms.SOURCE_ADAPTER, *((arms.TARGET_BASE,) if bare else ()), arms.TRANSFERRED)
 
 
+def copied_fits(run: Run, pair: Pair) -> bool:
+    """Attach the source adapter to the target base, as it is, where every tensor has its place."""
+    if COPY in pair.target.adapters:
+        return True
+    files = run.inputs.adapter
+    assert files is not None, "a run without an adapter does not start"
+    try:
+        bind(run.recipe.source_format, pair.target.tokenizer)
+        pair.target.attach(COPY, files.settings, files.weights)
+    except ModelError:
+        return False
+    return True
+
+
 def _warn_of_overlap(run: Run, rows: list[Example]) -> Iterator[Event]:
     """Say so when what was trained on contains what is tested on."""
     found = overlap(run.samples.kept(), rows)
@@ -111,6 +130,8 @@ def _answer_chunk(run: Run, pair: Pair, arm: str, rows: list[Example], chunk: li
         room = pair.target_answer_tokens
     if arm == arms.TARGET_FEW_SHOT:
         form = arms.few_shot_format(form, answered_seeds(run, pair))
+    if arm == arms.COPIED:
+        form, adapter = recipe.source_format, COPY
     if arm == arms.TRANSFERRED:
         adapter = distill.STUDENT
         load_student(run, pair)
@@ -156,7 +177,7 @@ def summarise(run: Run) -> dict[str, Any]:
 
     An arm's "accuracy" is the mean of what "measure" names. Arms that were not asked are empty.
     """
-    found = outcome(run, arms.ARMS)
+    found = outcome(run, (*arms.ARMS, arms.COPIED))
     rows = run.inputs.evaluation
     summary: dict[str, Any] = {
         "task_kind": found.task_kind,
@@ -178,6 +199,13 @@ def summarise(run: Run) -> dict[str, Any]:
     if found.difference and found.verdict:
         summary["difference"] = _ends(found.difference)
         summary["verdict"] = {"kind": found.verdict.kind, "sentence": found.verdict.sentence}
+    if arms.COPIED in found.arms:
+        copied = outcome(run, (arms.SOURCE_ADAPTER, arms.COPIED), arms.COPIED).verdict
+        summary["copied"] = copied and {"kind": copied.kind, "sentence": copied.sentence}
+    if hops := lineage(run):
+        summary["lineage"] = hops
+        if first := against_first_source(run):
+            summary["against_first_source"] = _ends(first)
     if not found.labelled and (view := teacher_view(run, found.metric)):
         agreement = view.agreement
         summary["teacher"] = {

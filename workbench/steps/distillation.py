@@ -1,6 +1,7 @@
 """Step 3: train the new adapter on the target base, with checkpoints that survive a kill."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import torch
@@ -10,6 +11,7 @@ from workbench.errors import StageError
 from workbench.evaluate.arms import answer_rows
 from workbench.events import CheckpointWritten, Event, Metric, Probe, Progress, Warned
 from workbench.memory import peak_memory_bytes
+from workbench.models.first_words import begin_with
 from workbench.models.pair import Pair
 from workbench.models.training import TrainingState, TrainingStep, train
 from workbench.runs import checkpoints
@@ -18,9 +20,11 @@ from workbench.samples import Example
 from workbench.stages import Stage
 from workbench.steps.labels import answered_seeds
 from workbench.steps.soft_labels import ask_softly, soft_labels
+from workbench.students import notes
 from workbench.teach import TEACHER, answer
 
 KEEP = "keep"  # stop request: finish with what is learnt so far
+ANSWERS_NAMED = 30  # among the words that virtual tokens begin with
 PROBES = 3  # held-out inputs answered while it learns
 FEWEST_SAMPLES = 8  # below this no training is worth its time
 HELD_OUT_FRACTION = 0.1  # of the samples, when there are no evaluation rows
@@ -45,7 +49,10 @@ def distil(run: Run, pair: Pair, stop_reason: Callable[[], str]) -> Iterator[Eve
             "train. Keep more samples in Review or write more in Synthesize."
         )
     yield Progress(Stage.DISTIL, 0, 0, "steps", note="loading the target base")
+    for note in notes(recipe.student.method):
+        yield Warned(Stage.DISTIL, note)
     pair.target.attach_new(distill.STUDENT, recipe.student, recipe.seed)
+    begin_with(pair.target, distill.STUDENT, task_words(recipe.task_name, examples))
     yield from ask_softly(run, pair)
     rows = distill.training_rows(pair.target_form, examples, soft_labels(run))
     resume = newest_state(run)
@@ -74,6 +81,13 @@ def distil(run: Run, pair: Pair, stop_reason: Callable[[], str]) -> Iterator[Eve
                 )
                 break
             return
+
+
+def task_words(task: str, examples: list[Example]) -> str:
+    """What the task is called, its commonest answers, and an input: where virtual tokens begin."""
+    common = Counter(example.output or "" for example in examples).most_common(ANSWERS_NAMED)
+    answers = ", ".join(answer for answer, _ in common)
+    return f"{task}: {answers}. {examples[0].input}"
 
 
 def _teacher_replies(run: Run, pair: Pair, inputs: list[str]) -> list[str]:

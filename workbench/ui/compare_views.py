@@ -17,6 +17,7 @@ _ARM_WORDS = {
     "source_adapter": "Source + adapter",
     "target_base": "Target base",
     "target_few_shot": "Target base, seeds as examples",
+    "copied": "Target + source adapter as it is",
     "transferred": "Target + new adapter",
 }
 _CHANGED_SHOWN = 200
