@@ -3,19 +3,27 @@
 import argparse
 import hashlib
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workbench.bench import quality
 from workbench.bench.results import ARMS, read_results
-from workbench.bench.tasks import Sizes, all_tasks, choose_tasks
+from workbench.bench.tasks import Sizes, Task, all_tasks, choose_tasks
 from workbench.errors import RecipeError
 from workbench.recipe import TransferRecipe, recipe_hash
+
+if TYPE_CHECKING:
+    from workbench.bench.cells import Bases
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.add_argument("--quality", action="store_true", help="accuracy of arms on public tasks")
+    parser.add_argument(
+        "--peft", action="store_true", help="with --quality: from one kind of adapter to another"
+    )
     parser.add_argument("--data", type=Path, help="folder with clinc150, snips and bbh")
     parser.add_argument("--tasks", nargs="+", help="names of tasks; default: all in the folder")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
@@ -38,6 +46,16 @@ def _key(recipe: TransferRecipe, sizes: Sizes) -> str:
     return hashlib.sha256(f"{recipe_hash(recipe)} {sizes}".encode()).hexdigest()[:16]
 
 
+def _peft(options: argparse.Namespace, tasks: Sequence[Task], bases: "Bases", sizes: Sizes) -> int:
+    """A line per pair of teacher and student, then their table."""
+    from workbench.bench import peft  # noqa: PLC0415
+
+    for line in peft.measure(tasks, options.seeds, options.data, options.folder, bases, sizes):
+        print(line, flush=True)
+    print(peft.table(peft.read_lines(options.folder / peft.RESULTS)))
+    return 0
+
+
 def bench(options: argparse.Namespace) -> int:
     """Measure what is owed, print a line per cell, and write the tables."""
     if not options.quality:
@@ -58,6 +76,8 @@ def bench(options: argparse.Namespace) -> int:
         test_rows=options.test_rows,
         seed_examples=options.seed_examples,
     )
+    if options.peft:
+        return _peft(options, tasks, bases, sizes)
     cells = quality.plan(
         tasks,
         options.arms,

@@ -1,0 +1,198 @@
+"""``python -m workbench bench --quality --peft``: from one kind of adapter to another.
+
+One run of the pipeline for every pair of teacher and student. A teacher's samples and answers are
+made once and serve all its students, so a table's columns differ in the student alone. Beside each
+kind stands its own ceiling, trained on real rows, and after the pairs two hops: to the target and
+back to the source base. A result is a JSON line; what is there is not measured again.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from workbench import chains
+from workbench import recipe as recipes
+from workbench.bench.cells import Bases, arm_recipe
+from workbench.bench.results import BEST
+from workbench.bench.tasks import Sizes, Split, Task, split
+from workbench.distill import STUDENT, training_rows
+from workbench.evaluate.arms import answer_rows
+from workbench.evaluate.metrics import score
+from workbench.inputs import AdapterFiles, Inputs
+from workbench.intake.adapter import read_adapter
+from workbench.models.first_words import begin_with
+from workbench.models.formats import bind
+from workbench.models.pair import Pair
+from workbench.models.resident import CONFIG_FILE, WEIGHTS_FILE, Resident
+from workbench.models.training import train
+from workbench.pipeline import advance
+from workbench.recipe import PromptFormat, TransferRecipe, recipe_hash
+from workbench.runs.folder import Run, create, find_run
+from workbench.samples import Example
+from workbench.steps.distillation import task_words
+
+TEACHERS = ("lora", "dora", "prompt_tuning")
+STUDENTS = ("lora", "dora", "prompt_tuning", "ia3", "oft", "miss")
+RESULTS = "peft.jsonl"
+CEILING, HOPS = "real rows", "two hops"  # in the place of a teacher or student
+KEY = ("task", "seed", "teacher", "student")
+
+Line = dict[str, Any]
+
+
+def measure(
+    tasks: Sequence[Task],
+    seeds: Sequence[int],
+    data: Path,
+    folder: Path,
+    bases: Bases,
+    sizes: Sizes | None = None,
+    teachers: Sequence[str] = TEACHERS,
+    students: Sequence[str] = STUDENTS,
+) -> Iterator[Line]:
+    """Measure what is owed; each line is on disk before it is yielded."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / RESULTS
+    done = {tuple(line[name] for name in KEY) for line in read_lines(path)}
+    for seed in seeds:
+        for task in tasks:
+            rows = split(task, data, seed, sizes)
+            work = folder / "work" / f"{task.name}-{seed}"
+            for line in _of_task(task, seed, rows, work, bases, teachers, students, done):
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+                yield line
+
+
+def read_lines(path: Path) -> list[Line]:
+    """Results so far; a line that a crash tore is owed again."""
+    if not path.is_file():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue
+    return lines
+
+
+def table(lines: Sequence[Line]) -> str:
+    """Markdown: means over tasks and seeds by teacher and student."""
+    groups: dict[tuple[str, str], list[Line]] = {}
+    for line in lines:
+        groups.setdefault((line["teacher"], line["student"]), []).append(line)
+    rows = ["| teacher | student | source | student | kept | runs |", "|---|---|---|---|---|---|"]
+    for (teacher, student), group in groups.items():
+        source = sum(line["source"] or 0 for line in group) / len(group)
+        new = sum(line["transferred"] for line in group) / len(group)
+        kept = f"{new / source:.3f}" if source else "–"
+        rows.append(f"| {teacher} | {student} | {source:.3f} | {new:.3f} | {kept} | {len(group)} |")
+    return "\n".join(rows)
+
+
+def _of_task(
+    task: Task,
+    seed: int,
+    rows: Split,
+    work: Path,
+    bases: Bases,
+    teachers: Sequence[str],
+    students: Sequence[str],
+    done: set[tuple[Any, ...]],
+) -> Iterator[Line]:
+    def owed(teacher: str, student: str) -> bool:
+        return (task.name, seed, teacher, student) not in done
+
+    def line(teacher: str, student: str, **values: Any) -> Line:
+        return {"task": task.name, "seed": seed, "teacher": teacher, "student": student, **values}
+
+    plain = recipes.override(arm_recipe(task, BEST, seed, bases), {"evaluation.base_arms": False})
+    for student in students:
+        if owed(CEILING, student):
+            recipe = recipes.override(plain, {"student.method": student})
+            yield line(CEILING, student, source=None, transferred=_ceiling(recipe, rows))
+    for teacher in teachers:
+        adapter: AdapterFiles | None = None
+        for student in students:
+            if not owed(teacher, student):
+                continue
+            adapter = adapter or _teacher(plain, teacher, rows, work)
+            recipe = recipes.override(plain, {"student.method": student})
+            run = _run(work, f"{teacher}-{student}", recipe, _inputs(adapter, rows))
+            if student != students[0]:
+                chains.take_samples(run, find_run(work / "runs", f"{teacher}-{students[0]}"))
+            yield line(teacher, student, **_finished(run))
+    if students[0] == "lora" and "lora" in teachers and owed("lora", HOPS):
+        yield line("lora", HOPS, **_two_hops(work, plain))
+
+
+def _inputs(adapter: AdapterFiles, rows: Split) -> Inputs:
+    return Inputs(adapter, None, rows.seeds, rows.test)
+
+
+def _run(work: Path, name: str, recipe: TransferRecipe, inputs: Inputs, **facts: Any) -> Run:
+    root = work / "runs"
+    if (root / name).exists():
+        return find_run(root, name)
+    return create(root, recipe, id=name, inputs=inputs, facts=facts)
+
+
+def _finished(run: Run) -> dict[str, Any]:
+    for _ in advance(run):
+        pass
+    result = run.result() or {}
+    arms, difference = result["arms"], result["difference"]
+    return {
+        "source": arms["source_adapter"]["accuracy"],
+        "transferred": arms["transferred"]["accuracy"],
+        "low": difference["low"],
+        "high": difference["high"],
+        "n": arms["transferred"]["n"],
+        "measure": result["measure"],
+        "recipe_hash": recipe_hash(run.recipe),
+    }
+
+
+def _two_hops(work: Path, plain: TransferRecipe) -> dict[str, Any]:
+    """The adapter that the first pair moved goes back to the base that it came from."""
+    first = find_run(work / "runs", "lora-lora")
+    inputs, takes = chains.chained(first, work)
+    back = replace(takes(plain), target_base=plain.source_base, target_format=plain.source_format)
+    values = _finished(_run(work, "lora-back", back, inputs, **chains.chain_facts(first)))
+    # Against the first source, not against the copy that was moved.
+    source = (first.result() or {})["arms"]["source_adapter"]["accuracy"]
+    return {**values, "source": source}
+
+
+def _teacher(plain: TransferRecipe, method: str, rows: Split, work: Path) -> AdapterFiles:
+    """A source adapter of this kind, trained on real rows once and kept."""
+    folder = work / f"teacher-{method}"
+    if not (folder / CONFIG_FILE).is_file():
+        pair = Pair(plain, Inputs())
+        recipe = recipes.override(plain, {"student.method": method})
+        _train(pair.source, plain.source_format, recipe, rows.train)
+        pair.source.save_adapter(STUDENT, folder, "")
+    return read_adapter([folder / WEIGHTS_FILE, folder / CONFIG_FILE], work)
+
+
+def _ceiling(recipe: TransferRecipe, rows: Split) -> float:
+    """Mean score of a student that was trained on real rows, as many as there are samples."""
+    pair = Pair(recipe, Inputs())
+    _train(pair.target, recipe.target_format, recipe, rows.train[: recipe.synthesis.samples])
+    texts = [row.input for row in rows.test]
+    metric, tokens = recipe.evaluation.metric, recipe.evaluation.answer_tokens
+    answers = answer_rows(pair.target, STUDENT, recipe.target_format, texts, tokens)
+    return sum(score(metric, text, rows.test[at].answers) for at, text in answers) / len(texts)
+
+
+def _train(
+    resident: Resident, form: PromptFormat, recipe: TransferRecipe, rows: Sequence[Example]
+) -> None:
+    resident.attach_new(STUDENT, recipe.student, recipe.seed)
+    begin_with(resident, STUDENT, task_words(recipe.task_name, list(rows)))
+    examples = training_rows(bind(form, resident.tokenizer), rows)
+    for _ in train(resident, STUDENT, examples, recipe.training, seed=recipe.seed):
+        pass
