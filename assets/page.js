@@ -21,7 +21,7 @@
       for (const part of svg.children) part.setAttribute("aria-hidden", "true");
     }
   };
-  const name_all = () => { name_uploads(); name_curves(); };
+  const name_all = () => { name_uploads(); name_curves(); tell(); };
   new MutationObserver(name_all).observe(document.documentElement, { childList: true, subtree: true });
   // A form is drawn anew when a kit has been read; what was typed meanwhile stays, and is saved by
   // leaving its field, once more if it was left before the kit arrived.
@@ -83,6 +83,32 @@
     headers.set("X-Workbench-Owner", window.workbench_owner());
     return ask(target, { ...options, headers });
   };
+  // The title tells how the run stands, and a notification that it has ended, where it is allowed.
+  // Hidden pages are not told by themselves: they ask every ten seconds while the run is at work.
+  const ends = { finished: "✓ Finished", failed: "✕ Failed", "ready for review": "● Review", interrupted: "✕ Interrupted", stopped: "■ Stopped" };
+  let state = "", own_title = "";
+  const tell = () => {
+    const strip = document.querySelector(".strip");
+    if (!strip || strip.dataset.state === state) return;
+    own_title ||= document.title;
+    const former = state, name = strip.querySelector(".strip-name")?.textContent || "";
+    state = strip.dataset.state;
+    const working = state === "running" || state === "queued";
+    document.title = working ? `… ${name}` : ends[state] ? `${ends[state]} · ${name}` : own_title;
+    const worked = former === "running" || former === "queued";
+    if (worked && ends[state] && window.Notification?.permission === "granted") new Notification(ends[state], { body: name });
+  };
+  setInterval(() => {
+    if (document.hidden && (state === "running" || state === "queued")) document.getElementById("look-again")?.click();
+  }, 9000);
+  // What is waited for has a clock: a sign of life where the server can say nothing yet.
+  setInterval(() => {
+    for (const clock of document.querySelectorAll("[data-clock]")) {
+      clock.dataset.since ||= Date.now();
+      const seconds = Math.round((Date.now() - clock.dataset.since) / 1000);
+      clock.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+    }
+  }, 1000);
   const buttons = { j: "review-next", k: "review-previous", a: "review-accept", r: "review-reject", u: "review-undo" };
   const typing = "input, textarea, select, [contenteditable=true], [role=combobox], [role=listbox]";
   document.addEventListener("keydown", (event) => {

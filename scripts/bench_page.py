@@ -96,11 +96,11 @@ class Endpoints:
         config = httpx.get(f"{address}config", timeout=30).json()
         self.by_name = {entry["api_name"]: entry for entry in config["dependencies"]}
 
-    def due(self, pulse: str, former: str) -> list[str]:
-        """The drawings that a pulse asks for after the former one."""
+    def due(self, pulse: str, former: str) -> list[tuple[str, str]]:
+        """The drawings that a pulse asks for after the former one, with their tokens."""
         tokens, held = json.loads(pulse), json.loads(former or "{}")
         changed = [name for name, token in tokens.items() if held.get(name) != token]
-        return ["draw_" + name.replace(" ", "_") for name in changed if name != "#"]
+        return [("draw_" + name.replace(" ", "_"), tokens[name]) for name in changed if name != "#"]
 
     def call(self, client: httpx.Client, name: str, data: list[Any], session: str) -> Any:
         """One request as the browser makes it for events that bypass the queue."""
@@ -117,7 +117,7 @@ def _page(
 ) -> None:
     session = f"bench-{random.randrange(10**9)}"
     time.sleep(offset * TICK_SECONDS)
-    tab = random.choice(["source", "synthesize", "synthesize", "distil", "distil", "compare"])
+    tab = random.choice(["transfer", "transfer", "write", "train", "train", "compare"])
     pulse, warm = "", False
     with httpx.Client(timeout=60) as client:
         while not stop.is_set():
@@ -125,9 +125,9 @@ def _page(
             news = endpoints.call(client, "tick", [run, tab, pulse], session)["data"][0]
             answer = json.loads(news)["pulse"]
             # What has changed is drawn by requests of its own, as the browser makes them.
-            for name in endpoints.due(answer, pulse):
+            for name, token in endpoints.due(answer, pulse):
                 asked = len(endpoints.by_name[name]["inputs"])  # forms also ask what was typed
-                endpoints.call(client, name, [run, ""][:asked], session)
+                endpoints.call(client, name, [token, "[]", ""][:asked], session)
             pulse = answer
             taken = time.perf_counter() - begun
             if warm:  # the first tick of a page draws everything: that is opening it

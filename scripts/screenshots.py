@@ -20,10 +20,10 @@ from tests.browser.driving import CHROMIUM, Server, drawn, go_to
 from tests.ui import fake_run
 
 SHOTS = (
-    ("source", "Source"),
-    ("synthesize", "Synthesize"),
+    ("transfer", "Transfer"),
+    ("write", "Write"),
     ("review", "Review"),
-    ("distil", "Distil"),
+    ("train", "Train"),
     ("compare", "Compare"),
     ("take-home", "Take home"),
     ("runs", "Runs"),
@@ -73,7 +73,7 @@ def _shoot(browser: Browser, server: Server, run: str, theme: str, width: int, t
     page.goto(f"{server.address}?run={run}&__theme={theme}")
     drawn(page)
     for name, tab in SHOTS:
-        if tab != "Source":
+        if tab != "Transfer":
             go_to(page, tab)
         _settle(page, tab)
         suffix = "narrow" if width == NARROW else theme
@@ -85,10 +85,10 @@ def _shoot(browser: Browser, server: Server, run: str, theme: str, width: int, t
 def _settle(page: Page, tab: str) -> None:
     """Wait for what is drawn last on a tab."""
     last = {
-        "Source": "#fit-card table",
-        "Synthesize": "#coverage .js-plotly-plot",
+        "Transfer": "#transfer-bars .bars",
+        "Write": "#coverage .js-plotly-plot",
         "Review": "#review-table [data-testid='cell-0-1']",
-        "Distil": "#loss-curve svg, #loss-curve canvas",
+        "Train": "#loss-curve svg, #loss-curve canvas",
         "Compare": "#label-chart .js-plotly-plot",
         "Take home": "#bundle-facts dl",
         "Runs": "#runs-table [data-testid='cell-0-0']",

@@ -1,10 +1,9 @@
 """What a transfer will need (download, disk, memory, time) before anything is started.
 
-Rough by nature and said to be: memory from the shapes of the bases, time from a quarter-second
-matrix product on this machine, both with factors measured on the example on a processor. Rather
-too much than too little. Where a worker would take a GPU, its memory is calculated in the same way
-from the sizes of batches there; that was not measured, and time on a GPU is not guessed at. Loads
-no model, asks no network.
+Memory comes from the shapes of the bases, with factors measured on the example on a processor;
+rather too much than too little. Time comes from a quarter-second matrix product on this machine,
+and is set right by what each step of earlier runs has taken here (``calibration``). On a GPU it is
+told only after a run has been measured. Loads no model, asks no network.
 """
 
 import json
@@ -18,8 +17,11 @@ from workbench.inputs import Inputs
 from workbench.machine import Gpu
 from workbench.models import references
 from workbench.recipe import PromptFormat, TransferRecipe
+from workbench.runs import calibration
+from workbench.stages import Stage
 
 GOOD, BAD, UNSURE = "good", "bad", "unsure"
+_STAGES = (Stage.SYNTHESIZE, Stage.LABEL, Stage.DISTIL, Stage.EVALUATE)
 WRITE, ASK = "Write and score samples", "Ask the teacher"
 TRAIN, COMPARE = "Train the new adapter", "Compare"
 
@@ -38,6 +40,7 @@ _SIZES = (
     *("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads"),
     "vocab_size",
 )
+_HEADER_BYTES = 32_000_000
 _BESIDE_GPU_BYTES = 3_000_000_000  # of ordinary memory where a GPU works: CUDA's libraries as well
 
 
@@ -101,11 +104,20 @@ class Estimate:
     stages: in order.
     checks: (GOOD | BAD | UNSURE, sentence).
     gpu: the one that a worker would take; None where it works on the processor.
+    calibrated: the times rest on what steps have taken on this machine.
     """
 
     stages: tuple[Need, ...]
     checks: tuple[tuple[str, str], ...]
     gpu: Gpu | None = None
+    calibrated: bool = False
+
+    @property
+    def seconds_by_stage(self) -> dict[Stage, float]:
+        """Seconds of each step; {} where they are not known."""
+        known = zip(_STAGES, (need.seconds for need in self.stages), strict=True)
+        found = {stage: seconds for stage, seconds in known if seconds is not None}
+        return found if len(found) == len(_STAGES) else {}
 
     @property
     def memory(self) -> int:
@@ -113,19 +125,24 @@ class Estimate:
         return max(stage.memory for stage in self.stages)
 
 
-def estimate(recipe: TransferRecipe, inputs: Inputs) -> Estimate:
-    """What this recipe needs on this machine."""
+def estimate(recipe: TransferRecipe, inputs: Inputs, root: Path | None = None) -> Estimate:
+    """What this recipe needs on this machine.
+
+    Args:
+        root: folder of runs, which keeps what steps have taken here; None knows of none.
+    """
     sizes = parameters(recipe.source_base), parameters(recipe.target_base)
     source, target = (size or 1_000_000_000 for size in sizes)
     taken = machine.first_gpu()
+    times, measured = _times(recipe, inputs, root, taken)
+    least, needs = _memory(recipe, inputs, source, target, _GPU if taken else _processor())
     if taken is None:
-        least, needs = _memory(recipe, inputs, source, target, _processor())
-        times = _seconds(recipe, inputs, source, target)
-        stages = [Need(name, needs[name], 0, seconds) for name, seconds in times.items()]
+        stages = [Need(name, needs[name], 0, times.get(name)) for name in needs]
         checks = []
     else:
-        least, needs = _memory(recipe, inputs, source, target, _GPU)
-        stages = [Need(name, _BESIDE_GPU_BYTES, need, None) for name, need in needs.items()]
+        stages = [
+            Need(name, _BESIDE_GPU_BYTES, need, times.get(name)) for name, need in needs.items()
+        ]
         checks = [_gpu_check(taken, least, max(needs.values()))]
     checks = [_memory_check(max(stage.memory for stage in stages)), *checks]
     checks += _download_checks(recipe)
@@ -133,12 +150,92 @@ def estimate(recipe: TransferRecipe, inputs: Inputs) -> Estimate:
     for reference, known in zip((recipe.source_base, recipe.target_base), sizes, strict=True):
         if known is None:
             checks.append((UNSURE, f"The size of {reference} is not known yet: 1 B is assumed"))
-    if taken is not None:
-        checks.append((UNSURE, "Time on a GPU is not known beforehand: the strip shows it at work"))
-    return Estimate(tuple(stages), tuple(checks), taken)
+    if not times:
+        checks.append((UNSURE, "Time on this GPU is known after a first run"))
+    return Estimate(tuple(stages), tuple(checks), taken, measured)
 
 
-def _seconds(recipe: TransferRecipe, inputs: Inputs, source: int, target: int) -> dict[str, float]:
+def _times(
+    recipe: TransferRecipe, inputs: Inputs, root: Path | None, taken: Gpu | None
+) -> tuple[dict[str, float], bool]:
+    """Seconds by name of a step, and whether they were measured here; {} on an unmeasured GPU."""
+    guessed = _seconds(recipe, inputs)
+    factors = [
+        calibration.factor(root, _place_name(taken), stage, _kind(recipe)) if root else None
+        for stage in _STAGES
+    ]
+    if taken is not None and None in factors:
+        return {}, False
+    times = {
+        name: seconds * (factor or 1.0)
+        for (name, seconds), factor in zip(guessed.items(), factors, strict=True)
+    }
+    return times, None not in factors
+
+
+def remember(
+    root: Path, recipe: TransferRecipe, inputs: Inputs, stage: Stage, seconds: float
+) -> None:
+    """Keep what a whole step has taken, for later estimates."""
+    if stage in _STAGES:
+        guessed = list(_seconds(recipe, inputs).values())[_STAGES.index(stage)]
+        place = _place_name(machine.first_gpu())
+        calibration.remember(root, place, stage, _kind(recipe), seconds / guessed)
+
+
+def _place_name(taken: Gpu | None) -> str:
+    return taken.name if taken is not None else "cpu"
+
+
+def _kind(recipe: TransferRecipe) -> str:
+    """What a step's time depends on beyond what is counted: who writes."""
+    return recipe.synthesis.settled().writer
+
+
+def base_mismatch(weights: Path, reference: str) -> str:
+    """Why an adapter cannot be of a base, by the sizes of both, or "" (also where not known).
+
+    Args:
+        weights: the adapter's safetensors file.
+        reference: of a base; one that is not on this machine is not looked at.
+    """
+    folder = references.ready(reference)
+    try:
+        text = (folder / "config.json").read_text(encoding="utf-8") if folder else "{}"
+        config = json.loads(text)
+        config = config.get("text_config", config)
+        widths = {
+            "q_proj": int(config["hidden_size"]), "k_proj": int(config["hidden_size"]),
+            "v_proj": int(config["hidden_size"]), "down_proj": int(config["intermediate_size"]),
+        }  # fmt: skip
+        layers = int(config["num_hidden_layers"])
+        with weights.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, _HEADER_BYTES)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
+    for name, tensor in header.items():
+        parts = name.split(".")
+        module = next((part for part in parts if part in widths), "")
+        if not module or "lora_A" not in parts or not tensor.get("shape"):
+            continue
+        number = parts[parts.index("layers") + 1] if "layers" in parts[:-1] else "0"
+        if number.isdigit() and int(number) >= layers:
+            return f"The adapter has a layer {number}; this base has {layers} layers"
+        if tensor["shape"][-1] != widths[module]:
+            return (
+                f"The adapter's {module} reads {tensor['shape'][-1]} values; this base's reads "
+                f"{widths[module]}. It was trained on another base"
+            )
+    return ""
+
+
+def _seconds(recipe: TransferRecipe, inputs: Inputs) -> dict[str, float]:
+    """By name of a step, uncalibrated."""
+    source, target = (
+        parameters(reference) or 1_000_000_000
+        for reference in (recipe.source_base, recipe.target_base)
+    )
     speed = machine.matrix_speed() / _MATRIX_SHARE  # as if all parameters were multiplied
     writer = target if recipe.synthesis.generator == "target" else source
     item, row = _lengths(inputs)

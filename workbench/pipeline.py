@@ -13,6 +13,7 @@ the page and the terminal are readers with a cursor.
 import time
 from collections.abc import Callable, Iterator
 
+from workbench import fit
 from workbench.errors import RunError, StageError
 from workbench.events import Event, RoundFinished, StageFinished, StageStarted
 from workbench.memory import peak_memory_bytes
@@ -66,7 +67,7 @@ def advance(
     for stage in ORDER[: ORDER.index(until) + 1]:
         if run.stage_done(stage):
             continue
-        started = time.monotonic()
+        started, whole = time.monotonic(), run.stages()[stage].started_at is None
         for event in _journalled(run, stage, steps[stage]):
             yield event
             # Training writes a checkpoint before it stops, so it is left to stop by itself.
@@ -78,6 +79,8 @@ def advance(
             stage, time.monotonic() - started, {"peak_memory_bytes": peak_memory_bytes()}
         )
         run.finish_stage(stage, finished)
+        if whole:
+            fit.remember(run.folder.parent, run.recipe, run.inputs, stage, finished.seconds)
         yield finished
 
 

@@ -17,8 +17,8 @@ CHROMIUM = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run",
 )  # fmt: skip
-expect.set_options(timeout=15_000)  # two cores may be busy with a worker at the same time
-TABS = ("Source", "Synthesize", "Review", "Distil", "Compare", "Take home", "Runs")
+expect.set_options(timeout=30_000)  # two cores may be busy with a worker at the same time
+TABS = ("Transfer", "Write", "Review", "Train", "Compare", "Take home", "Runs")
 
 
 class Server:
@@ -79,7 +79,7 @@ def open_page(browser: Browser, address: str, run: str = "", **context: object) 
     """A new page in a new context, with its console errors collected in ``page.problems``."""
     options: dict = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
     page = browser.new_context(**{**options, **context}).new_page()  # type: ignore[arg-type]
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     problems: list[str] = []
 
     def note(text: str) -> None:
@@ -102,7 +102,7 @@ def visit(page: Page, address: str, run: str = "") -> None:
 
 def drawn(page: Page) -> None:
     """Wait for the first drawing: the strip names a run or says that none is open."""
-    expect(page.locator(".strip-name")).to_be_visible(timeout=40_000)
+    expect(page.locator(".strip-name")).to_be_attached(timeout=40_000)
 
 
 def go_to(page: Page, tab: str) -> None:
@@ -124,6 +124,16 @@ def run_in_address(page: Page) -> str:
 def field(page: Page, element: str) -> Locator:
     """The text field inside a component."""
     return page.locator(f"#{element} textarea, #{element} input").first
+
+
+def open_part(page: Page, words: str) -> None:
+    """Open a closed part of the page, unless it is open."""
+    button = page.locator("button.label-wrap", has_text=words).locator("visible=true").first
+    if "open" not in (button.get_attribute("class") or "").split():
+        button.click()
+
+
+EXAMPLES, SETTINGS = "Examples and evaluation rows", "Settings"
 
 
 def choose(page: Page, element: str, text: str) -> None:

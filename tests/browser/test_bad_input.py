@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.driving import Server, toast
+from tests.browser.driving import EXAMPLES, ROOT, SETTINGS, Server, open_part, toast
 from tests.ui import fake_run
 
 pytestmark = pytest.mark.browser
@@ -60,30 +60,39 @@ def test_bad_adapters(open_run: Callable[..., Any], server: Server, tmp_path: Pa
         page.locator("#adapter-files input[type=file]").set_input_files(bad_adapter(kind, folder))
         toast(page, words)
         expect(page.locator("#adapter-refused")).to_contain_text(words)  # stays, unlike the toast
-        expect(page.locator("#adapter-card")).to_contain_text("No adapter yet")
-        page.get_by_role("button", name="Clear").first.click()
+        expect(page.locator("#transfer-go")).to_contain_text("Add an adapter first")
     assert set(server.runs.glob("*/recipe.json")) == before
     good = fake_run.write_adapter(tmp_path / "good")
     page.locator("#adapter-files input[type=file]").set_input_files(sorted(good.iterdir()))
-    expect(page.locator("#adapter-card")).to_contain_text("every layer is complete")
+    expect(page.locator("#adapter-card")).to_contain_text("LoRA ·")
     expect(page.locator("#adapter-refused")).to_have_text("")
+    # The same once more, and a kit twice: nothing of what was handed over before comes along.
+    for _ in range(2):
+        page.get_by_role("button", name="Change the adapter").click()
+        kit = page.locator("#adapter-files input[type=file]")
+        kit.set_input_files(ROOT / "assets" / "example-kit.zip")
+        expect(page.locator("#seeds-count")).to_contain_text("15 examples")
+        expect(page.locator("#adapter-drop")).to_be_hidden()
 
 
 def test_bad_seeds(open_run: Callable[..., Any], tmp_path: Path) -> None:
     page = open_run()
+    open_part(page, EXAMPLES)
     for name, content, words in SEEDS:
         (tmp_path / name).write_bytes(content)
         with page.expect_file_chooser() as chooser:
-            page.get_by_role("button", name="Upload seeds").click()
+            page.get_by_role("button", name="Upload examples").click()
         chooser.value.set_files(tmp_path / name)
         toast(page, words)
-        expect(page.locator("#seeds-count")).to_contain_text("No seeds yet")
+        expect(page.locator("#seeds-count")).to_have_text("")
 
 
-def test_bad_files_of_the_other_kinds(open_run: Callable[..., Any], tmp_path: Path) -> None:
+def test_bad_files_of_the_other_kinds(
+    open_run: Callable[..., Any], server: Server, tmp_path: Path
+) -> None:
     """Evaluation rows, own inputs, a discriminator and a recipe."""
-    page = open_run()
-    page.get_by_role("button", name="Optional: evaluation rows").click()
+    page = open_run(fake_run.draft(server.runs, "Other files").id)
+    open_part(page, EXAMPLES)
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"output": "a label"}\n')
     for element in ("evaluation-file", "unlabelled-file"):
@@ -94,8 +103,8 @@ def test_bad_files_of_the_other_kinds(open_run: Callable[..., Any], tmp_path: Pa
     toast(page, "every B matrix is zero")
     recipe = tmp_path / "recipe.json"
     recipe.write_text('{"sed": 1}')
+    open_part(page, SETTINGS)
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Load a recipe").click()
     chooser.value.set_files(recipe)
     toast(page, 'recipe has no field "sed"')
-    expect(page.locator(".strip-name")).to_have_text("No run open")

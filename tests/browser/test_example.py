@@ -15,7 +15,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.driving import Server, drawn, field, go_to, phase, run_in_address
+from tests.browser.driving import (
+    SETTINGS,
+    Server,
+    drawn,
+    field,
+    go_to,
+    open_part,
+    phase,
+    run_in_address,
+)
 from workbench.models import references
 from workbench.runs.folder import open_run as open_run_folder
 
@@ -48,22 +57,19 @@ def test_example_to_verdict(open_run: Callable[..., Any], server: Server, tmp_pa
     page = open_run()
     page.get_by_role("button", name="Load the example").click()
     run_id = run_in_address(page)
-    expect(page.locator("#seeds-count")).to_contain_text("15 seeds", timeout=60_000)
-
-    page.get_by_role("button", name="Continue to Synthesize").click()
-    expect(page.get_by_role("button", name="Write 300 samples")).to_be_enabled(timeout=60_000)
-    page.wait_for_timeout(3000)  # a tick after the kit was taken draws the fields once more
+    expect(page.locator("#seeds-count")).to_contain_text("15 examples", timeout=60_000)
+    open_part(page, SETTINGS)
     field(page, "synthesis-samples").fill(str(SAMPLES))
     field(page, "synthesis-samples").press("Tab")
-    page.get_by_role("button", name=f"Write {SAMPLES} samples").click(timeout=60_000)
-    phase(page, "Samples are ready", 1500)
-    expect(page.locator("#synthesize-start")).to_contain_text("samples are ready")
+    expect(page.locator("#plan")).to_contain_text(f"write about {SAMPLES} inputs")
+    told = page.locator("#plan .needs").inner_text()
+    page.get_by_role("button", name="Transfer", exact=True).click()
+    phase(page, "Training the new adapter", 1500)
     page.reload()  # nothing depends on the page staying open
     drawn(page)
-
-    go_to(page, "Distil")
-    page.get_by_role("button", name="Train on").click(timeout=60_000)
     phase(page, "Finished", 1500)
+    print(f"told before: {told}")
+    expect(page.locator("#transfer-verdict")).to_contain_text("210 rows")
 
     go_to(page, "Compare")
     expect(page.locator("#verdict")).to_contain_text("210 rows")

@@ -40,7 +40,7 @@ def test_hostile_text_stays_text(open_run: Callable[..., Any], server: Server) -
     page.on("request", lambda request: asked.append(request.url))
     page.on("dialog", lambda dialog: asked.append(f"dialog {dialog.message}"))
     title = page.title()
-    for tab in ("Synthesize", "Review", "Distil", "Compare", "Take home", "Runs", "Source"):
+    for tab in ("Write", "Review", "Train", "Compare", "Take home", "Runs", "Transfer"):
         go_to(page, tab)
         page.wait_for_timeout(1500)
         if tab == "Review":

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.driving import choose, field, go_to, phase, run_in_address, type_choice
+from tests.browser.driving import (
+    EXAMPLES,
+    SETTINGS,
+    choose,
+    field,
+    go_to,
+    open_part,
+    phase,
+    run_in_address,
+    type_choice,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -24,21 +34,20 @@ def rows_file(folder: Path) -> Path:
     return path
 
 
-def fill_source(page: Any, adapter: Path, source: Path, target: Path, evaluation: Path) -> None:
-    """Everything that the Source tab asks for."""
+def fill_in(page: Any, adapter: Path, source: Path, target: Path, evaluation: Path) -> None:
+    """Everything that a transfer may need."""
     page.locator("#adapter-files input[type=file]").set_input_files(
         [adapter / "adapter_config.json", adapter / "adapter_model.safetensors"]
     )
-    expect(page.locator("#adapter-card")).to_contain_text("every layer is complete")
+    expect(page.locator("#adapter-card")).to_contain_text("LoRA ·")
     type_choice(page, "source-base", f"folder:{source}")
     type_choice(page, "target-base", f"folder:{target}")
-    page.get_by_role("button", name="Paste lines").click()
+    open_part(page, EXAMPLES)
     field(page, "seeds-pasted").fill(SEEDS)
     page.get_by_role("button", name="Add these lines").click()
-    expect(page.locator("#seeds-count")).to_contain_text("6 seeds, 6 with outputs")
-    page.get_by_role("button", name="Optional: evaluation rows").click()
+    expect(page.locator("#seeds-count")).to_contain_text("6 examples")
     page.locator("#evaluation-file input[type=file]").set_input_files(evaluation)
-    expect(page.locator("#optional-card")).to_contain_text("12 evaluation rows")
+    expect(page.locator("#seeds-count")).to_contain_text("12 evaluation rows")
 
 
 def test_files_become_an_adapter(
@@ -49,29 +58,32 @@ def test_files_become_an_adapter(
     tiny_adapter: Path,
 ) -> None:
     page = open_run()
-    expect(page.get_by_role("button", name="Add an adapter")).to_be_disabled()
-    fill_source(page, tiny_adapter, tiny_source, tiny_target, rows_file(tmp_path))
+    expect(page.get_by_role("button", name="Add an adapter first")).to_be_disabled()
+    fill_in(page, tiny_adapter, tiny_source, tiny_target, rows_file(tmp_path))
     run_in_address(page)
 
-    page.get_by_role("button", name="Continue to Synthesize").click()
+    open_part(page, SETTINGS)
     # A teacher of random weights is sure of nothing, which the preset "best" would reject.
-    page.locator("#synthesis-preset").get_by_label("Balanced").check()
-    choose(page, "synthesis-filter", "All")
-    field(page, "synthesis-samples").fill("20")
-    page.get_by_role("button", name="Advanced").locator("visible=true").click()
-    field(page, "synthesis-new-tokens").fill("24")
-    field(page, "evaluation-answer-tokens").fill("4")
-    page.get_by_role("button", name="Write 20 samples").click()
-    phase(page, "Samples are ready", 120)
-    expect(page.locator("#synthesize-start")).to_contain_text("samples are ready")
-    expect(page.locator("#newest-samples")).to_contain_text("kept")
-
-    go_to(page, "Distil")
-    field(page, "training-epochs").fill("2")
-    field(page, "student-rank").fill("4")
-    page.get_by_role("button", name="Train on").click()
+    page.locator("#preset").get_by_label("Balanced").check()
+    choose(page, "synthesis-filter", "Keep all")
+    for name, value in (
+        ("synthesis-samples", "20"), ("synthesis-new-tokens", "24"), ("training-epochs", "2"),
+        ("evaluation-answer-tokens", "4"), ("student-rank", "4"),
+    ):  # fmt: skip
+        field(page, name).fill(value)
+        field(page, name).press("Tab")
+    expect(page.locator("#plan")).to_contain_text("write about 20 inputs")
+    page.get_by_role("button", name="Transfer", exact=True).click()
+    expect(page.locator("#live-rows")).to_be_visible(timeout=120_000)
     phase(page, "Finished", 180)
-    expect(page.locator("#distil-tiles")).to_contain_text("Loss")
+    # Nobody is moved to another tab, and the button that is left leads on.
+    expect(page.locator("#transfer-verdict")).to_contain_text("12 rows")
+    expect(page.locator("#transfer-bars")).to_contain_text("Target + new adapter")
+
+    go_to(page, "Write")
+    expect(page.locator("#newest-samples")).to_contain_text("kept")
+    go_to(page, "Train")
+    expect(page.locator("#train-tiles")).to_contain_text("Training loss")
     expect(page.locator("#loss-curve svg, #loss-curve canvas").first).to_be_visible()
     expect(page.locator("#probes")).to_contain_text("put")
 

@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.driving import Server, drawn, field, go_to, open_page, toast
+from tests.browser.driving import (
+    EXAMPLES,
+    SETTINGS,
+    Server,
+    drawn,
+    field,
+    go_to,
+    open_page,
+    open_part,
+    toast,
+)
 from tests.ui import fake_run
 from workbench.runs.folder import Run
 
@@ -47,11 +57,17 @@ def test_no_reload_shows_an_empty_run_or_loses_a_cell(browser: Any, own_server: 
             page.reload()
         if tab:
             expect(page.locator("#page-sentence")).to_contain_text("of ", timeout=30_000)
-        else:
-            last = page.locator("#seeds [data-testid='cell-11-0']")
-            expect(last).to_contain_text(run.inputs.seeds[-1].input, timeout=30_000)
+        elif run.name == "Finished":
+            expect(page.locator("#transfer-verdict")).to_contain_text("240 rows", timeout=30_000)
+        elif run.name != "A draft":
+            expect(page.locator("#live-rows [data-testid='cell-0-0']")).to_be_visible(
+                timeout=30_000
+            )
         expect(page.locator(".strip-name")).to_have_text(run.name)
         if run.name == "A draft":
+            open_part(page, EXAMPLES)
+            last = page.locator("#seeds [data-testid='cell-11-0']")
+            expect(last).to_contain_text(run.inputs.seeds[-1].input, timeout=30_000)
             page.locator("#seeds [data-testid='cell-0-0']").dblclick()
             page.keyboard.type(f" {number}")
             page.keyboard.press("Enter")
@@ -104,6 +120,7 @@ def test_a_save_over_what_another_page_changed_is_refused(
 ) -> None:
     run = fake_run.draft(server.runs, "Two pages")
     page = open_run(run.id)
+    open_part(page, EXAMPLES)
     cell = page.locator("#seeds [data-testid='cell-0-0']")
     expect(cell).to_contain_text(seeds_of(run)[0])
     page.evaluate("window.setInterval = () => 0")
@@ -119,6 +136,7 @@ def test_a_save_over_what_another_page_changed_is_refused(
 def test_what_another_page_changed_is_shown(open_run: Callable[..., Any], server: Server) -> None:
     run = fake_run.draft(server.runs, "Changed elsewhere")
     page = open_run(run.id)
+    open_part(page, SETTINGS)
     expect(field(page, "task-name")).to_have_value("Changed elsewhere")
     run.change_recipe({"task_name": "By another page"})
     expect(field(page, "task-name")).to_have_value("By another page")

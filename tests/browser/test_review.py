@@ -77,7 +77,7 @@ def test_keys_alone(open_run: Callable[..., Any], run: Run) -> None:
     assert run.samples.get(first).status == REJECTED  # type: ignore[union-attr]
     assert run.samples.get(second).status == KEPT  # type: ignore[union-attr]
     page.keyboard.press("u")
-    toast(page, "Taken back")
+    toast(page, "Undone")
     page.keyboard.press("e")
     expect(field(page, "review-input")).to_be_focused()
     page.keyboard.press("End")
@@ -105,7 +105,7 @@ def test_an_edit_is_stored_and_undone_after_a_reload(
     drawn(page)
     go_to(page, "Review")
     page.get_by_role("button", name="Undo: edit").click()
-    toast(page, "Taken back: edit")
+    toast(page, "Undone: edit")
     assert run.samples.get(sample).input == before.input  # type: ignore[union-attr]
     expect(page.get_by_role("button", name="Redo: edit")).to_be_enabled()
 
@@ -136,7 +136,7 @@ def test_bulk_says_how_many_and_can_be_undone(open_run: Callable[..., Any], run:
     toast(page, f"{count} samples rejected")
     assert run.samples.status_counts()[KEPT] < kept
     page.get_by_role("button", name="Undo").click()
-    toast(page, "Taken back")
+    toast(page, "Undone")
     assert run.samples.status_counts()[KEPT] == kept
 
 

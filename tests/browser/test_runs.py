@@ -19,7 +19,7 @@ def test_history_is_worked_with(open_run: Callable[..., Any], server: Server) ->
     go_to(page, "Runs")
     # By role: a table of few rows is made of other elements than one of many.
     row = page.locator("#runs-table").get_by_role("row").filter(has_text="▸ Dutch requests")
-    for words in ("Finished", "→", "just now", "MB"):
+    for words in ("Finished", "→", "just now", "MB", "gemma-3-270m, lora"):
         expect(row).to_contain_text(words)
 
     page.get_by_role("button", name="Duplicate").click()
@@ -45,7 +45,7 @@ def test_history_is_worked_with(open_run: Callable[..., Any], server: Server) ->
     expect(page.locator(".strip-name")).to_have_text("No run open")
     expect(page.locator("#runs-table")).not_to_contain_text("Frisian requests")
     assert not copy.folder.exists()
-    page.get_by_role("button", name="Take back: Frisian requests").click()
+    page.get_by_role("button", name="Undo delete: Frisian requests").click()
     toast(page, '"Frisian requests" is back')
     expect(page.locator("#runs-table")).to_contain_text("Frisian requests")
     assert copy.folder.is_dir()

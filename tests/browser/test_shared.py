@@ -31,7 +31,7 @@ def test_a_browser_has_so_many_drafts(
         toast(page, "were never started")
         drafts[0].delete()
         page.locator("#load-example").click()
-        expect(page.locator("#seeds-count")).to_contain_text("15 seeds")
+        expect(page.locator("#seeds-count")).to_contain_text("15 examples")
         made = find_run(server.runs, run_in_address(page))
         assert owners.owns(token, made.recall(owners.OWNER, ""))
         assert not page.problems

@@ -16,11 +16,14 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.driving import (
+    EXAMPLES,
+    SETTINGS,
     Server,
     drawn,
     field,
     go_to,
     open_page,
+    open_part,
     phase,
     run_in_address,
     visit,
@@ -91,23 +94,20 @@ def steps_there(run: Run, seconds: float = 180) -> None:
 
 def test_draft_outlives_reload_and_restart(browser: Any, own_server: Server) -> None:
     page = open_page(browser, own_server.address)
-    page.get_by_role("button", name="Paste lines").click()
+    open_part(page, EXAMPLES)
     field(page, "seeds-pasted").fill("how much is left\nsend it to my sister\nblock my card")
     page.get_by_role("button", name="Add these lines").click()
-    expect(page.locator("#seeds-count")).to_contain_text("3 seeds")
-    field(page, "task-name").fill("Questions to a bank")
-    field(page, "task-name").press("Tab")
-    expect(page.locator(".strip-name")).to_have_text("Questions to a bank")
+    expect(page.locator("#seeds-count")).to_contain_text("3 examples")
     page.reload()
     drawn(page)
-    expect(page.locator("#seeds-count")).to_contain_text("3 seeds")
-    expect(field(page, "task-name")).to_have_value("Questions to a bank")
+    expect(page.locator("#seeds-count")).to_contain_text("3 examples")
     address = page.url
     own_server.stop()
     own_server.start()
     page.goto(address)
     drawn(page)
-    expect(page.locator("#seeds-count")).to_contain_text("3 seeds")
+    expect(page.locator("#seeds-count")).to_contain_text("3 examples")
+    open_part(page, EXAMPLES)
     expect(page.locator("#seeds")).to_contain_text("block my card")
     page.context.close()
 
@@ -143,22 +143,23 @@ def test_an_overtaken_answer_does_not_hide_the_run(browser: Any, own_server: Ser
     context.close()
 
 
-def test_what_is_typed_while_the_example_loads_stays(open_run: Callable[..., Any]) -> None:
-    """The form is drawn once more when the kit has been read: typed within that second, a name was
-    gone."""
-    page = open_run()
+def test_what_is_typed_while_another_page_saves_stays(
+    open_run: Callable[..., Any], server: Server
+) -> None:
+    """A form that is drawn once more left nothing of a name that was being typed."""
+    run = fake_run.draft(server.runs, "While typing")
+    page = open_run(run.id)
+    open_part(page, SETTINGS)
     name = field(page, "task-name")
-    page.locator("#load-example").click()
     name.click()
     name.fill("")
     name.press_sequentially("My requests", delay=120)
-    expect(page.locator("#seeds-count")).to_contain_text("15 seeds")
-    expect(page.locator("#fit-card table")).to_be_visible()
-    expect(field(page, "source-base")).not_to_have_value("")
-    page.wait_for_timeout(1000)
+    run.change_recipe({"seed": 7})
+    page.wait_for_timeout(2500)
     expect(name).to_have_value("My requests")
     name.press("Tab")
     expect(page.locator(".strip-name")).to_have_text("My requests")
+    expect(field(page, "seed")).to_have_value("7")
 
 
 def test_run_outlives_browser_and_server_and_is_stopped_and_continued(
@@ -166,8 +167,7 @@ def test_run_outlives_browser_and_server_and_is_stopped_and_continued(
 ) -> None:
     run = make_draft(own_server.runs, **ENDLESS)
     page = open_page(browser, own_server.address, run.id)
-    go_to(page, "Synthesize")
-    page.get_by_role("button", name="Write 4,000 samples").click()
+    start_transfer(page)
     phase(page, "Writing and scoring samples", 120)
     before = samples_there(run)
     page.context.close()
@@ -178,7 +178,7 @@ def test_run_outlives_browser_and_server_and_is_stopped_and_continued(
     phase(page, "Writing and scoring samples")
     assert run.samples.count() >= later
     page.get_by_role("button", name="Stop", exact=True).click()
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Keep running").click()
     expect(page.locator("#stop-choices")).to_be_hidden()
     page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_role("button", name="Stop, continue later").click()
@@ -196,8 +196,7 @@ def test_killed_worker_is_told_and_resumed_by_click(
 ) -> None:
     run = make_draft(server.runs, **ENDLESS)
     page = open_run(run.id)
-    go_to(page, "Synthesize")
-    page.get_by_role("button", name="Write 4,000 samples").click()
+    start_transfer(page)
     count = samples_there(run)
     holder = lease.holder(run.folder)
     assert holder is not None
@@ -210,16 +209,22 @@ def test_killed_worker_is_told_and_resumed_by_click(
     jobs.stop(run, "pause")
 
 
+def start_transfer(page: Any) -> None:
+    """Press the one button."""
+    page.get_by_role("button", name="Transfer", exact=True).click()
+
+
 def training_is_shown(page: Any, least_step: int) -> int:
     """Settings, curve and log of a training are on the page; returns the step that it shows."""
-    go_to(page, "Distil")
-    expect(page.locator("#distil-tiles")).to_contain_text("nats per answer token")
+    go_to(page, "Transfer")
+    expect(page.locator("#live-curve svg, #live-curve canvas").first).to_be_visible()
+    expect(page.locator("#settings")).to_be_hidden()
+    go_to(page, "Train")
+    expect(page.locator("#train-tiles")).to_contain_text("nats per answer token")
     expect(page.locator("#loss-curve svg, #loss-curve canvas").first).to_be_visible()
-    expect(field(page, "training-epochs")).to_have_value("100")
-    expect(field(page, "training-epochs")).to_be_disabled()
-    page.locator("#tab-distil button.label-wrap", has_text="Log").click()
+    page.locator("#tab-train button.label-wrap", has_text="Log").click()
     expect(field(page, "run-log")).to_have_value(re.compile("Training the new adapter begins"))
-    text = page.locator("#distil-tiles .tile", has_text="Step").locator("dd").inner_text()
+    text = page.locator("#train-tiles .tile", has_text="Step").locator("dd").inner_text()
     step = int(text.split("of")[0].replace(",", ""))
     assert step >= least_step
     return step
@@ -231,11 +236,7 @@ def test_training_outlives_reload_restart_and_kill(
     run = make_draft(own_server.runs, **LONG_TRAINING, **{"synthesis.samples": 200})
     run.put_examples("unlabelled", [Example(f"count {n} coins in box {n}") for n in range(200)])
     page: Any = open_page(browser, own_server.address, run.id)
-    go_to(page, "Synthesize")
-    page.get_by_role("button", name="Write 200 samples").click()
-    expect(page.locator("#synthesize-start")).to_contain_text("are ready", timeout=120_000)
-    go_to(page, "Distil")
-    page.get_by_role("button", name="Train on").click()
+    start_transfer(page)
     steps_there(run)
     step = training_is_shown(page, 1)
     page.reload()
@@ -285,11 +286,7 @@ def test_stopping_a_training_asks_what_becomes_of_it(
 ) -> None:
     run = make_draft(server.runs, **LONG_TRAINING)
     page = open_run(run.id)
-    go_to(page, "Synthesize")
-    page.get_by_role("button", name="Write 12 samples").click()
-    expect(page.locator("#synthesize-start")).to_contain_text("are ready", timeout=120_000)
-    go_to(page, "Distil")
-    page.get_by_role("button", name="Train on").click()
+    start_transfer(page)
     steps_there(run)
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.locator("#stop-choices")).to_contain_text("learnt something already")
@@ -300,7 +297,7 @@ def test_stopping_a_training_asks_what_becomes_of_it(
     else:
         phase(page, "Stopped", 120)
         assert not run.stages()[Stage.DISTIL].started_at
-        expect(page.locator("#distil-start")).to_contain_text("Train on")
+        expect(page.locator("#settings")).to_be_visible()  # another try may be another setting
 
 
 def test_visitors_of_a_shared_server_see_their_own_runs(
@@ -310,6 +307,8 @@ def test_visitors_of_a_shared_server_see_their_own_runs(
     server = Server(tmp_path / "runs")
     server.start()
     anna, bert = (open_page(browser, server.address) for _ in range(2))
+    anna.locator("#load-example").click()
+    open_part(anna, SETTINGS)
     field(anna, "task-name").fill("Anna's requests")
     field(anna, "task-name").press("Tab")
     expect(anna.locator(".strip-name")).to_have_text("Anna's requests")

@@ -3,7 +3,6 @@ import pytest
 
 from workbench.evaluate.coverage import (
     agreement,
-    changed_rows,
     effective_labels,
     label_coverage,
     mmd,
@@ -44,26 +43,6 @@ def test_per_label_accuracy_puts_the_largest_loss_first() -> None:
     assert [(row.label, row.n) for row in rows] == [("x", 3), ("y", 2)]
     assert rows[0].source.mean == 1 and rows[0].target.mean == pytest.approx(1 / 3)
     assert rows[1].source.mean == 0.5 and rows[1].target.mean == 1
-
-
-def test_changed_rows() -> None:
-    changes = changed_rows(
-        inputs=["i0", "i1", "i2", "i3"],
-        expected=["a", "b", "c", "d"],
-        source_answers=["a", "b", "x", "y"],
-        target_answers=["a", "z", "c", "w"],
-        source=[True, True, False, False],
-        target=[True, False, True, False],
-    )
-    assert [(row.index, row.source_answer, row.target_answer) for row in changes.lost] == [
-        (1, "b", "z")
-    ]
-    assert [(row.index, row.input, row.expected) for row in changes.gained] == [(2, "i2", "c")]
-
-
-def test_changed_rows_refuses_columns_of_different_length() -> None:
-    with pytest.raises(ValueError):
-        changed_rows(["i"], ["a"], ["a"], ["a"], [True, False], [True])
 
 
 def test_agreement_uses_the_metric() -> None:

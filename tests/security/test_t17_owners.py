@@ -18,7 +18,7 @@ from workbench.limits import LIMITS
 from workbench.runs import lease, owners, quota
 from workbench.runs.folder import Run, find_run
 from workbench.stages import Stage
-from workbench.ui import runs_tab, source_actions, workspace
+from workbench.ui import runs_tab, saves, transfer_actions, workspace
 from workbench.ui.page import build_page
 
 ANNA, BERT = "a" * 32, "b" * 32
@@ -114,7 +114,7 @@ def few(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def seeded(token: str) -> str:
     """A draft that a visitor begins by typing a seed; returns its id."""
-    return source_actions.take_seed_table("", [["how are you", ""]], token)
+    return transfer_actions.take_seed_table("", [["how are you", ""]], "", "", token)[0]
 
 
 @pytest.mark.usefixtures("shared")
@@ -124,7 +124,9 @@ def test_t18_a_visitor_has_so_many_drafts(few: Path) -> None:
         seeded(ANNA)
     with pytest.raises(BusyError, match="never started"):
         runs_tab._duplicate(first, ANNA)
-    assert source_actions.take_seed_table(first, [["and you", ""]], ANNA) == first
+    drawn = saves.drawn_for(first, {"seeds": [["how are you", ""]]})
+    table = [["and you", ""]]
+    assert transfer_actions.take_seed_table(first, table, drawn, "", ANNA)[0] == first
     assert len({seeded(BERT), seeded(BERT), seeded(""), seeded("")}) == 4
     with pytest.raises(BusyError):
         seeded("no token")  # nobody's runs count together
@@ -154,7 +156,7 @@ def test_t18_a_visitor_keeps_so_much(
 ) -> None:
     adapter = [str(path) for path in fake_run.write_adapter(tmp_path / "adapter", 16).iterdir()]
     size = (tmp_path / "adapter" / "adapter_model.safetensors").stat().st_size
-    first = source_actions.take_files("", adapter, ANNA)
+    first = transfer_actions.take_files("", adapter, ANNA)
     # Everything of a run counts, its database as well.
     held = quota.bytes_on_disk(few / first)
     assert held > size + (few / first / "run.db").stat().st_size
@@ -162,13 +164,13 @@ def test_t18_a_visitor_keeps_so_much(
     monkeypatch.setattr(quota, "LIMITS", limits)
     for run_id in ("", first):
         with pytest.raises(BusyError, match="this would add"):
-            source_actions.take_files(run_id, adapter, ANNA)
+            transfer_actions.take_files(run_id, adapter, ANNA)
     with pytest.raises(BusyError, match="for one visitor"):
         runs_tab._duplicate(first, ANNA)
     assert len(list(few.glob("*/run.db"))) == 1  # what is refused leaves nothing behind
-    source_actions.take_files("", adapter, BERT)
+    transfer_actions.take_files("", adapter, BERT)
     find_run(few, first).delete()
-    source_actions.take_files("", adapter, ANNA)
+    transfer_actions.take_files("", adapter, ANNA)
 
 
 @pytest.mark.usefixtures("shared")

@@ -18,7 +18,7 @@ from workbench.errors import BusyError
 from workbench.runs import owners
 from workbench.runs.folder import find_run
 from workbench.runs.owners import Visitor
-from workbench.ui import synthesize_actions, traffic, workspace
+from workbench.ui import traffic, workspace, write_actions
 from workbench.ui.calls import Refused
 from workbench.ui.traffic import Traffic
 from workbench.ui.waiting_line import MODELS, Line
@@ -278,7 +278,7 @@ def test_f11_questions_hold_no_web_thread_and_a_share_is_kept(
         gate.wait(30)
         return {"points": []}
 
-    monkeypatch.setattr(synthesize_actions.jobs, "consult", slow)
+    monkeypatch.setattr(write_actions.jobs, "consult", slow)
     caller = site.visitor("asker")
     run_id = caller.call("load_example", "", "a" * 32)[0][0]
     results: list[list[str]] = []
@@ -296,7 +296,7 @@ def test_f11_questions_hold_no_web_thread_and_a_share_is_kept(
     assert len(results) == 1 and "of yours" in results[0][0]
     for _ in range(5):
         before = time.perf_counter()
-        assert caller.direct("tick", run_id, "source", "").status_code == 200
+        assert caller.direct("tick", run_id, "transfer", "").status_code == 200
         assert time.perf_counter() - before < 0.5
     gate.set()
     for thread in threads:
@@ -309,7 +309,7 @@ def test_t17_a_run_of_somebody_else_is_like_one_that_is_not_there(site: Site) ->
     anna = site.visitor("anna", **{"X-Workbench-Owner": "a" * 32})
     run_id = anna.call("load_example", "", "a" * 32)[0][0]
     name = find_run(Path(os.environ["WORKBENCH_RUNS"]), run_id).name
-    assert name in anna.direct("tick", run_id, "source", "").text
+    assert name in anna.direct("tick", run_id, "transfer", "").text
     bert = site.visitor("bert", **{"X-Workbench-Owner": "b" * 32})
     nobody = "f" * 32
     light = 0
@@ -353,5 +353,5 @@ def test_t17_a_session_without_any_token_keeps_its_own(site: Site) -> None:
     caller.call("take_seed_table", "", table)
     (made,) = set(runs_of(site)) - before
     run = find_run(made.parents[1], made.parent.name)
-    assert run.name in caller.direct("tick", run.id, "source", "").text
-    assert run.name not in site.visitor("tokenless2").direct("tick", run.id, "source", "").text
+    assert run.name in caller.direct("tick", run.id, "transfer", "").text
+    assert run.name not in site.visitor("tokenless2").direct("tick", run.id, "transfer", "").text

@@ -26,7 +26,7 @@ def test_t19_another_sites_page_may_not_call_upload_or_read(site: Site, origin: 
     caller = site.visitor("foreign", Origin=origin)
     asked = "/gradio_api/"
     answers = [
-        caller.direct("tick", "", "source", ""),
+        caller.direct("tick", "", "transfer", ""),
         caller.join("load_example", "", ""),
         caller.upload("a.json", b"{}"),
         caller.http.post(f"{asked}cancel", json={}),
@@ -46,7 +46,7 @@ def test_t19_a_form_of_another_site_is_known_without_its_origin(site: Site) -> N
 
 def test_t19_the_page_itself_may(site: Site) -> None:
     own = site.visitor("own", Origin=site.address, **{"Sec-Fetch-Site": "same-origin"})
-    assert own.direct("tick", "", "source", "").status_code == 200
+    assert own.direct("tick", "", "transfer", "").status_code == 200
     assert own.upload("a.json", b"{}").status_code == 200
 
 

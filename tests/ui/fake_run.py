@@ -73,9 +73,9 @@ def write_adapter(folder: Path, rank: int = 8, zero: bool = False) -> Path:
     rng = np.random.default_rng(1)
     tensors = {}
     for layer in range(4):
-        for module, out in (("q_proj", 64), ("v_proj", 32)):
+        for module, out in (("q_proj", 576), ("v_proj", 192)):
             stem = f"base_model.model.model.layers.{layer}.self_attn.{module}"
-            tensors[f"{stem}.lora_A.weight"] = rng.normal(size=(rank, 64)).astype(np.float32)
+            tensors[f"{stem}.lora_A.weight"] = rng.normal(size=(rank, 576)).astype(np.float32)
             b = np.zeros((out, rank)) if zero else rng.normal(size=(out, rank))
             tensors[f"{stem}.lora_B.weight"] = b.astype(np.float32)
     save_file(tensors, folder / "adapter_model.safetensors")

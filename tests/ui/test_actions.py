@@ -25,19 +25,20 @@ from workbench.stages import Stage
 from workbench.ui import (
     compare_tab,
     compare_views,
-    distil_tab,
     failures,
     fields,
     review_actions,
     runs_tab,
     saves,
+    settings_part,
     snapshot,
-    source_actions,
-    source_cards,
-    synthesize_actions,
-    synthesize_views,
     takehome_tab,
+    train_tab,
+    transfer_actions,
+    transfer_views,
     workspace,
+    write_actions,
+    write_views,
 )  # fmt: skip
 
 FINDER = ("", "", "", "", None, None, False, "-made")
@@ -54,18 +55,18 @@ def drawn(run: Run | None) -> str:
     """What the form's hidden box holds on a page that shows this run."""
     if run is None:
         return saves.drawn_for("", {"seeds": [["", ""]] * 3})
-    return saves.drawn_for(run.id, {"seeds": source_cards.seed_table(run)})
+    return saves.drawn_for(run.id, {"seeds": transfer_views.seed_table(run)})
 
 
 def type_seeds(run: Run | None, table: list[list[str]], shown: str | None = None) -> tuple:
     """A page that shows the run sends its table."""
     told = drawn(run) if shown is None else shown
-    return source_actions.take_seed_table(run.id if run else "", table, told, PAGE)
+    return transfer_actions.take_seed_table(run.id if run else "", table, told, PAGE)
 
 
 def save(run: Run, name: str, value: Any) -> tuple:
     """A page that shows the run sends one field."""
-    return source_actions.save_field(name)(run.id, value, drawn(run), PAGE)
+    return transfer_actions.save_field(name)(run.id, value, drawn(run), PAGE)
 
 
 # Source ----------------------------------------------------------------------------------------
@@ -75,16 +76,16 @@ def test_first_seed_makes_a_draft_and_says_what_is_missing(runs: Path) -> None:
     run_id, _ = type_seeds(None, [["how are you", ""], ["", ""]])
     run = find_run(runs, run_id)
     assert [seed.input for seed in run.inputs.seeds] == ["how are you"]
-    assert source_cards.missing(take(run)) == ("Add an adapter", False)
+    assert transfer_views.missing(take(run)) == "Add an adapter first"
 
 
 def test_the_example_is_that_of_make_demo(runs: Path) -> None:
-    recipe = find_run(runs, source_actions.load_example("")).recipe
+    recipe = find_run(runs, transfer_actions.load_example("")).recipe
     command = (Path(__file__).parents[2] / "Makefile").read_text().split("\ndemo:")[1]
     command = command.split("\n\n")[0]
     assert f"--preset {recipe.preset} " in command
     told = dict(re.findall(r"--set (\S+)=(\S+)", command))
-    assert told.keys() == source_actions.EXAMPLE_SETTINGS.keys()
+    assert told.keys() == transfer_actions.EXAMPLE_SETTINGS.keys()
     assert override(recipe, told) == recipe
 
 
@@ -100,7 +101,7 @@ def test_a_table_that_was_drawn_for_another_run_or_an_older_one_is_not_saved(
     other = fake_run.draft(runs, "Another")
     for empty in (drawn(None), drawn(other), ""):
         with pytest.raises(RunError, match="still showed another run"):
-            source_actions.take_seed_table(draft.id, [["typed", ""]], empty, PAGE)
+            transfer_actions.take_seed_table(draft.id, [["typed", ""]], empty, PAGE)
     assert len(draft.inputs.seeds) == 12
     before = drawn(draft)
     draft.put_examples("seeds", draft.inputs.seeds[:7])
@@ -111,18 +112,18 @@ def test_a_table_that_was_drawn_for_another_run_or_an_older_one_is_not_saved(
 
 def test_a_page_goes_on_typing_before_its_form_is_drawn_again(runs: Path) -> None:
     empty = drawn(None)
-    run_id, _ = source_actions.take_seed_table("", [["one", ""]], empty, PAGE)
-    source_actions.take_seed_table(run_id, [["one", ""], ["two", ""]], empty, PAGE)
+    run_id, _ = transfer_actions.take_seed_table("", [["one", ""]], empty, PAGE)
+    transfer_actions.take_seed_table(run_id, [["one", ""], ["two", ""]], empty, PAGE)
     run = find_run(runs, run_id)
     assert [seed.input for seed in run.inputs.seeds] == ["one", "two"]
     with pytest.raises(RunError, match="another run"):
-        source_actions.take_seed_table(run_id, [["three", ""]], empty, "another page")
+        transfer_actions.take_seed_table(run_id, [["three", ""]], empty, "another page")
 
 
 def test_a_field_that_another_page_changed_is_not_saved_over(draft: Run) -> None:
     name = fields.element("target_base")
     before = saves.drawn_for(draft.id, {name: draft.recipe.target_base})
-    save_base = source_actions.save_field("target_base")
+    save_base = transfer_actions.save_field("target_base")
     save_base(draft.id, "folder:/models/one", before, "one page")
     with pytest.warns(UserWarning, match="changed elsewhere"):
         _, shown = save_base(draft.id, "folder:/models/two", before, "another page")
@@ -133,18 +134,18 @@ def test_a_field_that_another_page_changed_is_not_saved_over(draft: Run) -> None
 
 def test_button_counts_the_missing_seeds(draft: Run) -> None:
     draft.put_examples("seeds", draft.inputs.seeds[:1])
-    assert source_cards.missing(take(draft)) == ("Add at least 2 more seeds", False)
+    assert transfer_views.missing(take(draft)) == "Add at least 2 more examples"
     draft.put_examples("seeds", ())
-    assert source_cards.missing(take(draft)) == ("Add at least 3 seeds", False)
+    assert transfer_views.missing(take(draft)) == "Add at least 3 examples"
 
 
 def test_adapter_and_kit_are_told_apart(runs: Path, draft: Run, tmp_path: Path) -> None:
     adapter = fake_run.write_adapter(tmp_path / "two-files")
     paths = [str(path) for path in sorted(adapter.iterdir())]
-    alone = find_run(runs, source_actions.take_files("", paths))
+    alone = find_run(runs, transfer_actions.take_files("", paths))
     assert alone.inputs.adapter is not None and not alone.inputs.seeds
     kit = write_kit(tmp_path / "kit.zip", draft.inputs, draft.recipe)
-    whole = find_run(runs, source_actions.take_files("", [str(kit)]))
+    whole = find_run(runs, transfer_actions.take_files("", [str(kit)]))
     assert len(whole.inputs.seeds) == 12 and whole.inputs.discriminator is not None
     assert whole.name == whole.recipe.task_name == "Banking requests"
 
@@ -163,35 +164,35 @@ def test_bad_files_get_their_sentence(
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(IntakeError, match=words):
-        source_actions.take_files("", [str(path)])
+        transfer_actions.take_files("", [str(path)])
     assert not list(runs.iterdir())  # a refused file leaves no draft behind
 
 
 def test_adapter_that_changes_nothing_is_refused(runs: Path, tmp_path: Path) -> None:
     folder = fake_run.write_adapter(tmp_path / "zero", zero=True)
     with pytest.raises(IntakeError):
-        source_actions.take_files("", [str(path) for path in folder.iterdir()])
+        transfer_actions.take_files("", [str(path) for path in folder.iterdir()])
 
 
 def test_refused_adapter_is_shown_with_what_it_passed(
     runs: Path, draft: Run, tmp_path: Path
 ) -> None:
     """The sentence went with its toast; nothing on the page said why there was no adapter."""
-    handler = source_actions.taking_adapter(source_actions.take_files)
+    handler = transfer_actions.taking_adapter(transfer_actions.take_files)
     zero = fake_run.write_adapter(tmp_path / "zero", zero=True)
     with pytest.warns(UserWarning, match="every B matrix is zero"):
-        run_id, card = handler("", [str(path) for path in zero.iterdir()])
-    assert run_id == gr.skip()
+        run_id, card, box = handler("", [str(path) for path in zero.iterdir()])
+    assert run_id == gr.skip() and box is None  # else it came along with the next file
     assert "This adapter was not taken" in card and card.count("passed: ") == 3
     assert "failed: " in card and "every B matrix is zero" in card
     good = fake_run.write_adapter(tmp_path / "good")
-    run_id, card = handler("", [str(path) for path in good.iterdir()])
+    run_id, card, _ = handler("", [str(path) for path in good.iterdir()])
     assert find_run(runs, run_id).inputs.adapter is not None and card == ""
 
 
 def test_too_many_seeds_are_refused_whole(draft: Run) -> None:
     with pytest.raises(IntakeError, match="at most 15"):
-        source_actions.add_pasted(draft.id, "one\ntwo\nthree\nfour")
+        transfer_actions.add_pasted(draft.id, "one\ntwo\nthree\nfour")
     assert len(draft.inputs.seeds) == 12
 
 
@@ -202,13 +203,13 @@ def test_form_is_stored_at_once(draft: Run) -> None:
 
 def test_a_recipe_comes_back_whole(runs: Path, finished: Run, tmp_path: Path) -> None:
     finished_recipe = Path(takehome_tab._recipe_file(finished.id)["value"])
-    run = find_run(runs, source_actions.take_recipe("", str(finished_recipe)))
+    run = find_run(runs, transfer_actions.take_recipe("", str(finished_recipe)))
     assert run.recipe == finished.recipe and run.name == finished.recipe.task_name
     other = json.loads(finished_recipe.read_text())
     other |= {"source_base": "folder:/etc", "seed": 7}
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps(other))
-    source_actions.take_recipe(run.id, str(path))
+    transfer_actions.take_recipe(run.id, str(path))
     assert run.recipe.seed == 7 and run.recipe.source_base == finished.recipe.source_base
     for text, words in (
         ('{"seed": 1, "seed": 2}', "occurs twice"),
@@ -219,7 +220,7 @@ def test_a_recipe_comes_back_whole(runs: Path, finished: Run, tmp_path: Path) ->
     ):
         path.write_text(text)
         with pytest.raises(WorkbenchError, match=words):
-            source_actions.take_recipe(run.id, str(path))
+            transfer_actions.take_recipe(run.id, str(path))
     assert run.recipe.seed == 7
 
 
@@ -238,7 +239,7 @@ def test_strangers_name_no_folders_of_the_server(
     assert draft.recipe.target_base == "package:gemma-3-270m"
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps({"target_base": "org/other", "source_base": "/etc"}))
-    source_actions.take_recipe(draft.id, str(path))
+    transfer_actions.take_recipe(draft.id, str(path))
     assert draft.recipe.target_base == "hub:org/other" and "package:" in draft.recipe.source_base
 
 
@@ -246,45 +247,59 @@ def test_uploaded_rows_are_shown_as_they_were_read(runs: Path, tmp_path: Path) -
     """A file whose columns were taken wrongly is seen at once, not after the transfer."""
     path = tmp_path / "rows.csv"
     path.write_text("label,text,note\n" + "".join(f"l{n},text {n},x\n" for n in range(9)))
-    run_id = source_actions.take_rows("evaluation")("", str(path))
-    run = find_run(runs, source_actions.take_rows("unlabelled")(run_id, str(path)))
-    shown = source_cards.uploaded_rows(take(run))
-    assert shown[0] == ["to judge by", "text 0", "l0"] and len(shown) == 10
+    run_id, _ = transfer_actions.take_rows("evaluation")("", str(path))
+    transfer_actions.take_rows("unlabelled")(run_id, str(path))
+    run = find_run(runs, run_id)
+    shown = transfer_views.uploaded_rows(take(run))
+    assert shown[0] == ["evaluation", "text 0", "l0"] and len(shown) == 10
     assert shown[5][0] == "own input"
 
 
 def test_card_names_what_was_found(draft: Run) -> None:
-    card = source_cards.adapter_card(take(draft))
-    for words in ("q_proj, v_proj", "8, alpha 16", "7,168", "SmolLM2-135M-Instruct"):
+    card = transfer_views.adapter_card(take(draft))
+    for words in ("q_proj, v_proj", "r 8", "61,440", "labels, 12 of them seen"):
         assert words in card
     assert "chat template of the base" in card
     draft.change_recipe({"source_format.kind": "text", "source_format.template": "{input}\n<b>"})
-    assert "plain text: &#x27;{input}\\n&lt;b&gt;&#x27;" in source_cards.adapter_card(take(draft))
-    assert "Memory: about" in source_cards.fit_card(take(draft))
+    assert "plain text: &#x27;{input}\\n&lt;b&gt;&#x27;" in transfer_views.adapter_card(take(draft))
+    assert "not that of" not in card and "Base model matches" in card
 
 
 def test_fit_tells_memory_of_a_gpu_where_there_is_one(
     draft: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "GPU" not in source_cards.fit_card(take(draft))
+    told = transfer_views.plan(take(draft))
+    assert "GPU" not in told and "GB memory" in told and "rough guess" in told
     monkeypatch.setattr(machine, "first_gpu", lambda: Gpu("L4 <24>", 20 * 10**9, 24 * 10**9))
-    card = source_cards.fit_card(take(draft))
-    assert ">GPU memory</th>" in card and "20.0 of 24.0 GB free (L4 &lt;24&gt;)" in card
-    training = distil_tab._need(take(draft))
-    assert "GPU memory" in training and "20.0 GB" in training
+    told = transfer_views.plan(take(draft))
+    assert "GB GPU memory" in told and "time not known" in told
+    monkeypatch.setattr(machine, "first_gpu", lambda: Gpu("L4 <24>", 10**8, 24 * 10**9))
+    told = transfer_views.plan(take(draft))
+    assert "0.1 of 24.0 GB free (L4 &lt;24&gt;)" in told
+    assert "failed: " in told and not transfer_views.missing(take(draft))  # said, not forbidden
 
 
-# Synthesize ------------------------------------------------------------------------------------
+def test_an_adapter_of_another_base_is_said_and_does_not_start(draft: Run) -> None:
+    """It was a grey dash beside a button that went on."""
+    draft.change_recipe({"source_base": "package:gemma-3-270m"})
+    card = transfer_views.adapter_card(take(draft))
+    assert "failed: " in card and "reads 576 values; this base" in card
+    assert "Choose the base" in transfer_views.missing(take(draft))
+    with pytest.raises(RunError, match="Choose the base"):
+        transfer_actions.start(draft.id)
+
+
+# Write -----------------------------------------------------------------------------------------
 
 
 def test_line_shows_what_it_keeps_and_spares_people(reviewable: Run) -> None:
     now = take(reviewable)
     sample = reviewable.samples.kept()[0]
     reviewable.samples.edit(sample.id, sample.version, status=KEPT)
-    _, sentence, button = synthesize_views.threshold(now, 0.999)
+    _, sentence, button = write_views.threshold(now, 0.999)
     kept = reviewable.samples.status_counts()[KEPT]
     assert f"rejects {kept - 1}" in sentence and button["interactive"]
-    synthesize_actions.apply_threshold(reviewable.id, 0.999)
+    write_actions.apply_threshold(reviewable.id, 0.999)
     assert reviewable.samples.status_counts()[KEPT] == 1
     reviewable.samples.undo()
     assert reviewable.samples.status_counts()[KEPT] == kept
@@ -294,25 +309,25 @@ def test_scores_without_discriminator_are_the_teachers(draft: Run) -> None:
     """The section stayed empty for the preset "best": it looked for a score that nobody gives."""
     run = fake_run.synthesize(draft, for_labels=True)
     now = take(run)
-    chart, slider, sentence, _ = synthesize_views.scores(now)
+    chart, slider, sentence, _ = write_views.scores(now)
     assert chart["visible"] and (slider["minimum"], slider["maximum"]) == (0.0, 1.0)
-    assert "How sure the teacher is" in sentence and "of 480 scored" in sentence
-    asked, table = synthesize_views.consistency(now)
-    assert "Of 480 samples written for an answer" in asked and len(table["value"]) == 12
+    assert "How sure the source is" in sentence and "of 480 scored" in sentence
+    asked, table = write_views.consistency(now)
+    assert "Of 480 samples written for a label" in asked and len(table["value"]) == 12
     shares = [float(row[3].removesuffix(" %")) for row in table["value"]]
     assert shares == sorted(shares) and shares[0] < 100
-    assert all(synthesize_views.row(sample)[2] for sample in run.samples.page())
+    assert all(write_views.row(sample)[2] for sample in run.samples.page())
 
 
 def test_no_consistency_without_answers_asked_for(reviewable: Run) -> None:
-    sentence, table = synthesize_views.consistency(take(reviewable))
+    sentence, table = write_views.consistency(take(reviewable))
     assert sentence == "" and not table["visible"]
 
 
 def test_more_for_a_thin_answer(reviewable: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     now = take(reviewable)
-    choices = synthesize_views.thin_choices(now)
-    assert choices["value"] == "routing" and synthesize_views.can_write_for(now)
+    choices = write_views.thin_choices(now)
+    assert choices["value"] == "routing" and write_views.can_write_for(now)
     asked: list[Any] = []
     fresh = [
         Sample(sample_id(text), text, "target", 12, "routing", status, teacher_output="routing")
@@ -324,47 +339,66 @@ def test_more_for_a_thin_answer(reviewable: Run, monkeypatch: pytest.MonkeyPatch
     }
     monkeypatch.setattr(jobs, "consult", lambda *given: asked.append(given) or answer)
     before = reviewable.samples.label_counts()["routing"]
-    synthesize_actions.write_for(reviewable.id, "routing", 3)
+    write_actions.write_for(reviewable.id, "routing", 3)
     assert asked[0][1:] == ("write_for", {"label": "routing", "count": 3})
     assert reviewable.samples.label_counts()["routing"] == before + 1
     assert reviewable.samples.get(fresh[0].id) == fresh[0]
     with pytest.raises(RunError, match="Another page"):
-        synthesize_actions.write_for(reviewable.id, "routing", 3)
+        write_actions.write_for(reviewable.id, "routing", 3)
     for label, count, words in (("", 3, "Choose an answer"), ("routing", 0, "from 1 to 200")):
         with pytest.raises(RunError, match=words):
-            synthesize_actions.write_for(reviewable.id, label, count)
+            write_actions.write_for(reviewable.id, label, count)
 
 
 def test_nothing_more_is_written_once_trained_on(
     finished: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not synthesize_views.can_write_for(take(finished))
+    assert not write_views.can_write_for(take(finished))
     answer = {"samples": [], "round": asdict(RoundFinished(12, 0, 0, 0, 0, 0, 0))}
     monkeypatch.setattr(jobs, "consult", lambda *given: answer)
     with pytest.raises(RunError, match="went on meanwhile"):
-        synthesize_actions.write_for(finished.id, "routing", 3)
+        write_actions.write_for(finished.id, "routing", 3)
 
 
-def test_start_takes_what_the_form_says(draft: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A value typed and not yet left would be lost when the button is pressed at once."""
+@pytest.mark.parametrize(("pause", "until"), [(False, Stage.EXPORT), (True, Stage.LABEL)])
+def test_one_button_goes_to_the_verdict_or_to_the_review(
+    draft: Run, monkeypatch: pytest.MonkeyPatch, pause: bool, until: Stage
+) -> None:
     started: list[Any] = []
     monkeypatch.setattr(jobs, "start", lambda run, until: started.append((run.id, until)))
-    from workbench.ui import fields  # noqa: PLC0415
-
-    values = [fields.shown(draft.recipe, name) for name in synthesize_actions.FORM]
-    values[synthesize_actions.FORM.index("synthesis.samples")] = 77
-    synthesize_actions.start(draft.id, *values)
-    assert draft.recipe.synthesis.samples == 77
-    assert started == [(draft.id, Stage.LABEL)]
+    draft.change_recipe({"pause_for_review": pause})
+    transfer_actions.start(draft.id)
+    assert started == [(draft.id, until)]
 
 
 def test_refused_value_comes_back(reviewable: Run) -> None:
-    shown = synthesize_actions.save_field("synthesis.temperature")(reviewable.id, 3.0)
-    assert shown == reviewable.recipe.synthesis.temperature != 3.0
+    with pytest.warns(UserWarning, match="fixed since"):
+        _, shown = save(reviewable, "synthesis.temperature", 1.5)
+    assert shown["value"] == reviewable.recipe.synthesis.temperature != 1.5
+
+
+def test_settings_show_what_is_read_and_may_be_changed(draft: Run, reviewable: Run) -> None:
+    """Locked fields looked like others; what the chosen method ignores was offered."""
+    offered = {name for name in fields.FIELDS if settings_part.offered(take(draft), name)}
+    assert "synthesis.seeds_per_prompt" in offered and "student.virtual_tokens" not in offered
+    draft.change_recipe({"synthesis.writer": "label", "student.method": "dora"})
+    offered = {name for name in fields.FIELDS if settings_part.offered(take(draft), name)}
+    assert "synthesis.seeds_per_prompt" not in offered and "synthesis.grafts" in offered
+    later = {name for name in fields.FIELDS if settings_part.offered(take(reviewable), name)}
+    assert "student.rank" in later and not any(name.startswith("synthesis") for name in later)
+
+
+def test_changed_settings_are_named_and_taken_back(draft: Run) -> None:
+    assert settings_part.changes(draft.recipe) == []
+    draft.change_recipe({"student.rank": 4, "training.epochs": 1})
+    names = [one.name for one in settings_part.changes(draft.recipe)]
+    assert names == ["student.rank", "training.epochs"]
+    settings_part.undo_changes(draft.id)
+    assert settings_part.changes(draft.recipe) == []
 
 
 def test_coverage_names_thin_labels(reviewable: Run) -> None:
-    sentence, chart = synthesize_views.coverage(take(reviewable))
+    sentence, chart = write_views.coverage(take(reviewable))
     assert "12 different answers" in sentence and chart["visible"]
 
 
@@ -480,31 +514,25 @@ def test_one_repair_for_all_that_the_filter_shows(reviewable: Run) -> None:
     assert reviewable.samples.label_counts() == counts
 
 
-# Distil and Compare ----------------------------------------------------------------------------
-
-
-def test_training_button_says_what_is_missing(draft: Run, reviewable: Run, finished: Run) -> None:
-    assert distil_tab.start_button(take(draft))["value"] == "Write samples first"
-    assert distil_tab.start_button(take(reviewable))["value"].startswith("Train on")
-    assert not distil_tab.start_button(take(finished))["interactive"]
+# Train and Compare -----------------------------------------------------------------------------
 
 
 def test_the_log_says_how_good_the_estimate_was(
     reviewable: Run, finished: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "first_gpu", lambda: None)
-    assert "estimate" not in distil_tab.log_text(take(reviewable))
-    last = distil_tab.log_text(take(finished)).splitlines()[-1]
+    assert "estimate" not in train_tab.log_text(take(reviewable))
+    last = train_tab.log_text(take(finished)).splitlines()[-1]
     memory, time = re.findall(r"[+−]\d+ %", last)
     assert last == f"Note: the estimate of the training was off: memory {memory}, time {time}"
-    assert f"memory {memory}, time {time}" in distil_tab._need(take(finished))
+    assert f"memory {memory}, time {time}" in train_tab._need(take(finished))
     monkeypatch.setattr(machine, "first_gpu", lambda: Gpu("L4", 20 * 10**9, 24 * 10**9))
-    assert "estimate" not in distil_tab.log_text(take(finished))  # no time is estimated on one
+    assert "estimate" not in train_tab.log_text(take(finished))  # no time is estimated on one
 
 
 def test_preset_changes_only_the_training(reviewable: Run) -> None:
     before = reviewable.recipe.synthesis
-    distil_tab._preset(reviewable.id, "paper")
+    settings_part.take_preset(reviewable.id, "paper")
     assert reviewable.recipe.training.epochs == 20 and reviewable.recipe.student.rank == 8
     assert reviewable.recipe.synthesis == before
 
@@ -518,13 +546,28 @@ def test_verdict_follows_the_margin(finished: Run) -> None:
     assert tight != wide and wide[1] == "inside" and "240 rows" in wide[0]
 
 
-def test_changed_rows_show_both_answers(finished: Run) -> None:
+def test_rows_show_both_answers_the_worst_first(finished: Run) -> None:
     compared = compare_views.read(take(finished))
-    assert compared is not None
-    for row in compare_views.changed_rows(compared, "lost"):
+    assert compared is not None and not compared.texts
+    for row in compare_views.compared_rows(compared, "lost"):
         assert row[1] == row[2] != row[3]
-    for row in compare_views.changed_rows(compared, "gained"):
+    for row in compare_views.compared_rows(compared, "gained"):
         assert row[1] == row[3] != row[2]
+    for row in compare_views.compared_rows(compared, "missed"):
+        assert row[1] not in row[2:]
+    rows = compare_views.compared_rows(compared, "all")
+    assert rows[0] in compare_views.compared_rows(compared, "lost") and len(rows) == 200
+    pairs = compare_views.confused(compared)
+    assert len(pairs) == 240 and sum(a == b for a, b in pairs) == sum(compared.right["transferred"])
+
+
+def test_a_difference_of_texts_is_marked_with_signs(finished: Run) -> None:
+    compared = replace(compare_views.read(take(finished)), texts=True)  # type: ignore[type-var]
+    compared.answers["source_adapter"][0] = "the <b>cat</b> sat"
+    compared.answers["transferred"][0] = "the dog sat"
+    cells = [row[4] for row in compare_views.compared_rows(compared, "all")]
+    assert any("the [−<b>cat</b>−]" in cell or "[+dog+]" in cell for cell in cells)
+    assert "word by word" in compare_views.row_headers(compared)[4]
 
 
 def test_without_labelled_rows_nothing_pretends_to_be_right(
@@ -532,15 +575,42 @@ def test_without_labelled_rows_nothing_pretends_to_be_right(
 ) -> None:
     arms = {"transferred": {"accuracy": 0.8, "n": 30, "low": 0.63, "high": 0.9}}
     bare = compare_views.Compared(
-        arms, False, "Agreement with the teacher", (), {"transferred": []}, {"transferred": []}
-    )
+        arms, False, "Agreement with the teacher", (), {"transferred": []}, {"transferred": []},
+        {"transferred": []}, False,
+    )  # fmt: skip
     monkeypatch.setattr(compare_views, "read", lambda now: bare)
-    names = ["verdict", "chart", "table", "margin", "labels", "no labels", "rows", "which", "none"]
+    names = [
+        *("verdict", "bars", "margin", "by label", "labels", "by confusion", "confusion"),
+        *("rows", "which", "none"),
+    ]
     drawn = compare_tab._draw(take(finished), names, "ask")  # type: ignore[arg-type]
     assert "Agrees with the teacher on 80.0 %" in drawn["verdict"]
     assert not drawn["rows"]["visible"] and not drawn["which"]["visible"]
     assert "nobody knows who is right" in drawn["none"]
     monkeypatch.undo()
+
+
+def test_the_next_round_writes_for_the_weakest_label_and_keeps_the_adapter(
+    finished: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label, shares = transfer_views.weakest(take(finished))
+    assert label and "against" in shares
+    asked: list[Any] = []
+    sample = asdict(Sample(sample_id("new"), "new", "target", 99, KEPT, teacher_output=label))
+    round_ = asdict(RoundFinished(99, 1, 1, 0))
+    monkeypatch.setattr(
+        jobs,
+        "consult",
+        lambda *given: asked.append(given) or {"samples": [sample], "round": round_},
+    )
+    monkeypatch.setattr(jobs, "start", lambda *given: asked.append(given))
+    write_actions.next_round(finished.id)
+    assert asked[0][1:] == ("write_for", {"label": label, "count": 100})
+    assert (asked[1][0].id, asked[1][1]) == (finished.id, Stage.EXPORT)
+    assert finished.samples.get(sample_id("new")) is not None
+    assert len(list((finished.exports / "earlier").glob("*-round-1.zip"))) == 1
+    assert not finished.stage_done(Stage.DISTIL) and finished.stage_done(Stage.LABEL)
+    assert "Round 2" in transfer_views.aimed_at(take(finished))
 
 
 # Take home and Runs ----------------------------------------------------------------------------

@@ -9,9 +9,10 @@ import pytest
 
 from workbench.ui.chart_looks import shown
 from workbench.ui.charts import (
+    CONFUSED_SHOWN,
     LABELS_SHOWN,
     POINTS_SHOWN,
-    arms_chart,
+    confusion_chart,
     coverage_chart,
     map_chart,
     per_label_chart,
@@ -19,19 +20,6 @@ from workbench.ui.charts import (
 )
 
 HOSTILE = '<a href="javascript:alert(1)">x</a> %{y} $\\alpha$\n\u202e<b>& bold</b>'
-
-
-def arm(accuracy: float, low: float, high: float, n: int = 300) -> dict[str, float]:
-    return {"accuracy": accuracy, "low": low, "high": high, "n": n}
-
-
-ARMS = {
-    "transferred": arm(0.93, 0.895, 0.954),
-    "source_base": arm(0.12, 0.09, 0.16),
-    "source_adapter": arm(0.935, 0.901, 0.958),
-    "target_base": arm(0.0, 0.0, 0.013),
-    "target_few_shot": arm(0.23, 0.19, 0.28),
-}
 
 
 def texts(figure: go.Figure) -> list[str]:
@@ -56,34 +44,16 @@ def words(figure: go.Figure) -> list[str]:
     return [annotation.text for annotation in figure.layout.annotations]
 
 
-def test_arms_come_in_fixed_order_with_numbers_and_intervals() -> None:
-    figure = arms_chart(ARMS)
-    assert words(figure)[::2] == [
-        "Source base",
-        "Source + adapter",
-        "Target base",
-        "Target base, few-shot",
-        "<b>Target + new adapter</b>",
-    ]
-    assert words(figure)[3] == "<b>93.5 %</b>  90.1–95.8"
-    last = figure.data[-1]
-    assert last.x[0] - last.error_x.arrayminus[0] == pytest.approx(0.895)
-    assert last.x[0] + last.error_x.array[0] == pytest.approx(0.954)
-    assert "300 rows" in figure.layout.xaxis.title.text
-
-
-def test_arms_with_and_without_adapter_differ_by_more_than_colour() -> None:
-    patterns = [trace.marker.pattern.shape for trace in arms_chart(ARMS).data]
-    assert patterns == ["/", "", "/", "/", ""]
-
-
-def test_arms_on_different_numbers_of_rows_say_so() -> None:
-    figure = arms_chart({**ARMS, "source_adapter": arm(0.5, 0.4, 0.6, 90)})
-    assert "90 to 300 rows" in figure.layout.xaxis.title.text
-
-
-def test_agreement_is_not_called_right() -> None:
-    assert "right" not in arms_chart(ARMS, agreement=True).layout.xaxis.title.text
+def test_confusions_count_rows_and_show_the_worst_labels() -> None:
+    pairs = [("a", "a")] * 3 + [("a", "b")] + [("b", "b")] * 2
+    figure = confusion_chart(pairs)
+    assert words(figure) == ["3", "1", "2"]
+    assert [list(row) for row in figure.data[0].z] == [[0.75, 0.25], [0, 1]]
+    many = [(f"label {n}", f"label {n}") for n in range(40)] + [("label 39", "label 38")]
+    figure = confusion_chart(many)
+    assert len(figure.data[0].z) == CONFUSED_SHOWN
+    assert list(figure.layout.xaxis.ticktext)[:2] == ["label 38", "label 39"]
+    assert "24 labels with fewer confusions not shown" in figure.layout.xaxis.title.text
 
 
 def test_labels_that_lost_most_come_first_and_the_rest_is_counted() -> None:
@@ -145,7 +115,7 @@ def test_a_handful_of_points_is_not_thinned_out() -> None:
 @pytest.mark.parametrize(
     "figure",
     [
-        arms_chart({}),
+        confusion_chart([]),
         per_label_chart([]),
         score_histogram([], [], []),
         coverage_chart([]),
@@ -161,7 +131,7 @@ def test_nothing_to_show_is_a_sentence_or_an_empty_chart(figure: go.Figure) -> N
 
 def hostile_figures() -> list[go.Figure]:
     return [
-        arms_chart({HOSTILE: arm(0.5, 0.4, 0.6)}),
+        confusion_chart([(HOSTILE, HOSTILE)]),
         per_label_chart([(HOSTILE, 3, 0.5, 0.6)]),
         coverage_chart([(HOSTILE, 3, False)]),
         map_chart([(0, 0, HOSTILE)], [(0, 1, HOSTILE)], [(1, 1, HOSTILE)]),
@@ -187,7 +157,7 @@ def test_shown_cuts_long_text_before_escaping() -> None:
 def all_figures() -> dict[str, go.Figure]:
     labels = ["transfer", "balance", "international_visa_request_abroad", "pin_change"]
     return {
-        "arms": arms_chart(ARMS),
+        "confusions": confusion_chart([("a", "a"), ("a", "b"), ("b", "b")]),
         "labels": per_label_chart(
             [(label, 20, 0.9, 0.5 + i / 10) for i, label in enumerate(labels)]
         ),
@@ -215,7 +185,7 @@ def page(browser: Any) -> Iterator[Any]:
     page.close()
 
 
-DRAW = """figure => Plotly.react("chart", figure.data, {...figure.layout, autosize: true},
+DRAW = """figure => Plotly.newPlot("chart", figure.data, {...figure.layout, autosize: true},
                                  {responsive: true}).then(() => undefined)"""
 BOXES = """() => [...document.querySelectorAll("#chart text")].map(t => {
     const box = t.getBoundingClientRect();

@@ -12,7 +12,7 @@ from workbench.events import Metric
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run
 from workbench.stages import Stage
-from workbench.ui import distil_tab, snapshot, synthesize_actions
+from workbench.ui import settings_part, snapshot, train_tab
 from workbench.ui.page import build_page, launch_options
 
 
@@ -34,7 +34,7 @@ def of_kind(parts: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 def test_there_are_seven_tabs(parts: list[dict[str, Any]]) -> None:
     names = [tab["label"] for tab in of_kind(parts, "tabitem")]
     assert names == [
-        "Source", "Synthesize", "Review", "Distil", "Compare", "Take home", "Runs",
+        "Transfer", "Write", "Review", "Train", "Compare", "Take home", "Runs",
     ]  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def test_every_control_has_a_label(parts: list[dict[str, Any]]) -> None:
 def test_every_recipe_field_is_offered(parts: list[dict[str, Any]]) -> None:
     """What the command line can set can be set here, the rest behind "Advanced"."""
     offered = {part["props"].get("elem_id") for part in parts}
-    hidden = {"schema", "preset", "pause_for_review", "target_format.system"}
+    hidden = {"schema"}
     hidden |= {"student.rank_pattern", "student.alpha_pattern"}
     for name in fields_of(TransferRecipe()) - hidden:
         element = name.replace(".", "-").replace("_", "-")
@@ -89,12 +89,12 @@ def test_tick_stays_out_of_the_queue_and_answers_with_one_text(page: gr.Blocks) 
 
 def test_a_training_step_draws_the_curve_and_nothing_else(page: gr.Blocks, draft: Run) -> None:
     """The answers to held-out inputs were sent again with every step: of what a page on the
-    Distil tab asks every two seconds, a third."""
+    Train tab asks every two seconds, a third."""
     (tick,) = (fn.fn for fn in page.fns.values() if fn.name == "tick")
     assert tick is not None
     run = fake_run.distil(fake_run.synthesize(draft), upto=50)
     drawn = {}
-    for tab in ("source", "synthesize", "review", "distil", "compare", "takehome"):
+    for tab in ("transfer", "write", "review", "train", "compare", "takehome"):
         snapshot.take(run.id, fresh=True)
         former = json.loads(tick(run.id, tab, ""))["pulse"]
         last = run.journal.last(Metric)
@@ -104,32 +104,33 @@ def test_a_training_step_draws_the_curve_and_nothing_else(page: gr.Blocks, draft
         snapshot.take(run.id, fresh=True)
         now = json.loads(json.loads(tick(run.id, tab, former))["pulse"])
         drawn[tab] = [name for name in now if now[name] != json.loads(former)[name]]
-    assert drawn.pop("distil") == ["distil curve"]
+    assert drawn.pop("train") == ["train curve"]
+    assert drawn.pop("transfer") == ["live"]
     assert not any(drawn.values()), drawn
 
 
 def test_counters_follow_the_form_of_a_draft(page: gr.Blocks, draft: Run) -> None:
-    """After the preset "best" they went on saying "of 300 asked for" beside a form with 1,000."""
+    """After the preset "best" they went on saying "of 300" beside a form with 1,000."""
     (tick,) = (fn.fn for fn in page.fns.values() if fn.name == "tick")
-    (draw,) = (fn.fn for fn in page.fns.values() if fn.name == "draw_synthesize_rows")
+    (draw,) = (fn.fn for fn in page.fns.values() if fn.name == "draw_write_rows")
     assert tick is not None and draw is not None
     snapshot.take(draft.id, fresh=True)
-    former = json.loads(json.loads(tick(draft.id, "synthesize", ""))["pulse"])
-    synthesize_actions.preset(draft.id, "best")
+    former = json.loads(json.loads(tick(draft.id, "write", ""))["pulse"])
+    settings_part.take_preset(draft.id, "best")
     snapshot.take(draft.id, fresh=True)
-    now = json.loads(json.loads(tick(draft.id, "synthesize", json.dumps(former)))["pulse"])
-    assert now["synthesize rows"] != former["synthesize rows"]
-    assert any("of 1,000 asked for" in str(shown) for shown in draw(f"{draft.id}|").values())
+    now = json.loads(json.loads(tick(draft.id, "write", json.dumps(former)))["pulse"])
+    assert now["write rows"] != former["write rows"]
+    assert any("of 1,000 wanted" in str(shown) for shown in draw(f"{draft.id}|").values())
 
 
 @pytest.mark.parametrize("steps", [1, 2, 199, 201, 799, 12_345])
 def test_a_long_curve_is_as_light_as_a_short_one(draft: Run, steps: int) -> None:
-    """A tick of a page on the Distil tab sent up to 1,600 points, most of the server's work."""
+    """A tick of a page on the Train tab sent up to 1,600 points, most of the server's work."""
     now = snapshot.take(draft.id, fresh=True)
     now.tail.metrics[:] = [
         Metric(Stage.DISTIL, step, steps, 1.0, 1e-4, 1.0, 1) for step in range(1, steps + 1)
     ]
-    loss, rates = distil_tab.curve_of(now), distil_tab.rates_of(now)
+    loss, rates = train_tab.curve_of(now), train_tab.rates_of(now)
     assert len(loss) <= 201 and len(rates) <= 41
     for curve in (loss, rates):
         assert curve["step"].is_unique and curve["step"].is_monotonic_increasing
@@ -141,7 +142,7 @@ def test_sections_draw_few_components_each(page: gr.Blocks) -> None:
     drawings = [fn for fn in page.fns.values() if (fn.name or "").startswith("draw_")]
     drawings = [fn for fn in drawings if fn.name != "draw_map"]  # a button's: it asks a model
     assert len(drawings) >= 12
-    assert all(not fn.queue and len(fn.outputs) <= 20 for fn in drawings)
+    assert all(not fn.queue and len(fn.outputs) <= 24 for fn in drawings)
 
 
 def test_launch_options_close_what_gradio_leaves_open() -> None:

@@ -69,5 +69,5 @@ def test_marks_are_words_as_well() -> None:
     for word in ("passed", "failed", "not checked"):
         assert word in made
     assert 'aria-valuenow="50"' in plain.strip(
-        name="", state="running", phase="", done=1, total=2, numbers="", rail=[]
+        name="", state="running", phase="", done=1, total=2, numbers="", rail=[("Write", "now")]
     )

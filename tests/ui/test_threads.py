@@ -37,7 +37,7 @@ THREADS: dict[str, tuple[str, ...]] = {
         "jobs/test_supervisor.py::test_f8_a_silent_worker_is_not_responding",
     ),
     "07 the page shows other settings than the run's own": (
-        "ui/test_actions.py::test_start_takes_what_the_form_says",
+        "ui/test_actions.py::test_a_field_that_another_page_changed_is_not_saved_over",
         "ui/test_actions.py::test_refused_value_comes_back",
     ),
     "08 stop without a choice": (

@@ -41,15 +41,15 @@ def test_nothing_is_offered_to_programs(client: Client) -> None:
 
 
 def test_an_adapter_and_seeds_make_a_run(client: Client, runs: Path) -> None:
-    run_id, refused = call(client, "load_example", "", "")
+    run_id, refused, _ = call(client, "load_example", "", "")
     run = find_run(runs, run_id)
     assert len(run.inputs.seeds) == 15 and refused == ""
-    news = json.loads(call(client, "tick", run_id, "synthesize", ""))
+    news = json.loads(call(client, "tick", run_id, "transfer", ""))
     assert news["run"] == run_id and run.name in news["strip"]
-    assert "synthesize form" in json.loads(news["pulse"])
-    tiles, rows = call(client, "draw_synthesize_rows", f"{run_id}|token")
-    assert "of 300 asked for" in tiles and rows["data"] == []
-    drawn, page = call(client, "draw_source_form", f"{run_id}|token", "[]", "")[-1], "a page"
+    assert "settings write" in json.loads(news["pulse"])
+    tiles, _, rows = call(client, "draw_write_rows", f"{run_id}|token")
+    assert "of 300 wanted" in tiles and rows["data"] == []
+    drawn, page = call(client, "draw_transfer_form", f"{run_id}|token", "[]", "")[-1], "a page"
     table = {"headers": ["input", "output"], "data": [["one", 2], ["", None]], "metadata": None}
     assert call(client, "take_seed_table", run_id, table, drawn, page, "")[0] == run_id
     assert [(seed.input, seed.output) for seed in run.inputs.seeds] == [("one", "2")]
@@ -73,7 +73,7 @@ def test_a_page_of_samples_is_turned_decided_and_handed_out(
 
 def test_a_failure_leaves_what_is_shown(client: Client, runs: Path) -> None:
     run = fake_run.draft(runs)
-    drawn, page = call(client, "draw_source_form", f"{run.id}|token", "[]", "")[-1], "a page"
+    drawn, page = call(client, "draw_transfer_form", f"{run.id}|token", "[]", "")[-1], "a page"
     call(client, "take_seed_table", run.id, {"headers": ["input", "output"],
          "data": [[f"seed {n}", ""] for n in range(16)], "metadata": None},
          drawn, page, "")  # fmt: skip

@@ -37,25 +37,6 @@ class LabelAccuracy:
     target: Interval
 
 
-@dataclass(frozen=True)
-class ChangedRow:
-    """An evaluation row that one of the two has right and the other has wrong."""
-
-    index: int
-    input: str
-    expected: str
-    source_answer: str
-    target_answer: str
-
-
-@dataclass(frozen=True)
-class Changes:
-    """``lost``: the source had it right, the target has it wrong; ``gained``: the reverse."""
-
-    lost: tuple[ChangedRow, ...]
-    gained: tuple[ChangedRow, ...]
-
-
 def label_coverage(answers: Sequence[str], known: Sequence[str] = ()) -> tuple[LabelCount, ...]:
     """What the teacher answered and how often, commonest first.
 
@@ -114,24 +95,6 @@ def per_label_accuracy(
         for key, indices in rows.items()
     ]
     return tuple(sorted(labels, key=lambda row: (row.target.mean - row.source.mean, row.label)))
-
-
-def changed_rows(
-    inputs: Sequence[str],
-    expected: Sequence[str],
-    source_answers: Sequence[str],
-    target_answers: Sequence[str],
-    source: Sequence[bool],
-    target: Sequence[bool],
-) -> Changes:
-    """Rows on which exactly one of the two is right, in row order; all arguments row by row."""
-    rows = zip(inputs, expected, source_answers, target_answers, source, target, strict=True)
-    lost, gained = [], []
-    for index, (text, right, source_answer, target_answer, before, after) in enumerate(rows):
-        if bool(before) != bool(after):
-            row = ChangedRow(index, text, right, source_answer, target_answer)
-            (lost if before else gained).append(row)
-    return Changes(tuple(lost), tuple(gained))
 
 
 def agreement(metric: str, teacher: Sequence[str], student: Sequence[str]) -> Interval:

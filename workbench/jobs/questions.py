@@ -24,6 +24,7 @@ from workbench.runs.lease import lock
 
 CONSULT_MODULE = "workbench.jobs.consult_worker"
 TIMEOUT_SECONDS = 600.0
+_asked: dict[Path, subprocess.Popen[bytes]] = {}  # run folder -> the process that answers
 
 
 def consult(
@@ -54,6 +55,7 @@ def consult(
             stderr=log,
             start_new_session=True,
         )
+        _asked[folder] = process
         try:
             left = max(0.1, deadline - time.monotonic())
             output, _ = process.communicate(json.dumps(asked).encode(), timeout=left)
@@ -63,10 +65,21 @@ def consult(
                 "The machine may be busy with a run; try again later."
             ) from error
         finally:
+            _asked.pop(folder, None)
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     return _unpack(output, process.returncode, folder)
+
+
+def cancel(run_folder: Path) -> bool:
+    """End the process that answers a question about this run; True when there was one."""
+    process = _asked.get(run_folder.absolute())
+    if process is None:
+        return False
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return True
 
 
 def _unpack(output: bytes, code: int, folder: Path) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def layout(figure: go.Figure, height: int, legend: bool = False) -> go.Figure:
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom",
                 "traceorder": "reversed", "font": _SMALL},
         modebar={"remove": ["zoom", "pan", "select", "lasso", "zoomin", "zoomout", "autoscale",
-                            "resetscale", "toimage"]},
+                            "resetscale"]},
     )  # fmt: skip
     return figure
 

@@ -7,7 +7,8 @@ pattern, a marker shape or a word says the same. Titles are left to the page. Ro
 names above the bars instead of beside them, which leaves room at 375 pixels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -32,17 +33,8 @@ from workbench.ui.chart_looks import (
     track,
 )
 
-# arm -> (words, colour, pattern): amber is the source, petrol the target; hatched is without
-# an adapter, solid is with one.
-ARM_LOOKS = {
-    "source_base": ("Source base", SOURCE_COLOUR, "/"),
-    "source_adapter": ("Source + adapter", SOURCE_COLOUR, ""),
-    "target_base": ("Target base", TARGET_COLOUR, "/"),
-    "target_few_shot": ("Target base, few-shot", TARGET_COLOUR, "/"),
-    "transferred": ("Target + new adapter", TARGET_COLOUR, ""),
-}
-
 LABELS_SHOWN = 24
+CONFUSED_SHOWN = 16
 POINTS_SHOWN = 1000
 BINS = 20  # twentieths of a probability, so that 0.5 is an edge
 
@@ -50,43 +42,56 @@ BINS = 20  # twentieths of a probability, so that 0.5 is an edge
 _SCORES = {
     "discriminator": ("P(real) by the discriminator", (0.0, 1.0)),
     "excess": ("excess, nats per answer token", None),
-    "confidence": ("confidence of the teacher", (0.0, 1.0)),
+    "confidence": ("confidence of the source adapter", (0.0, 1.0)),
 }
 
 
-def arms_chart(arms: Mapping[str, Mapping[str, float]], agreement: bool = False) -> go.Figure:
-    """Accuracy of each arm with its 95 % interval; a dotted tick marks source + adapter.
+def confusion_chart(pairs: Sequence[tuple[str, str]]) -> go.Figure:
+    """Expected against given labels; colours are shares of a row, numbers are rows.
+
+    With more labels than fit, those with most confusions are shown.
 
     Args:
-        arms: arm -> "accuracy", "low", "high" in 0..1 and "n", as in ``result.json``; known
-            arms come in their fixed order, others after them.
-        agreement: the numbers are agreement with the teacher; the axis says so.
+        pairs: (expected, answered).
     """
-    names = [name for name in ARM_LOOKS if name in arms] + [n for n in arms if n not in ARM_LOOKS]
-    if not names:
-        return empty("Nothing compared yet")
-    figure, lines, words = go.Figure(), [], []
-    for row, name in enumerate(names):
-        title, colour, pattern = ARM_LOOKS.get(name, (shown(name), INK, "x"))
-        mean, low, high = (float(arms[name][key]) for key in ("accuracy", "low", "high"))
-        hover = f"{title}: {_percent(mean)}, {_percent(low)} to {_percent(high)}"
-        interval = {
-            "array": [high - mean], "arrayminus": [mean - low],
-            "color": colour, "thickness": 2.5, "width": 6,
-        }  # fmt: skip
-        bar = bars([row], [mean], [hover], colour, pattern)
-        figure.add_trace(bar.update(error_x=interval))
-        value = f"<b>{_percent(mean)}</b>  {low * 100:.1f}–{high * 100:.1f}"
-        words += row_words(row, f"<b>{title}</b>" if name == "transferred" else title, value)
-        lines.append(track(row, 1.0))
-        if "source_adapter" in arms:
-            lines.append(tick(row, float(arms["source_adapter"]["accuracy"]), SOURCE_COLOUR))
-    figure.update_layout(shapes=lines, annotations=words)
-    counts = sorted({int(arms[name]["n"]) for name in names})
-    what = "the teacher's answers" if agreement else "right answers"
-    rows = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    share_axis(figure, f"{what} on {rows} rows<br>with 95 % intervals")
-    return rows_layout(figure, len(names), pixels=46)
+    counts, wrong = Counter(pairs), Counter[str]()
+    for expected, answered in pairs:
+        if expected != answered:
+            wrong[expected] += 1
+            wrong[answered] += 1
+    known = {expected for expected, _ in pairs}
+    ordered = sorted(known, key=lambda label: (-wrong[label], label))[:CONFUSED_SHOWN]
+    names, rows = (
+        [shown(label, 18) for label in ordered],
+        Counter(expected for expected, _ in pairs),
+    )
+    shares = [[counts[a, b] / rows[a] for b in ordered] for a in ordered]
+    places = list(range(len(ordered)))
+    figure = go.Figure(
+        go.Heatmap(
+            z=shares,
+            hoverinfo="skip",
+            colorscale=[[0, "rgba(47,138,135,0)"], [1, TARGET_COLOUR]],
+            zmin=0,
+            zmax=1,
+            showscale=False,
+            xgap=1,
+            ygap=1,
+        )
+    )
+    numbers = [
+        {"x": x, "y": y, "text": f"{counts[a, b]:,}", "showarrow": False}
+        for y, a in enumerate(ordered)
+        for x, b in enumerate(ordered)
+        if counts[a, b]
+    ]
+    figure.update_layout(annotations=numbers)
+    hidden = _more(len(known) - len(ordered), "labels with fewer confusions")
+    figure.update_xaxes(
+        tickvals=places, ticktext=names, tickangle=-45, title=axis_title(f"new adapter{hidden}")
+    )
+    figure.update_yaxes(tickvals=places, ticktext=names, autorange="reversed", title="expected")
+    return layout(figure, 150 + 26 * len(ordered))
 
 
 def per_label_chart(rows: Sequence[tuple[str, int, float, float]]) -> go.Figure:
@@ -237,7 +242,7 @@ def map_chart(
     kept: Sequence[tuple[float, float, str]],
     rejected: Sequence[tuple[float, float, str]],
 ) -> go.Figure:
-    """Inputs as points of a plane: near is alike, clumps are repetition, holes are missing.
+    """Inputs as points of a plane: close is similar, clumps repeat, gaps are not covered.
 
     Args:
         seeds, kept, rejected: (x, y, text) each; more than ``POINTS_SHOWN`` of a group are

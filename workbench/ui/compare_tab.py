@@ -6,7 +6,6 @@ import gradio as gr
 
 from workbench import jobs
 from workbench.errors import RunError
-from workbench.evaluate import verdict as judge
 from workbench.stages import Stage
 from workbench.ui import charts, compare_views, plain, workspace
 from workbench.ui.failures import told
@@ -16,53 +15,50 @@ from workbench.ui.snapshot import Snapshot
 from workbench.ui.waiting_line import MODELS, in_line
 
 TAB = "compare"
-_KIND = {judge.INSIDE: "good", judge.BETTER: "good", judge.WORSE: "bad"}
 
-_NO_CHANGES = "Needs evaluation rows with answers: without them nobody knows who is right."
+_NO_ROWS = "Needs evaluation rows with answers: without them nobody knows who is right."
 
 
 def build(parts: Parts) -> None:
     """Place the tab's components and wire them."""
     verdict = plain.block(elem_id="verdict")
+    bars = plain.block(elem_id="arms-bars")
+    margin = gr.Number(
+        3.0,
+        label="Margin in percentage points",
+        info="The loss that you would accept. The verdict follows.",
+        minimum=0.1,
+        maximum=50,
+        elem_id="margin",
+    )
     with gr.Row(equal_height=False):
-        with gr.Column(scale=6, min_width=320):
-            plain.block(plain.heading("All arms"))
-            chart = gr.Plot(
-                show_label=False, label="Accuracy of all arms", elem_id="arms-chart", visible=False
-            )
-            table = plain.block(elem_id="arms-table")
-        with gr.Column(scale=5, min_width=300):
-            margin = gr.Number(
-                3.0,
-                label="Margin in percentage points",
-                info="The loss of accuracy that you would accept.",
-                minimum=0.1,
-                maximum=50,
-                elem_id="margin",
-            )
-            plain.block(plain.heading("Per label", "Where the target lost most comes first."))
+        with gr.Column(min_width=320):
+            by_label = plain.block()
             labels = gr.Plot(
-                show_label=False, label="Accuracy per label", elem_id="label-chart", visible=False
+                label="Per label", show_label=False, elem_id="label-chart", visible=False
             )
-            no_labels = plain.block()
-    plain.block(plain.heading("What changed", "Rows that one of the two has right."))
-    no_changes = plain.block(elem_id="changed-none")
+        with gr.Column(min_width=320):
+            by_confusion = plain.block()
+            confusion = gr.Plot(
+                label="Confusions", show_label=False, elem_id="confusion-chart", visible=False
+            )
+    plain.block(plain.heading("Row by row", "The worst for the new adapter first."))
+    no_rows = plain.block(elem_id="rows-none")
     which = gr.Radio(
-        [("Lost: source right, target wrong", "lost"), ("Gained: the reverse", "gained")],
+        [("Lost", "lost"), ("Gained", "gained"), ("Missed by both", "missed"), ("All", "all")],
         value="lost",
         label="Show",
         elem_id="changed-which",
     )
-    changed = gr.Dataframe(
-        headers=["input", "expected", "source says", "target says"],
+    rows = gr.Dataframe(
+        headers=["input", "expected", "source says", "new adapter says"],
         datatype="str",
         column_count=4,
         interactive=False,
         wrap=True,
         max_height=360,
-        label="Changed rows",
+        label="Rows",
         show_label=False,
-        column_widths=["43%", "19%", "19%", "19%"],
         elem_id="changed-rows",
         buttons=[],
     )
@@ -70,6 +66,7 @@ def build(parts: Parts) -> None:
     question = gr.Textbox(label="Input", lines=2, elem_id="playground-input")
     with gr.Row(elem_classes="buttons"):
         ask = gr.Button("Ask both", elem_id="playground-ask")
+        waiting = plain.block(elem_id="playground-state")
     with gr.Row():
         source = gr.Textbox(
             label="Source + adapter", interactive=False, lines=3, elem_id="playground-source"
@@ -78,7 +75,9 @@ def build(parts: Parts) -> None:
             label="Target + new adapter", interactive=False, lines=3, elem_id="playground-target"
         )
 
-    outputs = [verdict, chart, table, margin, labels, no_labels, changed, which, no_changes]
+    outputs = [
+        verdict, bars, margin, by_label, labels, by_confusion, confusion, rows, which, no_rows
+    ]  # fmt: skip
     parts.sections.append(
         Section(
             "compare",
@@ -89,44 +88,51 @@ def build(parts: Parts) -> None:
         )
     )
     run = parts.run_id
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
     for event in (margin.blur, margin.submit):
-        parts.changed.append(event(told(_set_margin), [run, margin], None, show_progress="hidden"))
-    which.input(told(_changed), [run, which], [changed], show_progress="hidden")
-    ask.click(told(_ask), [run, question], [source, target])
+        parts.changed.append(event(told(_set_margin), [run, margin], None, **quiet))
+    which.input(told(_rows), [run, which], [rows], **quiet)
+    ask.click(told(_begin), [question], [waiting], queue=False, **quiet).then(
+        told(_ask), [run, question], [source, target, waiting], **quiet
+    )
 
 
 def _draw(now: Snapshot, outputs: list[Any], ask: gr.Button) -> Drawn:
-    verdict, chart, table, margin, labels, no_labels, changed, which, no_changes = outputs
+    verdict, bars, margin, by_label, labels, by_confusion, confusion, rows, which, no_rows = outputs
     compared = compare_views.read(now)
+    trained = Stage.DISTIL in now.done
+    hidden = gr.update(visible=False)
     drawn: Drawn = {
-        margin: now.recipe.evaluation.margin_points,
+        margin: gr.update(value=now.recipe.evaluation.margin_points, visible=compared is not None),
         ask: gr.update(
-            interactive=Stage.DISTIL in now.done,
-            value="Ask both" if Stage.DISTIL in now.done else "Train the adapter first",
+            interactive=trained, value="Ask both" if trained else "Train the adapter first"
         ),
     }
     if compared is None:
         waiting = "The verdict appears when the new adapter is trained and compared."
-        hidden = gr.update(visible=False)
         return drawn | {
-            verdict: plain.empty(waiting), chart: hidden, table: "", labels: hidden,
-            no_labels: "", changed: hidden, which: hidden, no_changes: "",
+            verdict: plain.empty(waiting), bars: "", by_label: "", labels: hidden,
+            by_confusion: "", confusion: hidden, rows: hidden, which: hidden, no_rows: "",
         }  # fmt: skip
     sentence, kind = compare_views.verdict(now, compared)
-    rows = compare_views.label_rows(compared)
+    per_label, pairs = compare_views.label_rows(compared), compare_views.confused(compared)
     paired = compared.labelled and compared.paired
     return drawn | {
-        verdict: plain.verdict(sentence, _KIND.get(kind, "unsure")),
-        chart: gr.update(
-            value=charts.arms_chart(compared.arms, agreement=not compared.labelled), visible=True
-        ),
-        table: compare_views.arms_table(compared),
-        labels: plotted(charts.per_label_chart(rows)) if rows else gr.update(visible=False),
-        no_labels: "" if rows else plain.sentence(compare_views.no_labels(compared)),
-        changed: gr.update(value=compare_views.changed_rows(compared, "lost"), visible=paired),
+        verdict: plain.verdict(sentence, compare_views.KIND_LOOKS.get(kind, "unsure")),
+        bars: compare_views.arm_bars(compared.arms, compared.measure),
+        by_label: plain.small_heading("Per label, largest loss first") if per_label else "",
+        by_confusion: plain.small_heading("Expected and given labels") if pairs else "",
+        labels: plotted(charts.per_label_chart(per_label)) if per_label else hidden,
+        confusion: plotted(charts.confusion_chart(pairs)) if pairs else hidden,
+        rows: gr.update(**_table(compared, "lost"), visible=paired),
         which: gr.update(value="lost", visible=paired),
-        no_changes: "" if paired else plain.sentence(_NO_CHANGES),
+        no_rows: "" if paired else plain.sentence(_NO_ROWS),
     }
+
+
+def _table(compared: compare_views.Compared, which: str) -> dict[str, Any]:
+    rows = compare_views.compared_rows(compared, which)
+    return {"value": {"headers": compare_views.row_headers(compared), "data": rows}}
 
 
 def _set_margin(run_id: str, margin: float | None) -> None:
@@ -135,14 +141,19 @@ def _set_margin(run_id: str, margin: float | None) -> None:
         run.change_recipe({"evaluation.margin_points": margin})
 
 
-def _changed(run_id: str, which: str) -> list[list[str]]:
-    from_run = compare_views.read_run(workspace.find(run_id))
-    return compare_views.changed_rows(from_run, which) if from_run else []
+def _rows(run_id: str, which: str) -> Any:
+    compared = compare_views.read_run(workspace.find(run_id))
+    return gr.update(**_table(compared, which)) if compared else gr.skip()
+
+
+def _begin(question: str) -> str:
+    asked = (question or "").strip()
+    return plain.working("loading both models, then answering") if asked else ""
 
 
 @in_line(MODELS)
-def _ask(run_id: str, question: str) -> tuple[str, str]:
+def _ask(run_id: str, question: str) -> tuple[str, str, str]:
     if not (question or "").strip():
         raise RunError("Write an input first.")
     answer = jobs.consult(workspace.find(run_id).folder, "answer", {"input": question})
-    return str(answer["source"]), str(answer["transferred"])
+    return str(answer["source"]), str(answer["transferred"]), ""

@@ -1,17 +1,21 @@
 """The comparison of a run as the page shows it, from ``result.json`` and the committed answers."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from workbench.evaluate import coverage
 from workbench.evaluate import verdict as judge
+from workbench.evaluate.kinds import FREE_TEXT, JSON, kind_of
 from workbench.evaluate.outcome import is_labelled, outcome
+from workbench.evaluate.texts import ADDED, REMOVED, SAME, ScoredRow, word_difference, worst_first
 from workbench.runs.folder import Run
 from workbench.samples import Example
 from workbench.ui import plain, words
 from workbench.ui.snapshot import Snapshot
 
+KIND_LOOKS = {judge.INSIDE: "good", judge.BETTER: "good", judge.WORSE: "bad"}
 SOURCE, TARGET = "source_adapter", "transferred"
+_RIGHT = "Right answers"
 _ARM_WORDS = {
     "source_base": "Source base",
     "source_adapter": "Source + adapter",
@@ -20,7 +24,16 @@ _ARM_WORDS = {
     "copied": "Target + source adapter as it is",
     "transferred": "Target + new adapter",
 }
-_CHANGED_SHOWN = 200
+_ROWS_SHOWN = 200
+_MISSED = 0.999  # below this an answer is not right in full
+_WHICH: dict[str, Callable[[ScoredRow], bool]] = {
+    "lost": lambda row: row.target_score < row.source_score,
+    "gained": lambda row: row.target_score > row.source_score,
+    "missed": lambda row: max(row.target_score, row.source_score) < _MISSED,
+    "all": lambda row: True,
+}
+# Marks are signs, not markup: what stands between them is a model's.
+_MARKED = {SAME: "{}", REMOVED: "[−{}−]", ADDED: "[+{}+]"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +45,8 @@ class Compared:
         labelled: True when the rows have people's answers, else they are the teacher's.
         measure: what was counted or scored, as a heading.
         rows: the evaluation rows that were asked; empty when they were held-out samples.
-        answers: arm -> predictions; right: arm -> one flag per row.
+        answers: arm -> predictions; right: arm -> one flag per row; grades: the same in 0..1.
+        texts: answers are no labels: they can be partly right.
     """
 
     arms: dict[str, dict[str, float]]
@@ -41,6 +55,8 @@ class Compared:
     rows: tuple[Example, ...]
     answers: dict[str, list[str]]
     right: dict[str, list[bool]]
+    grades: dict[str, list[float]]
+    texts: bool
 
     @property
     def paired(self) -> bool:
@@ -68,12 +84,14 @@ def read_run(run: Run) -> Compared | None:
         rows=run.inputs.evaluation if labelled else (),
         answers={arm: [row.prediction for row in rows] for arm, rows in answers.items()},
         right={arm: [row.correct for row in rows] for arm, rows in answers.items()},
+        grades={arm: [row.grade for row in rows] for arm, rows in answers.items()},
+        texts=kind_of(run) in (FREE_TEXT, JSON),
     )
 
 
 def _heading(measure: str, labelled: bool) -> str:
     if labelled:
-        return "Right answers" if measure in ("", judge.ACCURACY) else measure
+        return _RIGHT if measure in ("", judge.ACCURACY) else measure
     return (
         "Similarity to the teacher" if measure == judge.SIMILARITY else "Agreement with the teacher"
     )
@@ -95,19 +113,20 @@ def verdict(now: Snapshot, compared: Compared) -> tuple[str, str]:
     return "Source and target have not answered the same rows yet.", judge.CANNOT_TELL
 
 
-def arms_table(compared: Compared) -> str:
-    """All arms with n and interval."""
-    rows = [
-        [
-            _ARM_WORDS.get(name, name),
-            words.percent(arm["accuracy"]),
-            f"{100 * arm['low']:.1f} – {100 * arm['high']:.1f}",
-            f"{int(arm['n'])}",
-        ]
-        for name, arm in compared.arms.items()
-    ]
-    what = compared.measure
-    return plain.table(("Arm", what, "95 % interval", "Rows"), rows, f"{what} of all arms")
+def arm_bars(arms: Mapping[str, Mapping[str, float]], measure: str = _RIGHT) -> str:
+    """The models' shares as bars, the two that matter first."""
+    order = (SOURCE, TARGET, *(name for name in arms if name not in (SOURCE, TARGET)))
+    rows = []
+    for name in order:
+        if name in arms:
+            arm = arms[name]
+            span = f" ({100 * arm['low']:.1f}–{100 * arm['high']:.1f})" if "low" in arm else ""
+            share = words.percent(arm["accuracy"])
+            shown = f"{share}{span}"
+            rows.append((_ARM_WORDS.get(name, name), shown, arm["accuracy"], name == TARGET))
+    counts = {int(arm["n"]) for arm in arms.values()}
+    caption = f"{measure} on {words.count(max(counts), 'row')}" if counts else ""
+    return plain.bars(rows, caption) if rows else ""
 
 
 def label_rows(compared: Compared) -> list[tuple[str, int, float, float]]:
@@ -128,22 +147,47 @@ def no_labels(compared: Compared) -> str:
     return "The answers are free text: nearly each one is its own."
 
 
-def changed_rows(compared: Compared, which: str) -> list[list[str]]:
-    """Rows that source and target differ on, with both answers."""
+def confused(compared: Compared) -> list[tuple[str, str]]:
+    """(expected, answered by the new adapter) where answers are labels; [] for free text."""
+    if not label_rows(compared):
+        return []
+    answers = compared.answers[TARGET]
+    return [
+        (row.output or "", answer.strip())
+        for row, answer in zip(compared.rows, answers, strict=False)
+    ]
+
+
+def row_headers(compared: Compared) -> list[str]:
+    """Columns of the rows; with a difference where answers are texts."""
+    heads = ["input", "expected", "source says", "new adapter says"]
+    return [*heads, "source → new, word by word"] if compared.texts else heads
+
+
+def compared_rows(compared: Compared, which: str) -> list[list[str]]:
+    """Evaluation rows with both answers, the worst for the new adapter first.
+
+    Args:
+        which: "lost" (the source is better), "gained" (the reverse), "missed" (neither is right)
+            or "all".
+    """
     if not compared.labelled or not compared.paired:
         return []
-    count = len(compared.right[SOURCE])
-    rows = compared.rows[:count]
-    changes = coverage.changed_rows(
-        [row.input for row in rows],
-        [row.output or "" for row in rows],
-        compared.answers[SOURCE],
-        compared.answers[TARGET],
-        compared.right[SOURCE],
-        compared.right[TARGET],
-    )
-    chosen: Any = changes.lost if which == "lost" else changes.gained
-    return [
-        [row.input, row.expected, row.source_answer, row.target_answer]
-        for row in chosen[:_CHANGED_SHOWN]
-    ]
+    answers, grades = compared.answers, compared.grades
+    rows = [
+        ScoredRow(at, row.input, row.output or "", answers[SOURCE][at], answers[TARGET][at],
+                  grades[SOURCE][at], grades[TARGET][at])
+        for at, row in enumerate(compared.rows[: len(grades[SOURCE])])
+    ]  # fmt: skip
+    wanted = [row for row in worst_first(rows) if _WHICH[which](row)]
+    if which == "gained":
+        wanted.reverse()
+    return [_compared_row(row, compared.texts) for row in wanted[:_ROWS_SHOWN]]
+
+
+def _compared_row(row: ScoredRow, texts: bool) -> list[str]:
+    cells = [row.input, row.expected, row.source_answer, row.target_answer]
+    if texts:
+        parts = word_difference(row.source_answer, row.target_answer)
+        cells.append("".join(_MARKED[part.mark].format(part.text) for part in parts))
+    return cells

@@ -1,28 +1,15 @@
-"""Controls for recipe fields: their words, bounds and choices are those of the recipe.
+"""Controls for recipe fields: their words, bounds and choices are those of the recipe."""
 
-Values go into the run's recipe as soon as they are given, so a reload or a failure loses none;
-what is not allowed any more (a stage has started) comes back as one sentence.
-"""
-
-import dataclasses
+from operator import attrgetter
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
-from workbench.recipe import PRESETS, TransferRecipe
+from workbench.recipe import TransferRecipe
 from workbench.recipe import fields as recipe_fields
 from workbench.recipe.declaring import RecipeField
 
 FIELDS: dict[str, RecipeField] = {one.name: one for one in recipe_fields()}
-
-PRESET_WORDS = {
-    "quick": "Quick",
-    "best": "Best",
-    "thorough": "Thorough",
-    "balanced": "Balanced",
-    "paper": "As in the paper",
-}
 
 
 def element(name: str) -> str:
@@ -30,68 +17,53 @@ def element(name: str) -> str:
     return name.replace(".", "-").replace("_", "-")
 
 
-def control(name: str) -> Component:
-    """The component of one recipe field; its elem_id is the name with dashes."""
-    told = FIELDS[name]
+def control(name: str) -> Any:
+    """The component of one recipe field."""
+    told_of = FIELDS[name]
     common: dict[str, Any] = {
-        "label": told.label,
-        "info": told.description or None,
+        "label": label(name),
+        "info": told_of.description or None,
         "elem_id": element(name),
         "interactive": True,
-        "min_width": 140,
+        "min_width": 220,
     }
-    if told.kind == "choice":
-        return gr.Dropdown(
-            choices=[(words, value) for value, words in told.choices.items()], **common
-        )
-    if told.kind == "switch":
+    if told_of.kind == "choice":
+        choices = [(words, value) for value, words in told_of.choices.items()]
+        return gr.Dropdown(choices=choices, **common)
+    if told_of.kind == "switch":
         return gr.Checkbox(**common)
-    if told.kind in ("whole", "number"):  # no slider: it refuses recipes beyond its ends
-        return gr.Number(precision=0 if told.kind == "whole" else None, **common)
-    return gr.Textbox(**common)
+    if told_of.kind in ("whole", "number"):  # no slider: it refuses recipes beyond its ends
+        return gr.Number(precision=0 if told_of.kind == "whole" else None, **common)
+    lines = 2 if name.endswith("template") else 1
+    return gr.Textbox(lines=lines, **common)
+
+
+def label(name: str) -> str:
+    """A field's words, with its side where there are two, and its unit where they do not say it."""
+    told_of = FIELDS[name]
+    side = {"source_format": "Source: ", "target_format": "Target: "}.get(name.split(".")[0], "")
+    known = not told_of.unit or told_of.unit.rstrip("s") in told_of.label.lower()
+    return f"{side}{told_of.label}{'' if known else f' ({told_of.unit})'}"
 
 
 def shown(recipe: TransferRecipe, name: str) -> Any:
     """The recipe's value as its control shows it."""
-    value: Any = recipe
-    for part in name.split("."):
-        value = getattr(value, part)
-    return ", ".join(value) if isinstance(value, tuple) else value
+    value = raw(recipe, name)
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return "" if value is None else value
 
 
 def given(name: str, value: Any) -> Any:
-    """A control's value as the recipe takes it; an emptied number means 0."""
-    if FIELDS[name].kind in ("whole", "number"):
+    """A control's value as the recipe takes it; an emptied number means 0, an emptied text none."""
+    kind = FIELDS[name].kind
+    if kind in ("whole", "number"):
         return 0 if value is None else value
-    if FIELDS[name].kind == "names":
+    if kind == "names":
         return tuple(part.strip() for part in str(value).split(",") if part.strip())
-    return value
+    return value or None if name.endswith(".system") else value
 
 
-def differences(recipe: TransferRecipe, names: list[str], values: list[Any]) -> dict[str, Any]:
-    """What the controls say that the recipe does not say yet, by dotted name."""
-    changes = {}
-    for name, value in zip(names, values, strict=True):
-        taken = given(name, value)
-        current = shown(recipe, name)
-        wanted = ", ".join(taken) if isinstance(taken, tuple) else taken
-        if wanted != current:
-            changes[name] = taken
-    return changes
-
-
-def preset_choices() -> list[tuple[str, str]]:
-    """(words, name) of the presets that exist, in our order."""
-    known = [name for name in PRESET_WORDS if name in PRESETS]
-    return [(PRESET_WORDS[name], name) for name in known]
-
-
-def preset_changes(preset: str, rooms: tuple[str, ...]) -> dict[str, Any]:
-    """What a preset sets in the named rooms of the recipe; what it leaves open is the default."""
-    plain = TransferRecipe()
-    changes: dict[str, Any] = {}
-    for room in rooms:
-        for entry in dataclasses.fields(getattr(plain, room)):
-            changes[f"{room}.{entry.name}"] = getattr(getattr(plain, room), entry.name)
-    changes.update({k: v for k, v in PRESETS[preset].items() if k.split(".")[0] in rooms})
-    return changes
+def raw(recipe: TransferRecipe, name: str) -> Any:
+    """The recipe's value itself."""
+    return attrgetter(name)(recipe)

@@ -10,20 +10,20 @@ import gradio as gr
 from workbench.limits import LIMITS
 from workbench.ui import (
     compare_tab,
-    distil_tab,
     plain,
     review_tab,
     runs_tab,
     saves,
     serving,
     snapshot,
-    source_tab,
     strip,
-    synthesize_tab,
     takehome_tab,
+    train_tab,
+    transfer_tab,
     uploads,
     visitors,
     waiting_line,
+    write_tab,
 )
 from workbench.ui.failures import told
 from workbench.ui.sections import (
@@ -43,14 +43,24 @@ TICK_SECONDS = 2.0
 _TITLE = "Trans-LoRA Workbench"
 _SENTENCE = "Move a LoRA adapter to another base model, almost without data."
 _TABS = (
-    ("source", "Source"),
-    ("synthesize", "Synthesize"),
+    ("transfer", "Transfer"),
+    ("write", "Write"),
     ("review", "Review"),
-    ("distil", "Distil"),
+    ("train", "Train"),
     ("compare", "Compare"),
     ("takehome", "Take home"),
     ("runs", "Runs"),
 )
+# tab -> page of docs/ that explains it
+_HELP = {
+    "transfer": "own-adapter",
+    "write": "concepts",
+    "review": "concepts",
+    "train": "gpu-and-hub",
+    "compare": "verdict",
+    "takehome": "files",
+    "runs": "troubleshooting",
+}
 # The address carries run and tab, see page.js; before its first answer a page has only the address
 # to know its run by.
 _OPEN_RUN = "(run || window.workbench_run())"
@@ -69,12 +79,12 @@ def build_page() -> gr.Blocks:
     with gr.Blocks(title=_TITLE, analytics_enabled=False, delete_cache=cleared) as page:
         plain.block(plain.masthead(_TITLE, _SENTENCE))
         run_id = gr.Textbox(visible="hidden", label="Run", elem_id="run-id")
-        tab_id = gr.Textbox("source", visible="hidden", label="Tab", elem_id="tab-id")
+        tab_id = gr.Textbox("transfer", visible="hidden", label="Tab", elem_id="tab-id")
         owner = gr.Textbox(visible="hidden", label="Owner", elem_id="owner")
         own_name = gr.Textbox(visible="hidden", label="Page", elem_id="page-name")
         pulse = gr.Textbox(visible="hidden", label="Pulse", elem_id="pulse")
         news = gr.Textbox(visible="hidden", label="News", elem_id="news")
-        tabs = gr.Tabs(selected="source", elem_id="journey", render=False)
+        tabs = gr.Tabs(selected="transfer", elem_id="journey", render=False)
         parts = Parts(run_id, tab_id, owner, own_name, pulse, tabs)
         status = strip.build(parts)
         tabs.render()
@@ -92,10 +102,10 @@ def build_page() -> gr.Blocks:
 def _build_tabs(parts: Parts) -> dict[str, gr.Tab]:
     places: dict[str, gr.Tab] = {}
     builders = {
-        "source": source_tab.build,
-        "synthesize": synthesize_tab.build,
+        "transfer": transfer_tab.build,
+        "write": write_tab.build,
         "review": review_tab.build,
-        "distil": distil_tab.build,
+        "train": train_tab.build,
         "compare": compare_tab.build,
         "takehome": takehome_tab.build,
     }
@@ -107,6 +117,7 @@ def _build_tabs(parts: Parts) -> dict[str, gr.Tab]:
                     runs_tab.build(parts, place)
                 else:
                     builders[name](parts)
+                plain.help_part(_HELP[name])
     return places
 
 
@@ -145,6 +156,10 @@ def _wire(
 
     asked = [parts.run_id, parts.tab, pulse]
     gr.Timer(TICK_SECONDS).tick(tick, asked, news, **light)
+    # A timer rests while its page is hidden; the script presses this instead, see page.js.
+    gr.Button("Look again", visible="hidden", elem_id="look-again").click(
+        after_change, asked, news, **light
+    )
     opened = [parts.run_id, parts.tab, parts.page]
     page.load(after_load, opened, [news, *opened, parts.tabs], js=_LOAD, **light)
     page.load(None, None, parts.owner, js="() => window.workbench_owner()")
@@ -178,7 +193,7 @@ def _drawing(section: Section) -> Callable[..., dict[Any, Any]]:
         # What was typed and saved a moment ago must not be drawn over by an older look.
         now = snapshot.look(run_of(mark), fresh=bool(section.fields))
         drawn = without_typed(section, drawings.of(now), typed)
-        return saves.without_saved(own_name, now.run_id, section.fields, drawn)
+        return saves.without_saved(own_name, now.run_id, section.fields, drawn) or gr.skip()
 
     draw.__name__ = "draw_" + section.name.replace(" ", "_")
     return told(draw)

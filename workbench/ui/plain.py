@@ -6,10 +6,13 @@ about files; text that a model wrote never comes here: it goes to Dataframe and 
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from markdown_it import MarkdownIt
 
+_DOCS = Path(__file__).resolve().parents[2] / "docs"
 # State words of a check: the mark is read out, so colour is never the only sign.
 GOOD, BAD, UNSURE = "good", "bad", "unsure"
 _MARKS = {GOOD: ("✓", "passed"), BAD: ("✕", "failed"), UNSURE: ("–", "not checked")}
@@ -43,6 +46,34 @@ def sentence(text: str, kind: str = "quiet") -> str:
     word = {"warning": "Note: ", "problem": "Problem: "}.get(kind, "")
     prefix = f'<span class="unseen">{word}</span>' if word else ""
     return f'<p class="sentence {escape(kind)}">{prefix}{escape(text)}</p>'
+
+
+def help_part(page: str) -> None:
+    """A closed part with a page of docs/, where there is one."""
+    path = _DOCS / f"{page}.md"
+    if path.is_file():
+        with gr.Accordion("Help", open=False, elem_classes="help"):
+            block(document(path.read_text(encoding="utf-8")))
+
+
+def document(text: str) -> str:
+    """A text of our own in Markdown; markup in it is shown as text, and so are links."""
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    for rule in ("link_open", "link_close"):
+        reader.add_render_rule(rule, _no_link)
+    return f'<div class="document">{reader.render(text)}</div>'
+
+
+def _no_link(*_: Any) -> str:
+    return ""
+
+
+def working(text: str) -> str:
+    """A sentence about what is being waited for, with a clock that the page's script moves."""
+    return (
+        '<p class="sentence note" role="status"><span class="clock" data-clock>0:00</span> '
+        f"{escape(text)} …</p>"
+    )
 
 
 def link_sentence(text: str, address: str) -> str:
@@ -103,6 +134,25 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -
     )
 
 
+def plan(steps: str, needs: str, note: str) -> str:
+    """What a start would do, what it takes, and a note in small."""
+    return (
+        f'<div class="card plan"><h3>What it will do</h3><p>{escape(steps)}</p>'
+        f'<p class="needs">{escape(needs)}</p><p class="quiet">{escape(note)}</p></div>'
+    )
+
+
+def bars(rows: Sequence[tuple[str, str, float, bool]], caption: str) -> str:
+    """Lying bars of shares: (name, words for the value, share in 0..1, whether it stands out)."""
+    body = "".join(
+        f'<tr{" class=strong" if strong else ""}><th scope="row">{escape(name)}</th>'
+        f'<td class="track"><i style="width:{100 * min(1.0, max(0.0, share)):.1f}%"></i></td>'
+        f"<td>{escape(value)}</td></tr>"
+        for name, value, share, strong in rows
+    )
+    return f'<table class="bars"><caption>{escape(caption)}</caption><tbody>{body}</tbody></table>'
+
+
 def verdict(text: str, kind: str) -> str:
     """The one sentence of Compare; ``kind`` is good, bad or unsure."""
     return f'<p class="verdict {escape(kind)}">{escape(text)}</p>'
@@ -125,6 +175,8 @@ def strip(
     message: str = "",
 ) -> str:
     """The status strip. ``rail`` is (word, "done" | "now" | "later") per stage."""
+    if not rail:
+        return _waiting_strip(name, state, phase, message)
     percent = min(100, round(100 * done / total)) if total else 0
     steps = "".join(
         f'<li class="{when}">{escape(word)}<span class="unseen"> ({when})</span></li>'
@@ -143,4 +195,15 @@ def strip(
         f"{escape(phase)}</span>"
         f'<span class="strip-numbers">{escape(numbers)}</span></div>{bar}'
         f'<ol class="rail" aria-label="Stages">{steps}</ol>{note}</div>'
+    )
+
+
+def _waiting_strip(name: str, state: str, phase: str, message: str) -> str:
+    """One line of a run that has not begun; only its name where there is nothing to say."""
+    note = f'<p class="strip-message">{escape(message)}</p>' if message else ""
+    none = "" if phase or message else " none"
+    return (
+        f'<div class="strip waiting{none}" data-state="{escape(state)}"><div class="strip-line">'
+        f'<strong class="strip-name">{escape(name)}</strong>'
+        f'<span class="strip-phase">{escape(phase)}</span></div>{note}</div>'
     )

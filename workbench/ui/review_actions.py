@@ -16,7 +16,7 @@ from workbench.runs.folder import Run
 from workbench.runs.sample_queries import SampleFilter
 from workbench.samples import KEPT, PENDING, REJECTED, Example, Sample
 from workbench.stages import Stage
-from workbench.ui import plain, synthesize_views, words, workspace
+from workbench.ui import plain, words, workspace, write_views
 from workbench.ui.failures import say
 from workbench.ui.sections import Drawn
 from workbench.ui.snapshot import Snapshot
@@ -30,9 +30,9 @@ View = tuple[Any, ...]
 _ORIGIN_WORDS = {
     "target": "the target base",
     "source": "the source base",
-    "graft": "nobody: a known input with a part of another or a word",
-    "named": "nobody: a seed's beginning and a label's own words",
-    "word": "nobody: a seed's beginning and a word of the vocabulary",
+    "graft": "mixed from two inputs",
+    "named": "label-name probe",
+    "word": "vocabulary probe",
     "user": "you (own inputs)",
     "hand": "you (by hand)",
 }
@@ -65,7 +65,7 @@ def asked_for(run: Run, finder: Sequence[Any]) -> tuple[SampleFilter, str]:
     wanted = filter_of(*values)
     by_score = sort.removeprefix("-") == "score"
     if by_score or wanted.min_score is not None or wanted.max_score is not None:
-        score = synthesize_views.used_score(run)
+        score = write_views.used_score(run)
         wanted = replace(wanted, score=score)
         if by_score and score != "discriminator_score":
             sort = sort.replace("score", score)
@@ -109,7 +109,7 @@ def _page(run_id: str, finder: list[Any], page: float | None, chosen: str) -> Vi
     pages = max(1, -(-total // PAGE_ROWS))
     number = min(max(int(page or 1), 1), pages)
     rows = samples.page(wanted, sort, (number - 1) * PAGE_ROWS, PAGE_ROWS)
-    table = [["▸" if row.id == chosen else "", *synthesize_views.row(row)] for row in rows]
+    table = [["▸" if row.id == chosen else "", *write_views.row(row)] for row in rows]
     first = (number - 1) * PAGE_ROWS + 1
     sentence = f"{first:,}–{first + len(rows) - 1:,} of {total:,}" if rows else "No samples match."
     return (
@@ -151,7 +151,7 @@ def editor(run: Run, sample: Sample | None) -> View:
     seeds = run.inputs.seeds
     near = sample.nearest_seed
     nearest = seeds[near].input if near is not None and near < len(seeds) else ""
-    state = synthesize_views.STATUS_WORDS[sample.status]
+    state = write_views.STATUS_WORDS[sample.status]
     by = "by you" if sample.decided_by == "person" else ""
     rows = [
         ("Status", " ".join(part for part in (state, by) if part)),
@@ -160,7 +160,7 @@ def editor(run: Run, sample: Sample | None) -> View:
         ("Excess", _number(sample.excess, "+.3f")),
         ("Confidence", _number(sample.confidence, ".3f")),
         ("Written by", _ORIGIN_WORDS.get(sample.origin, "another generator")),
-        ("Answered by", "you" if sample.answered_by == "person" else "the teacher"),
+        ("Answered by", "you" if sample.answered_by == "person" else "the source adapter"),
         ("Edited", "yes" if sample.edited else "no"),
     ]
     return (
@@ -271,7 +271,15 @@ def by_hand(run_id: str) -> View:
     """An empty editor: Save adds what is written there."""
     workspace.find(run_id)
     words_ = plain.small_heading("A sample of your own: write it, then Save edit")
-    return words_, "", "", plain.sentence("An empty answer is given by the teacher."), "", "", -1
+    return (
+        words_,
+        "",
+        "",
+        plain.sentence("An empty answer is given by the source adapter."),
+        "",
+        "",
+        -1,
+    )
 
 
 @in_line(MODELS)
@@ -292,7 +300,7 @@ def undo(run_id: str, chosen: str) -> View:
     """Take back the newest action, whoever did it."""
     run = _changeable(run_id)
     what = run.samples.undo()
-    say(f"Taken back: {what}." if what else "There is nothing to take back.", "Undo")
+    say(f"Undone: {what}." if what else "There is nothing to undo.", "Undo")
     return editor(run, run.samples.get(chosen) if chosen else None)
 
 
@@ -300,7 +308,7 @@ def redo(run_id: str, chosen: str) -> View:
     """Do again what was taken back."""
     run = _changeable(run_id)
     what = run.samples.redo()
-    say(f"Done again: {what}." if what else "There is nothing to do again.", "Redo")
+    say(f"Redone: {what}." if what else "There is nothing to redo.", "Redo")
     return editor(run, run.samples.get(chosen) if chosen else None)
 
 
@@ -325,14 +333,14 @@ def reject_all(run_id: str, *finder: Any) -> None:
 def _bulk(run_id: str, finder: tuple[Any, ...], status: str, word: str) -> None:
     run = _changeable(run_id)
     count = run.samples.bulk(asked_for(run, finder)[0], status)
-    say(f"{words.count(count, 'sample')} {word}. Undo takes it back.")
+    say(f"{words.count(count, 'sample')} {word}. Undo brings it back.")
 
 
 def relabel_all(run_id: str, answer: str, *finder: Any) -> str:
     """Give everything that the filter shows one answer; the box is empty then."""
     run = _changeable(run_id)
     count = run.samples.relabel(asked_for(run, finder)[0], answer or "")
-    say(f"{words.count(count, 'answer')} changed. Undo takes it back.")
+    say(f"{words.count(count, 'answer')} changed. Undo brings it back.")
     return ""
 
 
@@ -352,7 +360,7 @@ def regenerate_all(run_id: str, *finder: Any) -> None:
     there = run.samples.rewrite(list(zip(former, fresh, strict=False)))
     if not there:
         raise RunError("Nothing new was written that could be kept. Reject these and write more.")
-    say(f"{len(there)} of {words.count(len(former), 'sample')} regenerated. Undo takes it back.")
+    say(f"{len(there)} of {words.count(len(former), 'sample')} regenerated. Undo brings it back.")
 
 
 def take_rows(run_id: str, path: str) -> None:

@@ -14,12 +14,12 @@ from workbench.ui.sections import Parts, Section
 TAB = "review"
 _STATUS = [("All", ""), ("Kept", "kept"), ("Rejected", "rejected"), ("Waiting", "pending")]
 _ORIGINS = [
-    ("Anyone", ""),
+    ("Any", ""),
     ("Target base", "target"),
     ("Source base", "source"),
-    ("Crossed inputs", "graft"),
-    ("Words of a label", "named"),
-    ("Words of the vocabulary", "word"),
+    ("Mixed from two inputs", "graft"),
+    ("Label-name probes", "named"),
+    ("Vocabulary probes", "word"),
     ("Your own inputs", "user"),
     ("By hand", "hand"),
 ]

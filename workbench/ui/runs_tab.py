@@ -10,10 +10,11 @@ from workbench import jobs
 from workbench.errors import RunError, WorkbenchError
 from workbench.jobs import RunState
 from workbench.recipe import TransferRecipe, to_dict
-from workbench.runs import owners, quota
+from workbench.runs import atomic, owners, quota
 from workbench.runs.folder import Run
 from workbench.runs.listing import RunListing, duplicate, list_runs, restore
 from workbench.runs.recipe_rules import differing
+from workbench.samples import KEPT
 from workbench.ui import plain, snapshot, words, workspace
 from workbench.ui.failures import say, told
 from workbench.ui.sections import Parts
@@ -21,7 +22,7 @@ from workbench.ui.sections import Parts
 TAB = "runs"
 _SHARED = "Those that this browser began. Whoever has a run's address can open and change it."
 _OWNER = "(run) => [run, window.workbench_owner()]"  # see page.js
-_HEADERS = ["run", "phase", "source → new", "changed"]
+_HEADERS = ["run", "phase", "bases, method, samples", "source → new", "changed"]
 
 
 def build(parts: Parts, tab: gr.Tab) -> None:
@@ -32,8 +33,8 @@ def build(parts: Parts, tab: gr.Tab) -> None:
     plain.block(plain.heading("Runs", _SHARED if owners.shared() else everything))
     with gr.Row(elem_classes="buttons"):
         new = gr.Button("New run", size="sm", elem_id="runs-new")
-        look = gr.Button("Look again", size="sm", elem_id="runs-refresh")
-        back = gr.Button("Take back", size="sm", visible=False, elem_id="runs-restore")
+        look = gr.Button("Refresh", size="sm", elem_id="runs-refresh")
+        back = gr.Button("Undo delete", size="sm", visible=False, elem_id="runs-restore")
     table = gr.Dataframe(
         headers=_HEADERS,
         datatype="str",
@@ -43,7 +44,7 @@ def build(parts: Parts, tab: gr.Tab) -> None:
         max_height=420,
         label="Runs",
         show_label=False,
-        column_widths=["34%", "25%", "19%", "22%"],
+        column_widths=["24%", "18%", "27%", "13%", "18%"],
         elem_id="runs-table",
         buttons=[],
     )
@@ -77,7 +78,7 @@ def build(parts: Parts, tab: gr.Tab) -> None:
     parts.opened += [
         open_.click(told(_open), [chosen], [run, parts.tabs], **quiet),
         copy.click(told(_duplicate), [chosen, owner], [run, parts.tabs], **quiet),
-        new.click(lambda: ("", gr.Tabs(selected="source")), None, [run, parts.tabs], **quiet),
+        new.click(lambda: ("", gr.Tabs(selected="transfer")), None, [run, parts.tabs], **quiet),
     ]
     parts.changed += [
         rename.click(told(_rename), [chosen, name], [name], **quiet).then(**listed),
@@ -118,9 +119,23 @@ def _row(line: RunListing, state: RunState, run_id: str) -> list[str]:
     return [
         f"▸ {line.name}" if line.id == run_id else line.name,
         line.problem or words.phase(state),
+        _about(line),
         f"{source} → {new} %" if line.accuracies else "–",
         f"{words.age(line.changed_at)}, {words.size(line.size_bytes)}",
     ]
+
+
+def _about(line: RunListing) -> str:
+    """Bases, method and kept samples in words; the file may be damaged."""
+    told_by = atomic.read_json(line.folder / "recipe.json")
+    recipe = told_by if isinstance(told_by, dict) else {}
+    bases = [str(recipe.get(name, "?")) for name in ("source_base", "target_base")]
+    source, target = (name.rpartition("/")[2].rpartition(":")[2] for name in bases)
+    student = recipe.get("student") or recipe.get("lora")
+    method = student.get("method", "") if isinstance(student, dict) else ""
+    glance = getattr(line, "glance", None)
+    kept = glance.counts.get(KEPT, 0) if glance else 0
+    return f"{source} to {target}, {method}" + (f", {kept:,} samples" if kept else "")
 
 
 def _choose(ids: list[str], event: gr.SelectData) -> Any:
@@ -131,7 +146,7 @@ def _choose(ids: list[str], event: gr.SelectData) -> Any:
 
 
 def _open(chosen: str | None) -> tuple[str, Any]:
-    return _wanted(chosen).id, gr.Tabs(selected="source")
+    return _wanted(chosen).id, gr.Tabs(selected="transfer")
 
 
 def _wanted(chosen: str | None) -> Run:
@@ -146,7 +161,7 @@ def _duplicate(chosen: str | None, owner: str = "") -> tuple[str, Any]:
     make = functools.partial(duplicate, run)
     copy = quota.new_draft(run.folder.parent, owner, make, size)
     say("A new draft with the same inputs and settings is open.")
-    return copy.id, gr.Tabs(selected="source")
+    return copy.id, gr.Tabs(selected="transfer")
 
 
 def _rename(chosen: str | None, name: str) -> str:
@@ -162,7 +177,7 @@ def _delete(run_id: str, chosen: str | None, trash: list[str]) -> tuple[str, lis
     snapshot.forget(run.id)
     say(f'"{name}" ({words.size(size)}: samples, checkpoints, adapter) is in the trash.', "Deleted")
     open_id = "" if run.id == run_id else run_id
-    return open_id, [*trash, token], gr.update(visible=True, value=f"Take back: {name}")
+    return open_id, [*trash, token], gr.update(visible=True, value=f"Undo delete: {name}")
 
 
 def _restore(trash: list[str]) -> tuple[list[str], Any]:
@@ -171,7 +186,7 @@ def _restore(trash: list[str]) -> tuple[list[str], Any]:
     run = restore(workspace.runs_root(), trash[-1])
     say(f'"{run.name}" is back.')
     rest = trash[:-1]
-    return rest, gr.update(visible=bool(rest), value="Take back the one before")
+    return rest, gr.update(visible=bool(rest), value="Undo the delete before")
 
 
 def _compare(chosen: str | None, other: str | None) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from workbench import events, jobs
+from workbench import events, fit, jobs
 from workbench.errors import WorkbenchError
 from workbench.inputs import Inputs
 from workbench.jobs import RunState
@@ -35,6 +35,7 @@ class Tail:
     Attributes:
         metrics: the training curve; a resumed training replaces the steps that it repeats.
         totals: sums over all rounds of synthesis, by field of ``RoundFinished``.
+        arms: model -> (accuracy, rows), as far as they have answered.
         log: one sentence per noteworthy event, oldest first.
     """
 
@@ -43,6 +44,7 @@ class Tail:
     probes: list[events.Probe] = field(default_factory=list)
     totals: dict[str, int] = field(default_factory=dict)
     rounds: int = 0
+    arms: dict[str, dict[str, float]] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
 
     def take(self, cursor: int, event: events.Event) -> None:
@@ -59,6 +61,8 @@ class Tail:
             self.rounds += 1
             for name in ("made", "kept", "rejected", "duplicates", "copied", "empty"):
                 self.totals[name] = self.totals.get(name, 0) + getattr(event, name)
+        elif isinstance(event, events.ArmFinished):
+            self.arms = {**self.arms, event.arm: {"accuracy": event.accuracy, "n": event.n}}
         elif event == events.StageStarted(Stage.DISTIL):
             self.metrics, self.probes = [], []
         line = log_line(event)
@@ -88,7 +92,12 @@ def log_line(event: events.Event) -> str:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One look at a run; ``run`` is None when the page has none open."""
+    """One look at a run; ``run`` is None when the page has none open.
+
+    Attributes:
+        present_since: wall-clock seconds at which the present step began or went on; 0 without one.
+        past_seconds: that finished steps took.
+    """
 
     run: Run | None
     name: str
@@ -100,6 +109,8 @@ class Snapshot:
     done: frozenset[Stage]
     begun: frozenset[Stage]
     edits: tuple[int, int]
+    present_since: float = 0.0
+    past_seconds: float = 0.0
 
     @property
     def run_id(self) -> str:
@@ -131,6 +142,31 @@ class Snapshot:
         parts = self.inputs
         adapters = [entry.sha256 for entry in (parts.adapter, parts.discriminator) if entry]
         return f"{adapters}|{hash((parts.seeds, parts.evaluation, parts.unlabelled))}"
+
+    @cached_property
+    def estimate(self) -> fit.Estimate:
+        """What the run needs, by what was measured on this machine."""
+        return fit.estimate(self.recipe, self.inputs, workspace.runs_root())
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Of work so far: finished steps, and the present one since it last began."""
+        since = time.time() - self.present_since if self.busy and self.present_since else 0.0
+        return self.past_seconds + since
+
+    @property
+    def expected_seconds(self) -> float | None:
+        """Of work in all, corrected by how it goes; None where nothing is known."""
+        ahead = self.estimate.seconds_by_stage
+        if not ahead or self.state.stage is None or self.state.state != "running":
+            return None
+        present, later = self.state.stage, ORDER[ORDER.index(self.state.stage) + 1 :]
+        spent = time.time() - self.present_since if self.present_since else 0.0
+        told = self.state.remaining_seconds
+        left = max(0.0, ahead.get(present, 0.0) - spent)
+        if told is not None:  # of a training it is the whole step's, of others a part's
+            left = told if present is Stage.DISTIL else max(told, left)
+        return self.elapsed_seconds + left + sum(ahead.get(stage, 0.0) for stage in later)
 
     @property
     def samples_token(self) -> str:
@@ -227,6 +263,8 @@ def _read(entry: _Open) -> Snapshot:
         while batch := run.journal.since(entry.tail.cursor, limit=1000):
             for cursor, event in batch:
                 entry.tail.take(cursor, event)
+    records = run.stages()
+    last = run.journal.last_entry(events.StageStarted)
     return Snapshot(
         run=run,
         name=glance.name,
@@ -238,4 +276,6 @@ def _read(entry: _Open) -> Snapshot:
         done=glance.done,
         begun=glance.started,
         edits=glance.edits,
+        present_since=last.at if last else 0.0,
+        past_seconds=sum(record.seconds or 0.0 for record in records.values()),
     )

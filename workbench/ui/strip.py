@@ -11,11 +11,12 @@ from workbench.ui.snapshot import Snapshot
 
 _RAIL = {
     Stage.SYNTHESIZE: "Write",
-    Stage.LABEL: "Label",
-    Stage.DISTIL: "Distil",
+    Stage.LABEL: "Answer",
+    Stage.DISTIL: "Train",
     Stage.EVALUATE: "Compare",
-    Stage.EXPORT: "Pack",
+    Stage.EXPORT: "Take home",
 }
+_REVIEW = "Review"  # between Answer and Train, where it waits for a person
 _RESUMABLE = ("stopped", "interrupted", "failed")
 
 
@@ -36,7 +37,7 @@ def build(parts: Parts) -> gr.HTML:
                 discard = gr.Button(
                     "Stop, discard this stage", variant="stop", size="sm", elem_id="stop-discard"
                 )
-                stay = gr.Button("Go on", variant="primary", size="sm", elem_id="stop-go-on")
+                stay = gr.Button("Keep running", variant="primary", size="sm", elem_id="stop-go-on")
 
     parts.sections.append(
         Section(
@@ -78,24 +79,35 @@ def text(now: Snapshot) -> str:
         return plain.strip(
             name="No run open",
             state="draft",
-            phase="Load the example or add an adapter to begin",
+            phase="",
             done=0,
             total=0,
             numbers="",
-            rail=[(word, "later") for word in _RAIL.values()],
+            rail=[],
             message=now.state.message,
         )
     complete = now.state.state in ("finished", "ready for review")
     return plain.strip(
         name=now.name,
-        state="finished" if complete else now.state.state,
+        state=now.state.state,
         phase=words.phase(now.state),
         done=1 if complete else now.state.done,
         total=1 if complete else now.state.total,
         numbers=_numbers(now),
-        rail=[(_RAIL[stage], _when(now, stage)) for stage in ORDER],
+        rail=_rail(now) if now.begun or now.busy else [],
         message=now.state.message if now.state.state != "finished" else "",
     )
+
+
+def _rail(now: Snapshot) -> list[tuple[str, str]]:
+    rail = [(_RAIL[stage], _when(now, stage)) for stage in ORDER]
+    waits = now.state.state == "ready for review"
+    if waits or now.recipe.pause_for_review:
+        when = "now" if waits else "done" if now.started(Stage.DISTIL) else "later"
+        if waits:
+            rail[2] = (rail[2][0], "later")
+        rail.insert(2, (_REVIEW, when))
+    return rail
 
 
 def _numbers(now: Snapshot) -> str:
@@ -104,8 +116,9 @@ def _numbers(now: Snapshot) -> str:
     if state.total and state.state != "finished":
         shown.append(f"{state.done:,} of {state.total:,} {state.unit}".strip())
     if now.busy:
-        if state.remaining_seconds is not None:
-            shown.append(f"about {words.duration(state.remaining_seconds)} left")
+        total = now.expected_seconds
+        about = f" of about {words.clock(total)}" if total is not None else ""
+        shown.append(f"{words.clock(now.elapsed_seconds)}{about}")
         if state.memory_bytes:
             shown.append(f"{words.size(state.memory_bytes)} memory")
     return " · ".join(shown)
@@ -158,5 +171,6 @@ def _continue(run_id: str) -> None:
 
 
 def until(now: Snapshot) -> Stage:
-    """How far a continued run goes: samples wait for review, the rest runs to the end."""
-    return Stage.EXPORT if now.started(Stage.DISTIL) else Stage.LABEL
+    """How far a run goes when it is started: up to a review that was asked for, or to the end."""
+    waits = now.recipe.pause_for_review and Stage.LABEL not in now.done
+    return Stage.LABEL if waits and not now.started(Stage.DISTIL) else Stage.EXPORT

@@ -11,6 +11,7 @@ from workbench.errors import RunError
 from workbench.export.bundle import CARD, Bundle, find_bundle, public_recipe, replace_card
 from workbench.export.dataset import CSV_NOTE, write_csv, write_jsonl
 from workbench.export.parquet import write_parquet
+from workbench.export.snippets import SNIPPETS
 from workbench.intake.kit import write_kit
 from workbench.models import references
 from workbench.runs import owners
@@ -24,6 +25,7 @@ from workbench.ui.waiting_line import MODELS, in_line
 
 TAB = "takehome"
 _CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+_PEFT = "Transformers + PEFT"
 _MERGED_SHOWN = 3_000_000_000  # bytes; Gradio makes a copy of what it hands out
 WRITERS = {"JSONL": write_jsonl, "CSV": write_csv, "Parquet": write_parquet}
 
@@ -44,15 +46,19 @@ def build(parts: Parts) -> None:
                 boxes["save"] = gr.Button("Save the card", size="sm", elem_id="card-save")
     plain.block(plain.heading("Use it, repeat it"))
     with gr.Row(equal_height=False):
-        boxes["snippet"] = gr.Textbox(
-            label="Load it in Python",
-            lines=11,
-            max_lines=14,
-            interactive=False,
-            buttons=["copy"],
-            elem_classes="mono",
-            elem_id="snippet",
-        )
+        with gr.Column():
+            boxes["with"] = gr.Radio(
+                [_PEFT, *SNIPPETS], value=_PEFT, label="Use it with", elem_id="snippet-with"
+            )
+            boxes["snippet"] = gr.Textbox(
+                label="Commands",
+                lines=11,
+                max_lines=14,
+                interactive=False,
+                buttons=["copy"],
+                elem_classes="mono",
+                elem_id="snippet",
+            )
         with gr.Column():
             boxes["command"] = gr.Textbox(
                 label="The command that repeats this run",
@@ -88,6 +94,9 @@ def build(parts: Parts) -> None:
         [run],
         [boxes["merged"], boxes["merged_files"]],
         show_progress_on=[boxes["merged"]],
+    )
+    boxes["with"].input(
+        told(_snippet), [run, boxes["with"]], [boxes["snippet"]], show_progress="hidden"
     )
     boxes["save"].click(told(_save_card), [run, boxes["card"]], [boxes["zip"]])
 
@@ -149,18 +158,31 @@ def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
             boxes["facts"]: "",
             boxes["card"]: gr.update(value="", interactive=False),
             boxes["save"]: gr.update(interactive=False),
+            boxes["with"]: _PEFT,
             boxes["snippet"]: "",
         }
     card = (bundle.folder / CARD).read_text(encoding="utf-8")
-    code = _CODE.search(card)
     return drawn | {
         boxes["state"]: "",
         boxes["zip"]: _download(bundle),
         boxes["facts"]: plain.facts(_bundle_facts(bundle, now)),
         boxes["card"]: gr.update(value=card, interactive=True),
         boxes["save"]: gr.update(interactive=True),
-        boxes["snippet"]: code.group(1).rstrip() if code else "",
+        boxes["with"]: _PEFT,
+        boxes["snippet"]: _snippet(now.run_id, _PEFT),
     }
+
+
+def _snippet(run_id: str, way: str) -> str:
+    """The commands of one way to use the adapter; those for PEFT are in its card."""
+    run = workspace.find(run_id)
+    bundle = find_bundle(run.exports)
+    if bundle is None:
+        raise RunError("The adapter is not packed yet.")
+    if way in SNIPPETS:
+        return SNIPPETS[way](run.recipe)
+    code = _CODE.search((bundle.folder / CARD).read_text(encoding="utf-8"))
+    return code.group(1).rstrip() if code else ""
 
 
 def missing(now: Snapshot) -> str:

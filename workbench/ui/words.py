@@ -48,6 +48,13 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def clock(seconds: float) -> str:
+    """Seconds as "2:10", or "1:02:10" from an hour on."""
+    whole = max(0, round(seconds))
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
 def age(moment: float, now: float | None = None) -> str:
     """Time since ``moment`` (seconds since the epoch) as "3 min ago"."""
     seconds = max(0.0, (time.time() if now is None else now) - moment)

@@ -1,121 +1,80 @@
-"""Synthesize: a preview, then samples arriving live, with scores, coverage and a map."""
+"""Write: samples as they arrive, with scores, coverage and a map; a preview, and more of them."""
 
 from typing import Any
 
 import gradio as gr
 
-from workbench.recipe import RECOMMENDED
-from workbench.ui import fields, plain, synthesize_views
-from workbench.ui import synthesize_actions as actions
+from workbench.ui import plain, write_views
+from workbench.ui import write_actions as actions
 from workbench.ui.failures import told
 from workbench.ui.sections import Parts, Section
 
-TAB = "synthesize"
+TAB = "write"
 
 
 def build(parts: Parts) -> None:
     """Place the tab's components and wire them."""
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=4, min_width=300):
-            preset, form = _choices()
-            with gr.Row(elem_classes="buttons"):
-                start = gr.Button("Write samples", variant="primary", elem_id="synthesize-start")
-                preview = gr.Button("Preview ten", elem_id="synthesize-preview")
-            locked = plain.block()
-            with gr.Group(visible=False, elem_classes="plain-group") as more:
-                more_count = gr.Number(
-                    100,
-                    label="More of the same",
-                    info="Thin labels come first where inputs are written for each label.",
-                    precision=0,
-                    minimum=1,
-                    elem_id="more-count",
-                )
-                more_button = gr.Button("Write more", size="sm", elem_id="more-button")
-            previewed = gr.Dataframe(
-                headers=["preview", "answer"],
-                datatype="str",
-                column_count=2,
-                interactive=False,
-                wrap=True,
-                visible=False,
-                label="Preview: not kept",
-                column_widths=["68%", "32%"],
-                elem_id="preview-rows",
-                buttons=[],
-            )
-        with gr.Column(scale=7, min_width=320):
-            tiles = plain.block(elem_id="synthesis-tiles")
-            rows = gr.Dataframe(
-                headers=["input", "answer", "score", "status"],
-                datatype="str",
-                column_count=4,
-                interactive=False,
-                wrap=True,
-                max_height=620,
-                label="Newest samples",
-                column_widths=["54%", "20%", "10%", "16%"],
-                elem_id="newest-samples",
-                buttons=[],
-            )
+    tiles = plain.block(elem_id="synthesis-tiles")
+    why = plain.block(elem_id="writer-why")
+    rows = gr.Dataframe(
+        headers=["input", "answer", "score", "status"],
+        datatype="str",
+        column_count=4,
+        interactive=False,
+        wrap=True,
+        max_height=420,
+        label="Newest samples",
+        column_widths=["54%", "20%", "10%", "16%"],
+        elem_id="newest-samples",
+        buttons=[],
+    )
+    with gr.Row(elem_classes="buttons"):
+        preview = gr.Button("Preview ten", size="sm", elem_id="synthesize-preview")
+        cancel = gr.Button("Cancel", size="sm", visible=False, elem_id="preview-cancel")
+        with gr.Row(elem_classes="buttons", visible=False) as more:
+            more_count = gr.Number(
+                100, label="More samples", container=False, precision=0, minimum=1, min_width=90,
+                elem_id="more-count",
+            )  # fmt: skip
+            more_button = gr.Button("Write more", size="sm", elem_id="more-button")
+    waiting = plain.block(elem_id="preview-state")
+    previewed = gr.Dataframe(
+        headers=["preview, not kept", "answer"],
+        datatype="str",
+        column_count=2,
+        interactive=False,
+        wrap=True,
+        visible=False,
+        label="Preview",
+        show_label=False,
+        column_widths=["68%", "32%"],
+        elem_id="preview-rows",
+        buttons=[],
+    )
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
             threshold = _Threshold()
         with gr.Column(min_width=320):
             coverage = _Coverage()
-    plain.block(plain.heading("Map", "Near is alike: clumps repeat each other, holes are missing."))
+    plain.block(plain.heading("Map", "Close = similar; gaps are not covered."))
     with gr.Row(elem_classes="buttons"):
         draw_map = gr.Button("Draw the map", size="sm", elem_id="draw-map")
     chart = gr.Plot(show_label=False, label="Map of inputs", visible=False, elem_id="sample-map")
 
-    _sections(parts, preset, form, start, locked, more, tiles, rows)
+    _sections(parts, more, preview, tiles, why, rows)
     parts.sections += [*threshold.sections(), *coverage.sections()]
     run = parts.run_id
-    preview.click(
-        told(actions.preview),
-        [run, *form.values()],
-        [previewed],
-        concurrency_limit=2,
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
+    preview.click(told(actions.begin_preview), [run], [waiting, cancel], queue=False, **quiet).then(
+        told(actions.preview), [run], [previewed, waiting, cancel], **quiet
     )
-    parts.changed += [
-        preset.input(told(actions.preset), [run, preset], None, show_progress="hidden"),
-        start.click(told(actions.start), [run, *form.values()], None, show_progress="hidden"),
-        more_button.click(told(actions.more), [run, more_count], None, show_progress="hidden"),
-    ]
+    cancel.click(told(actions.cancel_preview), [run], [waiting, cancel], queue=False, **quiet)
+    parts.changed.append(
+        more_button.click(told(actions.more), [run, more_count], None, show_progress="hidden")
+    )
     draw_map.click(told(actions.draw_map), [run], [chart])
-    fields_saved(parts, form)
     threshold.wire(parts)
     coverage.wire(parts)
-
-
-def _choices() -> tuple[gr.Radio, dict[str, Any]]:
-    plain.block(plain.heading("Samples", "Made-up inputs, answered by the source adapter."))
-    preset = gr.Radio(
-        fields.preset_choices(),
-        value=RECOMMENDED,
-        label="Preset",
-        info="Sets the training as well.",
-        elem_id="synthesis-preset",
-    )
-    form = {name: fields.control(name) for name in actions.PLAIN}
-    with gr.Accordion("Advanced", open=False), gr.Row():
-        form |= {name: fields.control(name) for name in actions.ADVANCED}
-    return preset, form
-
-
-def fields_saved(parts: Parts, form: dict[str, Any]) -> None:
-    """Put each control's value into the recipe as soon as it is given."""
-    for name, box in form.items():
-        event = box.blur if isinstance(box, gr.Textbox | gr.Number) else box.input
-        parts.changed.append(
-            event(
-                actions.save_field(name),
-                [parts.run_id, box],
-                [box],
-                show_progress="hidden",
-                trigger_mode="always_last",
-            )
-        )
 
 
 class _Threshold:
@@ -134,14 +93,14 @@ class _Threshold:
             self.apply = gr.Button("Apply this line", size="sm", elem_id="threshold-apply")
         self.asked = plain.block(elem_id="consistency")
         self.by_answer = gr.Dataframe(
-            headers=["written for", "texts", "answered so", "share"],
+            headers=["intended label", "texts", "actual = intended", "match"],
             datatype="str",
             column_count=4,
             interactive=False,
             wrap=True,
             visible=False,
             max_height=220,
-            label="Written for an answer: did the teacher give it?",
+            label="Intended and actual label",
             column_widths=["46%", "16%", "22%", "16%"],
             elem_id="consistency-rows",
             buttons=[],
@@ -150,17 +109,17 @@ class _Threshold:
     def sections(self) -> list[Section]:
         """Scores as they arrive; and whether the teacher answers as asked."""
         outputs = (self.chart, self.slider, self.kept, self.apply)
-        views = synthesize_views
+        views = write_views
         return [
             Section(
-                "synthesize scores",
+                "write scores",
                 TAB,
                 outputs,
                 lambda now: f"{now.samples_token}|{now.inputs_token}|{now.recipe.synthesis}",
                 lambda now: dict(zip(outputs, views.scores(now), strict=True)),
             ),
             Section(
-                "synthesize consistency",
+                "write consistency",
                 TAB,
                 (self.asked, self.by_answer),
                 lambda now: now.samples_token,
@@ -192,7 +151,7 @@ class _Coverage:
     """What the teacher answered how often, and more for an answer that is thin."""
 
     def __init__(self) -> None:
-        plain.block(plain.heading("Label coverage", "What the teacher answered, how often."))
+        plain.block(plain.heading("Label coverage", "How often the source gave each answer."))
         self.thin = plain.block(elem_id="thin-labels")
         with gr.Row(elem_classes="buttons", visible=False, equal_height=True) as self.more:
             self.answer = gr.Dropdown(
@@ -217,17 +176,17 @@ class _Coverage:
 
     def sections(self) -> list[Section]:
         """Coverage, and what more can be written for while nothing is trained."""
-        views = synthesize_views
+        views = write_views
         return [
             Section(
-                "synthesize coverage",
+                "write coverage",
                 TAB,
                 [self.thin, self.chart],
                 lambda now: now.samples_token,
                 lambda now: dict(zip((self.thin, self.chart), views.coverage(now), strict=True)),
             ),
             Section(
-                "synthesize more",
+                "write for label",
                 TAB,
                 [self.more, self.answer],
                 lambda now: f"{now.samples_token}|{views.can_grow(now)}",
@@ -241,42 +200,29 @@ class _Coverage:
 
 def _sections(
     parts: Parts,
-    preset: gr.Radio,
-    form: dict[str, Any],
-    start: gr.Button,
-    locked: gr.HTML,
-    more: gr.Group,
+    more: gr.Row,
+    preview: gr.Button,
     tiles: gr.HTML,
+    why: gr.HTML,
     rows: gr.Dataframe,
 ) -> None:
-    views = synthesize_views
+    views = write_views
     parts.sections += [
         Section(
-            "synthesize form",
+            "write more",
             TAB,
-            [preset, *form.values()],
-            lambda now: f"{now.run_id}|{views.locked(now)}|{now.recipe.preset}",
-            lambda now: views.form(now, preset, form),
-        ),
-        Section(
-            "synthesize start",
-            TAB,
-            [start, locked, more],
-            lambda now: (
-                f"{now.run_id}|{now.busy}|{now.inputs_token}|{sorted(now.begun)}"
-                f"|{sorted(now.done)}|{now.recipe_token}|{now.kept}"
-            ),
+            [more, preview],
+            lambda now: f"{now.run_id}|{views.can_grow(now)}|{now.inputs_token}",
             lambda now: {
-                start: views.start_button(now),
-                locked: views.locked_sentence(now),
                 more: gr.update(visible=views.can_grow(now)),
+                preview: gr.update(interactive=now.inputs.adapter is not None),
             },
         ),
         Section(
-            "synthesize rows",
+            "write rows",
             TAB,
-            [tiles, rows],
+            [tiles, why, rows],
             lambda now: f"{now.samples_token}|{now.tail.rounds}|{now.recipe.synthesis}",
-            lambda now: {tiles: views.tiles(now), rows: views.newest(now)},
+            lambda now: {tiles: views.tiles(now), why: views.why(now), rows: views.newest(now)},
         ),
     ]

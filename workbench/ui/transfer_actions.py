@@ -1,4 +1,4 @@
-"""What the controls of the Source tab do: intake checks, the run keeps. Thin by intent."""
+"""What the controls of the Transfer tab do: intake checks, the run keeps. Thin by intent."""
 
 import functools
 import tempfile
@@ -10,7 +10,7 @@ import gradio as gr
 
 from workbench import jobs
 from workbench import recipe as recipes
-from workbench.errors import IntakeError, WorkbenchError
+from workbench.errors import IntakeError, RunError, WorkbenchError
 from workbench.inputs import AdapterFiles
 from workbench.intake.adapter import Inspection, inspect_adapter, read_adapter
 from workbench.intake.archive import holds
@@ -25,7 +25,7 @@ from workbench.recipe import to_dict
 from workbench.runs import owners
 from workbench.runs.folder import Run
 from workbench.samples import Example
-from workbench.ui import fields, plain, saves, snapshot, source_cards, workspace
+from workbench.ui import fields, plain, saves, snapshot, strip, transfer_views, workspace
 from workbench.ui.failures import say, told, warn
 from workbench.ui.theme import ASSETS
 from workbench.ui.waiting_line import HUB, MODELS, in_line
@@ -54,12 +54,16 @@ def taking_adapter(take: Callable[..., Any]) -> Callable[..., Any]:
     """Handler that hands on what ``take`` does, and says of a refused adapter what was checked."""
 
     @functools.wraps(take)
-    def taking(*given: Any) -> tuple[Any, str]:
+    def taking(*given: Any) -> tuple[Any, str, None]:
+        # The box is emptied in any case: what is in it would be handed over with the next file.
         try:
-            return take(*given), ""
+            return take(*given), "", None
         except RefusedAdapter as error:
             warn(error.message)
-            return gr.skip(), source_cards.refused(error.inspection)
+            return gr.skip(), transfer_views.refused(error.inspection), None
+        except WorkbenchError as error:
+            warn(error.message)
+            return gr.skip(), plain.sentence(error.message, "problem"), None
 
     return told(taking)
 
@@ -141,7 +145,7 @@ def inspect(run_id: str) -> tuple[str, Any]:
         for ok, text in checks
         if not text.startswith(_PROMPT)
     ]
-    card = source_cards.adapter_card(snapshot.take(run_id, fresh=True), asked=rows)
+    card = transfer_views.adapter_card(snapshot.take(run_id, fresh=True), asked=rows)
     return card, prompts[0] if prompts else gr.skip()
 
 
@@ -157,14 +161,14 @@ def take_seed_table(
     saves.require_run(run_id, drawn, page)
     run = _begun(run_id, page, owner)
     if run.id == run_id:
-        before = source_cards.seed_table(run)
+        before = transfer_views.seed_table(run)
         try:
             saves.require_shown(run_id, drawn, page, "seeds", before, whole=True)
         except WorkbenchError as error:
             warn(error.message)
             return run.id, gr.update(value=before)
     run.put_examples(role="seeds", rows=rows)
-    saves.remember(page, run.id, "seeds", source_cards.seed_table(run))
+    saves.remember(page, run.id, "seeds", transfer_views.seed_table(run))
     return run.id, gr.skip()
 
 
@@ -203,8 +207,12 @@ def _add_seeds(run: Run, added: Sequence[Example]) -> None:
 def take_rows(role: str) -> Callable[..., Any]:
     """Handler for an uploaded file of evaluation rows or unlabelled inputs."""
 
-    def take(run_id: str, path: str, owner: str = "") -> str:
-        return _put_rows(run_id, role, read_rows(Path(path)), owner)
+    def take(run_id: str, path: str, owner: str = "") -> tuple[Any, None]:
+        try:
+            return _put_rows(run_id, role, read_rows(Path(path)), owner), None
+        except WorkbenchError as error:
+            warn(error.message)
+            return gr.skip(), None
 
     return told(take)
 
@@ -222,14 +230,18 @@ def _tell(rows: Rows) -> None:
         say(note, "Read with a note")
 
 
-def take_discriminator(run_id: str, paths: Sequence[str], owner: str = "") -> str:
+def take_discriminator(run_id: str, paths: Sequence[str], owner: str = "") -> tuple[Any, None]:
     """An uploaded discriminator adapter."""
     files = [Path(path) for path in paths]
     with tempfile.TemporaryDirectory() as scratch:
-        adapter = read_adapter(files if len(files) > 1 else files[0], Path(scratch))
+        try:
+            adapter = read_adapter(files if len(files) > 1 else files[0], Path(scratch))
+        except WorkbenchError as error:
+            warn(error.message)
+            return gr.skip(), None
         run = workspace.find_or_create(run_id, owner, _bytes(adapter))
         run.put_adapter(adapter, role="discriminator")
-    return run.id
+    return run.id, None
 
 
 def save_field(name: str) -> Callable[..., Any]:
@@ -239,13 +251,13 @@ def save_field(name: str) -> Callable[..., Any]:
         saves.require_run(run_id, drawn, page)
         run = _begun(run_id, page, owner)
         before = fields.shown(run.recipe, name)
+        if value == before:
+            return run.id, gr.skip()
         try:
             saves.require_shown(run.id, drawn, page, fields.element(name), before)
-            if name == "source_format.system":
-                value = value or None
             if name in _BASES and owners.shared():
                 value = _public_base(str(value))
-            run.change_recipe({name: value})
+            run.change_recipe({name: fields.given(name, value)})
         except WorkbenchError as error:
             warn(error.message)
             return run.id, gr.update(value=before)
@@ -255,6 +267,15 @@ def save_field(name: str) -> Callable[..., Any]:
         return run.id, gr.skip()
 
     return told(save)
+
+
+def start(run_id: str) -> None:
+    """The whole transfer; with a pause for review up to the answered samples."""
+    now = snapshot.take(run_id, fresh=True)
+    if short := transfer_views.missing(now):
+        raise RunError(f"{short}.")
+    assert now.run is not None
+    jobs.start(now.run, strip.until(now))
 
 
 def _public_base(text: str) -> str:
@@ -287,20 +308,17 @@ def take_recipe(run_id: str, path: str, owner: str = "") -> str:
 
 
 @in_line(MODELS)
-def propose(run_id: str) -> tuple[str, str, dict]:
+def propose(run_id: str) -> dict[str, Any]:
     """Ask the source model under which prompt the seeds' outputs are likeliest, and take it."""
     run = workspace.find(run_id)
     if not any(seed.output for seed in run.inputs.seeds):
-        raise IntakeError("A proposal needs at least one seed with an output. Add one.")
+        raise IntakeError("A proposal needs at least one example with an output. Add one.")
     formats = jobs.consult(run.folder, "propose_format", {})["formats"]
     if not formats:
-        raise IntakeError("No prompt could be judged on these seeds.")
+        raise IntakeError("No prompt could be judged on these examples.")
     best = formats[0]
-    try:
-        run.change_recipe(
-            {"source_format.kind": best["kind"], "source_format.template": best["template"]}
-        )
-    except WorkbenchError as error:
-        warn(error.message)
+    run.change_recipe(
+        {"source_format.kind": best["kind"], "source_format.template": best["template"]}
+    )
     lines = [f"{row['mean_log_prob']:8.3f}  {row['kind']}: {row['template']!r}" for row in formats]
-    return best["kind"], best["template"], gr.update(value="\n".join(lines), visible=True)
+    return gr.update(value="\n".join(lines), visible=True)

@@ -1,6 +1,6 @@
-"""What the controls of the Synthesize tab do."""
+"""What the controls of the Write tab do."""
 
-from collections.abc import Callable
+import shutil
 from typing import Any
 
 import gradio as gr
@@ -8,83 +8,43 @@ import gradio as gr
 from workbench import jobs
 from workbench.errors import RunError, WorkbenchError
 from workbench.events import RoundFinished
+from workbench.export.bundle import find_bundle
+from workbench.runs.folder import Run
 from workbench.samples import KEPT, REJECTED, Sample
 from workbench.stages import Stage
-from workbench.ui import charts, fields, plain, snapshot, synthesize_views, workspace
-from workbench.ui.failures import say, told, warn
+from workbench.ui import charts, plain, snapshot, transfer_views, workspace, write_views
+from workbench.ui.failures import say
 from workbench.ui.figures import plotted
 from workbench.ui.waiting_line import MODELS, in_line
 
-PLAIN = ("synthesis.samples", "synthesis.writer", "synthesis.generator", "synthesis.filter")
-ADVANCED = (
-    "synthesis.near_duplicate",
-    "synthesis.grafts",
-    "synthesis.train_on_seeds",
-    "synthesis.temperature",
-    "synthesis.top_k",
-    "synthesis.top_p",
-    "synthesis.seeds_per_prompt",
-    "synthesis.prompts_per_round",
-    "synthesis.max_rounds",
-    "synthesis.new_tokens",
-    "evaluation.answer_tokens",
-    "seed",
-)
-FORM = PLAIN + ADVANCED
+NEXT_ROUND = 100  # texts for the weakest label
+EARLIER = "earlier"  # the folder below exports/ with the adapters of earlier rounds
 MOST_FOR_ONE = 200  # texts in one go; more would keep the page waiting for minutes
 
 
-_ROOMS = ("synthesis", "student", "training")
-
-
-def save_field(name: str) -> Callable[..., Any]:
-    """Handler that puts one control's value into the recipe; a refused one is taken back."""
-
-    def save(run_id: str, value: Any) -> Any:
-        run = workspace.find(run_id)
-        if not fields.differences(run.recipe, [name], [value]):
-            return gr.skip()
-        try:
-            run.change_recipe({name: fields.given(name, value)})
-        except WorkbenchError as error:
-            warn(error.message)
-            return fields.shown(run.recipe, name)
-        return gr.skip()
-
-    return told(save)
-
-
-def _with_form(run_id: str, values: tuple[Any, ...]) -> snapshot.Snapshot:
-    """The run with what the controls say, whatever has not been saved yet."""
-    run = workspace.find(run_id)
-    if not run.stages()[Stage.SYNTHESIZE].started_at:
-        changes = fields.differences(run.recipe, list(FORM), list(values))
-        if changes:
-            run.change_recipe(changes)
-    return snapshot.take(run_id, fresh=True)
-
-
-def preset(run_id: str, name: str) -> None:
-    """Take a preset for samples and training alike."""
-    run = workspace.find(run_id)
-    run.change_recipe({"preset": name, **fields.preset_changes(name, _ROOMS)})
+def begin_preview(run_id: str) -> tuple[str, Any]:
+    """Says at once what is being waited for."""
+    workspace.find(run_id)
+    doing = "loading both models, then writing ten inputs"
+    return plain.working(doing), gr.update(visible=True)
 
 
 @in_line(MODELS)
-def preview(run_id: str, *values: Any) -> dict[str, Any]:
+def preview(run_id: str) -> tuple[Any, str, Any]:
     """Ten samples with answers, not kept."""
-    now = _with_form(run_id, values)
-    assert now.run is not None
-    samples = jobs.consult(now.run.folder, "preview", {"count": 10})["samples"]
+    run, done = workspace.find(run_id), gr.update(visible=False)
+    try:
+        samples = jobs.consult(run.folder, "preview", {"count": 10})["samples"]
+    except WorkbenchError as error:
+        return gr.skip(), plain.sentence(error.message, "problem"), done
     rows = [[str(row["input"]), str(row.get("teacher_output") or "")] for row in samples]
-    return gr.update(value=rows, visible=True)
+    return gr.update(value=rows, visible=True), "", done
 
 
-def start(run_id: str, *values: Any) -> None:
-    """Write, score and label until the asked number is kept."""
-    now = _with_form(run_id, values)
-    assert now.run is not None
-    jobs.start(now.run, Stage.LABEL)
+def cancel_preview(run_id: str) -> tuple[str, Any]:
+    """End the process that answers."""
+    jobs.cancel_consult(workspace.find(run_id).folder)
+    return plain.sentence("Cancelled."), gr.update(visible=False)
 
 
 def more(run_id: str, count: float) -> None:
@@ -106,25 +66,66 @@ def write_for(run_id: str, label: str | None, count: float) -> None:
     run = workspace.find(run_id)
     made = jobs.consult(run.folder, "write_for", {"label": label, "count": int(count)})
     now = snapshot.take(run_id, fresh=True)
-    if not synthesize_views.can_grow(now):
+    if not write_views.can_grow(now):
         raise RunError("The run went on meanwhile, so these samples were not added. Try again.")
+    finished = _commit(run, made)
+    say(f"{finished.made} written, {finished.kept} match and are kept.")
+
+
+def _commit(run: Run, made: dict[str, Any]) -> RoundFinished:
     samples = [Sample(**sample) for sample in made["samples"]]
     finished = RoundFinished(**made["round"])
     if not run.samples.commit_round(finished.round, samples, finished):
         raise RunError("Another page added samples meanwhile, so these were not. Try again.")
-    say(f"{finished.made} written, {finished.kept} answered as asked and kept.")
+    return finished
+
+
+@in_line(MODELS)
+def next_round(run_id: str) -> str:
+    """More for the label that the new adapter lost most on, then train and compare again.
+
+    The adapter of the round before is kept beside the new one, and it is remembered that the
+    evaluation rows have been looked at.
+    """
+    now = snapshot.take(run_id, fresh=True)
+    label, _ = transfer_views.weakest(now)
+    if now.run is None or not label or now.busy:
+        raise RunError("There is no label that the new adapter lost on.")
+    run = now.run
+    made = jobs.consult(run.folder, "write_for", {"label": label, "count": NEXT_ROUND})
+    if not made["round"]["kept"]:
+        raise RunError(
+            f'Nothing that was written for "{label}" is answered so by the source. Write some '
+            "by hand under Review of a duplicate."
+        )
+    if bundle := find_bundle(run.exports):
+        kept = run.exports / EARLIER
+        kept.mkdir(exist_ok=True)
+        number = 1 + len(list(kept.iterdir()))
+        shutil.copy2(bundle.archive, kept / f"{bundle.archive.stem}-round-{number}.zip")
+    run.reopen_from(Stage.DISTIL)
+    _commit(run, made)
+    run.remember(transfer_views.AIMED_AT, [*run.recall(transfer_views.AIMED_AT, []), label])
+    jobs.start(run, Stage.EXPORT)
+    return ""
+
+
+def begin_next_round(run_id: str) -> str:
+    """Says at once what is being waited for."""
+    label, _ = transfer_views.weakest(snapshot.take(run_id))
+    return plain.working(f'writing {NEXT_ROUND} inputs for "{label}"') if label else ""
 
 
 def look_at_threshold(run_id: str, line: float) -> tuple[Any, str, Any]:
     """What a line at ``line`` would keep; nothing changes."""
-    return synthesize_views.threshold(snapshot.take(run_id), line)
+    return write_views.threshold(snapshot.take(run_id), line)
 
 
 def apply_threshold(run_id: str, line: float) -> str:
     """Reject below the line and keep from it on; people's own decisions stay."""
     now = snapshot.take(run_id, fresh=True)
     assert now.run is not None
-    score = synthesize_views.used_score(now)
+    score = write_views.used_score(now)
     rejected, kept = now.run.samples.draw_line(score, line)
     say(f"{rejected:,} rejected, {kept:,} kept again. Undo under Review.")
     return plain.sentence(f"Applied: {rejected:,} rejected, {kept:,} kept again.")

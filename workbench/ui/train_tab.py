@@ -1,56 +1,29 @@
-"""Distil: how the new adapter is trained, what that needs, and how it learns, live."""
+"""Train: how the new adapter learns, live, and how good the estimate was."""
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import gradio as gr
 import pandas as pd
 
-from workbench import fit, jobs, machine
-from workbench.errors import RunError
+from workbench import fit, machine
 from workbench.events import Metric
-from workbench.recipe import RECOMMENDED, override
+from workbench.recipe import override
 from workbench.stages import Stage
-from workbench.ui import fields, plain, snapshot, source_cards, words, workspace
-from workbench.ui.failures import told
-from workbench.ui.sections import Drawn, Parts, Section
+from workbench.ui import plain, words, workspace
+from workbench.ui.sections import Parts, Section
 from workbench.ui.snapshot import Snapshot
-from workbench.ui.synthesize_tab import fields_saved
 
-TAB = "distil"
-_PLAIN = ("student.rank", "training.epochs", "training.learning_rate", "quantize_target")
-_ADVANCED = (
-    "student.method",
-    "student.alpha",
-    "student.dropout",
-    "student.target_modules",
-    "student.virtual_tokens",
-    "training.batch_rows",
-    "training.warmup_fraction",
-    "training.weight_decay",
-    "training.clip_norm",
-    "training.soft_labels",
-    "training.checkpoint_steps",
-    "evaluation.metric",
-    "evaluation.max_rows",
-    "evaluation.base_arms",
-)
-FORM = _PLAIN + _ADVANCED
-_ROOMS = ("student", "training")
+TAB = "train"
 # Gradio looks through every value that it sends: 400 points each took the server 15 ms a tick.
 _LOSS_POINTS, _RATE_POINTS = 200, 40
-_COLUMNS = ["step", "loss"]
 MIN_SAMPLES = 8
 
 
 def build(parts: Parts) -> None:
     """Place the tab's components and wire them."""
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=4, min_width=300):
-            choices = _choices()
-        with gr.Column(scale=7, min_width=320):
-            live = _live()
+    live = _live()
+    need = plain.block(elem_id="train-fit")
     with gr.Accordion("Log", open=False):
         log = gr.Textbox(
             show_label=False,
@@ -63,27 +36,7 @@ def build(parts: Parts) -> None:
             elem_id="run-log",
             buttons=["copy"],
         )
-    parts.sections += _sections(choices, live, log)
-    fields_saved(parts, choices.form)
-    run, form = parts.run_id, choices.form
-    parts.changed += [
-        choices.preset.input(
-            told(_preset),
-            [run, choices.preset],
-            [choices.preset, *form.values()],
-            show_progress="hidden",
-        ),
-        choices.start.click(told(_start), [run, *form.values()], None, show_progress="hidden"),
-    ]
-
-
-@dataclass(frozen=True)
-class _Choices:
-    preset: gr.Radio
-    form: dict[str, Any]
-    need: gr.HTML
-    start: gr.Button
-    locked: gr.HTML
+    parts.sections += _sections(live, need, log)
 
 
 @dataclass(frozen=True)
@@ -94,23 +47,12 @@ class _Live:
     probes: gr.Dataframe
 
 
-def _choices() -> _Choices:
-    plain.block(plain.heading("Training", "A new LoRA on the target, from the samples."))
-    preset = gr.Radio(fields.preset_choices(), value=RECOMMENDED, label="Preset", elem_id="preset")
-    form = {name: fields.control(name) for name in _PLAIN}
-    with gr.Accordion("Advanced", open=False), gr.Row():
-        form |= {name: fields.control(name) for name in _ADVANCED}
-    need = plain.block(elem_id="distil-fit")
-    start = gr.Button("Start the training", variant="primary", elem_id="distil-start")
-    return _Choices(preset, form, need, start, plain.block())
-
-
 def _live() -> _Live:
-    tiles = plain.block(elem_id="distil-tiles")
-    curve = _line("loss", "Loss", "loss, nats per answer token", 250)
-    rates = _line("rate", "Learning rate", "learning rate", 130)
+    tiles = plain.block(elem_id="train-tiles")
+    curve = loss_curve("loss-curve", 250)
+    rates = _line("rate", "Learning rate", "learning rate", "rate-curve", 130)
     probes = gr.Dataframe(
-        headers=["step", "held-out input", "student", "teacher"],
+        headers=["step", "held-out input", "new adapter", "source"],
         datatype="str",
         column_count=4,
         interactive=False,
@@ -124,7 +66,12 @@ def _live() -> _Live:
     return _Live(tiles, curve, rates, probes)
 
 
-def _line(column: str, label: str, axis: str, height: int) -> gr.LinePlot:
+def loss_curve(element: str, height: int) -> gr.LinePlot:
+    """An empty curve of the training loss."""
+    return _line("loss", "Training loss", "training loss", element, height)
+
+
+def _line(column: str, label: str, axis: str, element: str, height: int) -> gr.LinePlot:
     return gr.LinePlot(
         pd.DataFrame({"step": [], column: []}),
         x="step",
@@ -133,32 +80,22 @@ def _line(column: str, label: str, axis: str, height: int) -> gr.LinePlot:
         y_title=axis,
         height=height,
         label=label,
-        elem_id=f"{column}-curve",
+        elem_id=element,
         buttons=[],
     )
 
 
-def _sections(choices: _Choices, live: _Live, log: gr.Textbox) -> list[Section]:
+def _sections(live: _Live, need: gr.HTML, log: gr.Textbox) -> list[Section]:
     return [
         Section(
-            "distil form",
+            "train need",
             TAB,
-            [choices.preset, *choices.form.values(), choices.locked],
-            lambda now: f"{now.run_id}|{now.started(Stage.DISTIL)}|{now.recipe.preset}",
-            lambda now: _draw_form(now, choices.preset, choices.form, choices.locked),
+            [need],
+            lambda now: f"{now.run_id}|{now.busy}|{now.kept}|{sorted(now.done)}|{now.recipe_token}",
+            lambda now: {need: _need(now)},
         ),
         Section(
-            "distil start",
-            TAB,
-            [choices.need, choices.start],
-            lambda now: (
-                f"{now.run_id}|{now.busy}|{now.kept}|{sorted(now.begun)}|"
-                f"{sorted(now.done)}|{now.recipe_token}"
-            ),
-            lambda now: {choices.need: _need(now), choices.start: start_button(now)},
-        ),
-        Section(
-            "distil curve",
+            "train curve",
             TAB,
             [live.tiles, live.curve, live.rates],
             lambda now: (
@@ -172,7 +109,7 @@ def _sections(choices: _Choices, live: _Live, log: gr.Textbox) -> list[Section]:
             },
         ),
         Section(
-            "distil probes",
+            "train probes",
             TAB,
             [live.probes],
             lambda now: f"{now.run_id}|{hash(tuple(now.tail.probes))}",
@@ -188,42 +125,12 @@ def _sections(choices: _Choices, live: _Live, log: gr.Textbox) -> list[Section]:
     ]
 
 
-def _draw_form(now: Snapshot, preset: gr.Radio, form: dict[str, Any], locked: gr.HTML) -> Drawn:
-    free = not now.started(Stage.DISTIL)
-    drawn: Drawn = {
-        box: gr.update(value=fields.shown(now.recipe, name), interactive=free)
-        for name, box in form.items()
-    }
-    drawn[preset] = gr.update(value=now.recipe.preset, interactive=free)
-    fixed = "These settings are fixed since the training began. Duplicate the run to try others."
-    drawn[locked] = "" if free else plain.sentence(fixed)
-    return drawn
-
-
-def start_button(now: Snapshot) -> Any:
-    """The primary button says what is missing."""
-    if now.started(Stage.DISTIL):
-        if Stage.EXPORT in now.done:
-            return gr.update(value="Finished: see Compare", interactive=False)
-        if now.busy:
-            return gr.update(value="Working …", interactive=False)
-        return gr.update(value="Continue the training", interactive=True)
-    if now.busy:
-        return gr.update(value="Samples are still being written …", interactive=False)
-    words_, ready = source_cards.missing(now)
-    if not ready:
-        return gr.update(value=words_, interactive=False)
-    if now.kept < MIN_SAMPLES:
-        return gr.update(value="Write samples first", interactive=False)
-    return gr.update(value=f"Train on {words.count(now.kept, 'sample')}", interactive=True)
-
-
 def _estimate(now: Snapshot) -> fit.Estimate:
     recipe = now.recipe
     if Stage.LABEL in now.done and now.kept >= MIN_SAMPLES:  # as many as there are, not as asked
         counted = {"synthesis.samples": now.kept, "synthesis.grafts": 0}  # kept ones are counted
         recipe = override(recipe, counted)
-    return fit.estimate(recipe, now.inputs)
+    return fit.estimate(recipe, now.inputs, workspace.runs_root())
 
 
 def _need(now: Snapshot) -> str:
@@ -282,7 +189,7 @@ def _tiles(now: Snapshot) -> str:
     left = now.state.remaining_seconds if now.state.stage == Stage.DISTIL else None
     return plain.tiles(
         [
-            ("Loss", f"{last.loss:.3f}", "nats per answer token"),
+            ("Training loss", f"{last.loss:.3f}", "nats per answer token"),
             ("Step", f"{last.step:,}", f"of {last.steps:,}"),
             ("Learning rate", f"{last.learning_rate:.1e}", ""),
             ("Speed", f"{last.tokens_per_second:,.0f}", "tokens per second"),
@@ -314,21 +221,3 @@ def thinned(metrics: list[Metric], most: int) -> list[Metric]:
 def _probes(now: Snapshot) -> list[list[str]]:
     newest = sorted(now.tail.probes, key=lambda probe: -probe.step)
     return [[str(p.step), p.input, p.student, p.teacher] for p in newest[:30]]
-
-
-def _preset(run_id: str, preset: str) -> list[Any]:
-    run = workspace.find(run_id)
-    changes = {"preset": preset, **fields.preset_changes(preset, _ROOMS)}
-    recipe = run.change_recipe(changes)
-    return [preset, *(fields.shown(recipe, name) for name in FORM)]
-
-
-def _start(run_id: str, *values: Any) -> None:
-    now = snapshot.take(run_id, fresh=True)
-    if now.run is None:
-        raise RunError("No run is open. Begin on the Source tab.")
-    if not now.started(Stage.DISTIL):
-        changes = fields.differences(now.recipe, list(FORM), list(values))
-        if changes:
-            now.run.change_recipe(changes)
-    jobs.start(now.run, Stage.EXPORT)

@@ -1,4 +1,4 @@
-"""What the Synthesize tab shows of a run: counters, newest rows, scores, coverage."""
+"""What the Write tab shows of a run: counters, newest rows, scores, coverage."""
 
 from typing import Any
 
@@ -9,9 +9,8 @@ from workbench.runs.folder import Run
 from workbench.runs.sample_queries import SampleFilter, above_line, below_line
 from workbench.samples import KEPT, PENDING, REJECTED, Sample
 from workbench.stages import Stage
-from workbench.ui import charts, fields, plain, source_cards, words
+from workbench.ui import charts, plain, words
 from workbench.ui.figures import plotted
-from workbench.ui.sections import Drawn
 from workbench.ui.snapshot import Snapshot
 
 _NEWEST = 20
@@ -26,7 +25,7 @@ _CHART_SCORE = {
 _SCORE_WORDS = {
     "discriminator_score": "P(real) of the discriminator.",
     "excess": "How much the adapter changes the answer.",
-    "confidence": "How sure the teacher is of its answer.",
+    "confidence": "How sure the source is of its answer.",
 }
 
 
@@ -40,51 +39,22 @@ def can_grow(now: Snapshot) -> bool:
     return locked(now) and not now.started(Stage.DISTIL) and not now.busy
 
 
-def form(now: Snapshot, preset: Any, boxes: dict[str, Any]) -> Drawn:
-    """Values of the recipe in the controls; fixed ones are shown as such."""
-    free = not locked(now)
-    return {preset: gr.update(value=now.recipe.preset, interactive=free)} | {
-        box: gr.update(value=fields.shown(now.recipe, name), interactive=free)
-        for name, box in boxes.items()
-    }
-
-
-def start_button(now: Snapshot) -> dict[str, Any]:
-    """The primary button says what is missing."""
-    wanted = f"{now.recipe.synthesis.settled().samples:,} samples"
-    if now.busy and not now.started(Stage.DISTIL):
-        return gr.update(value="Writing samples …", interactive=False)
-    missing, ready = source_cards.missing(now)
-    if not ready:
-        return gr.update(value=missing, interactive=False)
-    if Stage.LABEL in now.done:
-        return gr.update(value=f"{now.kept:,} samples are ready", interactive=False)
-    if locked(now):
-        return gr.update(value="Continue writing", interactive=not now.busy)
-    return gr.update(value=f"Write {wanted}", interactive=True)
-
-
-def locked_sentence(now: Snapshot) -> str:
-    """Why the controls are grey."""
-    if not locked(now):
-        return ""
-    return plain.sentence(
-        "These settings are fixed since writing began. Duplicate the run under Runs to try others."
-    )
+def why(now: Snapshot) -> str:
+    """Who writes the inputs and why, once that is decided."""
+    chosen = (now.run.recall("writer") if now.run else None) or {}
+    return plain.sentence(str(chosen.get("why", "")))
 
 
 def tiles(now: Snapshot) -> str:
     """Counters: made, kept, duplicate, rejected."""
     totals = now.tail.totals
-    settings = now.recipe.synthesis.settled()
-    wanted = settings.samples
-    asked, who = f"of {wanted:,} asked for", "by the filter or by you"
-    if settings.writer == "label" and settings.grafts:
-        asked += ", and crossed"
-        who += ", asked words among them"
+    wanted = now.recipe.synthesis.settled().samples
+    mixed = now.run.samples.count(SampleFilter(origin="graft", status=KEPT)) if now.run else 0
+    asked = f"{now.kept - mixed:,} written + {mixed:,} mixed" if mixed else f"of {wanted:,} wanted"
     repeated = totals.get("duplicates", 0) + totals.get("copied", 0)
     made = totals.get("made", 0)
     share = f"{100 * repeated / made:.0f} % of all" if made else ""
+    who = "filtered out, by you, or probes"
     return plain.tiles(
         [
             ("Written", f"{made:,}", words.count(now.tail.rounds, "round")),
@@ -189,7 +159,7 @@ def consistency(now: Snapshot) -> tuple[str, Any]:
     asked = sum(entry[0] for entry in found.values())
     given = sum(entry[1] for entry in found.values())
     sentence = plain.sentence(
-        f"Of {asked:,} samples written for an answer, the teacher gave it to {given:,} "
+        f"Of {asked:,} samples written for a label, the source gave it to {given:,} "
         f"({words.percent(given / asked, 0)})."
     )
     rows = [
@@ -230,7 +200,7 @@ def coverage(now: Snapshot) -> tuple[str, Any]:
     """Thin labels in words, and the chart."""
     rows = _covered(now)
     if not rows:
-        return plain.empty("Labels appear when the teacher has answered."), gr.update(visible=False)
+        return plain.empty("Labels appear when the source has answered."), gr.update(visible=False)
     if _free_text(now, len(rows)):
         sentence = "Nearly every answer is different: free text, so there is no coverage to show."
         return plain.sentence(sentence), gr.update(visible=False)

@@ -1,0 +1,181 @@
+"""A run that has begun, on the Transfer tab: how it goes, and in the end the verdict."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from workbench import jobs
+from workbench.errors import RunError
+from workbench.stages import Stage
+from workbench.ui import compare_views, plain, transfer_views, workspace, write_actions
+from workbench.ui.failures import told
+from workbench.ui.sections import Drawn, Parts, Section
+from workbench.ui.snapshot import Snapshot
+from workbench.ui.train_tab import curve_of, loss_curve
+
+TAB = "transfer"
+# tab -> words of the link to it, by what the run is doing
+_DETAILS = {"write": "Open in Write", "review": "Review them", "train": "Open in Train"}
+_MAY_CLOSE = "You may close this page: the work goes on, and this address shows it."
+_ONWARD = (
+    ("takehome", "Take it home"),
+    ("compare", "Compare in detail"),
+)
+
+
+def build(parts: Parts) -> None:
+    """Place the part and wire it."""
+    with gr.Column(visible=False, elem_id="live") as live:
+        sentence = plain.block(elem_id="live-sentence")
+        rows = gr.Dataframe(
+            headers=["input", "answer", "confidence"],
+            datatype="str",
+            column_count=3,
+            interactive=False,
+            wrap=True,
+            visible=False,
+            max_height=330,
+            label="Newest",
+            show_label=False,
+            column_widths=["58%", "24%", "18%"],
+            elem_id="live-rows",
+            buttons=[],
+        )
+        curve = loss_curve("live-curve", 170)
+        bars = plain.block(elem_id="live-bars")
+        with gr.Row(elem_classes="buttons"):
+            train = gr.Button("Train now", variant="primary", size="sm", elem_id="live-train")
+            notify = gr.Button("Tell me when it is done", size="sm", elem_id="notify")
+            links = {
+                name: gr.Button(words, size="sm", elem_id=f"open-{name}")
+                for name, words in _DETAILS.items()
+            }
+        closing = plain.block(elem_id="may-close")
+    notify.click(None, None, None, js="() => { window.Notification?.requestPermission(); }")
+    done = _done(parts)
+    shown = [live, sentence, rows, curve, bars, train, closing, notify, *links.values()]
+    parts.sections.append(Section("live", TAB, shown, _token, lambda now: _draw(now, shown, links)))
+    parts.changed.append(train.click(told(_train), [parts.run_id], None, show_progress="hidden"))
+    for name, button in (*links.items(), *done.items()):
+        button.click(_opening(name), None, parts.tabs, show_progress="hidden", queue=False)
+
+
+def _opening(tab: str) -> Callable[[], gr.Tabs]:
+    return lambda: gr.Tabs(selected=tab)
+
+
+def _done(parts: Parts) -> dict[str, gr.Button]:
+    with gr.Column(visible=False, elem_id="done") as part:
+        verdict = plain.block(elem_id="transfer-verdict")
+        bars = plain.block(elem_id="transfer-bars")
+        aimed = plain.block(elem_id="aimed-at")
+        with gr.Row(elem_classes="buttons", elem_id="next-round"):
+            weak = plain.block(elem_id="weakest")
+            again = gr.Button(
+                "Write 100 more for it and train again", size="sm", elem_id="write-and-train"
+            )
+        waiting = plain.block(elem_id="next-round-state")
+        with gr.Row(elem_classes="buttons"):
+            buttons = {
+                name: gr.Button(
+                    words,
+                    variant="primary" if name == "takehome" else "secondary",
+                    elem_id=f"go-{name}",
+                )
+                for name, words in _ONWARD
+            }
+    with gr.Accordion("What this run was made with", open=False, visible=False) as made:
+        facts = plain.block(elem_id="made-with")
+    parts.sections += [
+        Section(
+            "done",
+            TAB,
+            [part, verdict, bars, aimed, weak, again],
+            lambda now: f"{now.run_id}|{sorted(now.done)}|{now.recipe.evaluation}|{now.busy}",
+            lambda now: _draw_done(now, part, verdict, bars, aimed, weak, again),
+        ),
+        Section(
+            "made with",
+            TAB,
+            [made, facts],
+            lambda now: f"{now.run_id}|{sorted(now.begun)}|{now.kept}",
+            lambda now: {
+                made: gr.update(visible=bool(now.begun)),
+                facts: transfer_views.made_with(now) if now.begun else "",
+            },
+        ),
+    ]
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
+    parts.changed.append(
+        again.click(
+            told(write_actions.begin_next_round), [parts.run_id], [waiting], queue=False, **quiet
+        ).then(told(write_actions.next_round), [parts.run_id], [waiting], **quiet)
+    )
+    return buttons
+
+
+def _token(now: Snapshot) -> str:
+    return (
+        f"{now.run_id}|{now.state.state}|{now.state.stage}|{sorted(now.done)}|{now.kept}"
+        f"|{now.tail.rounds}|{len(now.tail.metrics)}|{len(now.tail.probes)}|{len(now.tail.arms)}"
+        f"|{now.samples_token}"
+    )
+
+
+def _draw(now: Snapshot, shown: list[Any], links: dict[str, gr.Button]) -> Drawn:
+    live, sentence, rows, curve, bars, train, closing, notify = shown[:8]
+    stage = now.state.stage
+    waits = now.state.state == "ready for review"
+    training = stage is Stage.DISTIL and now.started(Stage.DISTIL)
+    writing = stage in (Stage.SYNTHESIZE, Stage.LABEL)
+    open_link = {"write": writing, "review": waits, "train": training}
+    drawn: Drawn = {live: gr.update(visible=bool(now.begun or now.busy) and not finished(now))}
+    if finished(now) or not (now.begun or now.busy):
+        return drawn
+    return drawn | {
+        sentence: transfer_views.live_sentence(now),
+        rows: transfer_views.live_rows(now),
+        curve: gr.update(value=curve_of(now), visible=training and bool(now.tail.metrics)),
+        bars: transfer_views.live_bars(now),
+        train: gr.update(visible=waits),
+        notify: gr.update(visible=now.busy),
+        closing: plain.sentence(_MAY_CLOSE if now.busy else ""),
+        **{links[name]: gr.update(visible=there) for name, there in open_link.items()},
+    }
+
+
+def finished(now: Snapshot) -> bool:
+    """There is a verdict, and nothing is being made that would change it."""
+    return Stage.EVALUATE in now.done
+
+
+def _draw_done(
+    now: Snapshot,
+    part: gr.Column,
+    verdict: gr.HTML,
+    bars: gr.HTML,
+    aimed: gr.HTML,
+    weak: gr.HTML,
+    again: gr.Button,
+) -> Drawn:
+    compared = compare_views.read(now) if finished(now) else None
+    if compared is None:
+        return {part: gr.update(visible=False)}
+    sentence, kind = compare_views.verdict(now, compared)
+    label, shares = transfer_views.weakest(now)
+    return {
+        part: gr.update(visible=True),
+        verdict: plain.verdict(sentence, compare_views.KIND_LOOKS.get(kind, "unsure")),
+        bars: compare_views.arm_bars(compared.arms, compared.measure),
+        aimed: transfer_views.aimed_at(now),
+        again: gr.update(visible=bool(label) and not now.busy and Stage.EXPORT in now.done),
+        weak: plain.sentence(f'Weakest: "{label}", {shares}.') if label else "",
+    }
+
+
+def _train(run_id: str) -> None:
+    run = workspace.find(run_id)
+    if not run.stage_done(Stage.LABEL):
+        raise RunError("The samples are not all answered yet.")
+    jobs.start(run, Stage.EXPORT)

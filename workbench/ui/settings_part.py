@@ -1,0 +1,216 @@
+"""The settings of a run, made from the recipe's own declarations.
+
+What the chosen writer or method does not read is not shown, nor what is fixed since a step began.
+Every value is saved as soon as it is given.
+"""
+
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from workbench.errors import RunError
+from workbench.recipe import PRESETS, TransferRecipe, is_read, recommended, with_preset
+from workbench.recipe.declaring import RecipeField
+from workbench.runs.recipe_rules import fixed_by
+from workbench.ui import plain, saves, transfer_actions, workspace
+from workbench.ui.failures import told
+from workbench.ui.fields import FIELDS, control, element, raw, shown
+from workbench.ui.sections import Drawn, Parts, Section
+from workbench.ui.snapshot import Snapshot
+
+TAB = "transfer"
+# Placed elsewhere on the page, or nothing that a person types.
+_ELSEWHERE = (
+    *("source_base", "target_base", "pause_for_review", "preset"),
+    "evaluation.margin_points",
+)
+_GROUPS = {
+    "Write": ("task_name", "seed", "synthesis"),
+    "Train": ("quantize_target", "student", "training"),
+    "Compare": ("evaluation",),
+    "Prompt": ("source_format", "target_format"),
+}
+_PRESET_WORDS = {
+    "quick": "Quick",
+    "best": "Best",
+    "thorough": "Thorough",
+    "balanced": "Balanced",
+    "paper": "As in the paper",
+}
+Form = dict[str, dict[str, Component]]
+
+
+def names_of(group: str) -> list[str]:
+    """The fields of one group, in the recipe's order."""
+    heads = _GROUPS[group]
+    return [
+        one.name
+        for one in FIELDS.values()
+        if one.name.partition(".")[0] in heads
+        and one.name not in _ELSEWHERE
+        and one.kind != "table"
+    ]
+
+
+def build(parts: Parts) -> dict[str, Any]:
+    """Place the settings and let them follow the run."""
+    form: Form = {}
+    with gr.Accordion("Settings", open=False, visible=False, elem_id="settings") as part:
+        changed = plain.block(elem_id="settings-changed")
+        with gr.Row(elem_classes="buttons"):
+            preset = gr.Radio(
+                [(words, name) for name, words in _PRESET_WORDS.items() if name in PRESETS],
+                label="Preset",
+                info="Sets everything below that it names; the rest stays.",
+                elem_id="preset",
+            )
+            undo = gr.Button("Undo all changes", size="sm", elem_id="settings-undo")
+        for group in _GROUPS:
+            plain.block(plain.small_heading(group))
+            with gr.Row():
+                form[group] = {name: control(name) for name in names_of(group)}
+        with gr.Row(elem_classes="buttons"):
+            propose = gr.Button("Find the prompt by the examples", size="sm", elem_id="propose")
+            recipe = gr.UploadButton(
+                "Load a recipe (.json)", file_types=[".json"], size="sm", elem_id="recipe-file"
+            )
+        proposal = gr.Textbox(
+            label="Likelihood of the examples' outputs under each prompt",
+            interactive=False,
+            lines=3,
+            visible=False,
+            elem_id="format-proposal",
+        )
+    drawn = {
+        group: gr.Textbox(visible="hidden", label=f"{group} form", elem_id=f"{group}-drawn")
+        for group in _GROUPS
+    }
+    parts.sections += [_section(group, boxes, drawn[group]) for group, boxes in form.items()]
+    parts.sections.append(
+        Section(
+            "settings",
+            TAB,
+            [part, preset, changed, undo],
+            lambda now: f"{now.run_id}|{now.recipe_token}|{sorted(now.begun)}",
+            lambda now: _draw_head(now, part, preset, changed, undo),
+        )
+    )
+    return {
+        "form": form, "drawn": drawn, "preset": preset, "undo": undo, "propose": propose,
+        "proposal": proposal, "recipe": recipe,
+    }  # fmt: skip
+
+
+def _section(group: str, boxes: dict[str, Component], drawn: gr.Textbox) -> Section:
+    def draw(now: Snapshot) -> Drawn:
+        values = {name: shown(now.recipe, name) for name in boxes}
+        updates: Drawn = {
+            box: gr.update(value=values[name], visible=offered(now, name))
+            for name, box in boxes.items()
+        }
+        marks = {element(name): value for name, value in values.items()}
+        return updates | {drawn: saves.drawn_for(now.run_id, marks)}
+
+    return Section(
+        f"settings {group.lower()}",
+        TAB,
+        [*boxes.values(), drawn],
+        lambda now: f"{now.run_id}|{now.recipe_token}|{sorted(now.begun)}",
+        draw,
+        {element(name): box for name, box in boxes.items()},
+    )
+
+
+def offered(now: Snapshot, name: str) -> bool:
+    """It changes something and may still be changed."""
+    stage = fixed_by(name)
+    return is_read(now.recipe, FIELDS[name]) and not (stage is not None and now.started(stage))
+
+
+def changes(recipe: TransferRecipe) -> list[RecipeField]:
+    """The fields that differ from the preset's, as far as they are read."""
+    base = with_preset(recommended(), recipe.preset) if recipe.preset in PRESETS else recommended()
+    names = [name for group in ("Write", "Train", "Compare") for name in names_of(group)]
+    return [
+        FIELDS[name]
+        for name in names
+        if name != "task_name"
+        and shown(recipe, name) != shown(base, name)
+        and is_read(recipe, FIELDS[name])
+    ]
+
+
+def _draw_head(
+    now: Snapshot, part: gr.Accordion, preset: gr.Radio, changed: gr.HTML, undo: gr.Button
+) -> Drawn:
+    different = changes(now.recipe)
+    base = with_preset(recommended(), now.recipe.preset) if different else now.recipe
+    told_of = ", ".join(
+        f"{one.label} {shown(now.recipe, one.name)} (preset: {shown(base, one.name)})"
+        for one in different
+    )
+    fixed = fixed_by("preset")
+    free = not (fixed is not None and now.started(fixed))
+    return {
+        part: gr.update(
+            visible=free and now.inputs.adapter is not None,
+            label=f"Settings · {len(different)} changed" if different else "Settings",
+        ),
+        preset: gr.update(value=now.recipe.preset),
+        changed: plain.sentence(f"Changed: {told_of}.", "note") if told_of else "",
+        undo: gr.update(visible=bool(different)),
+    }
+
+
+def wire(parts: Parts, boxes: dict[str, Any]) -> None:
+    """Save every value as it is given."""
+    run, owner = parts.run_id, parts.owner
+    for group, form in boxes["form"].items():
+        for name, box in form.items():
+            event = box.blur if isinstance(box, gr.Textbox | gr.Number) else box.input
+            parts.changed.append(
+                event(
+                    transfer_actions.save_field(name),
+                    [run, box, boxes["drawn"][group], parts.page, owner],
+                    [run, box],
+                    show_progress="hidden",
+                    trigger_mode="always_last",
+                )
+            )
+    parts.opened += [
+        boxes["preset"].input(
+            told(take_preset), [run, boxes["preset"]], None, show_progress="hidden"
+        ),
+        boxes["undo"].click(told(undo_changes), [run], None, show_progress="hidden"),
+        boxes["recipe"].upload(
+            told(transfer_actions.take_recipe), [run, boxes["recipe"], owner], [run]
+        ),
+        boxes["propose"].click(told(transfer_actions.propose), [run], [boxes["proposal"]]),
+    ]
+
+
+def take_preset(run_id: str, name: str) -> None:
+    """Take a preset's values; what is fixed already stays as it is."""
+    run = workspace.find(run_id)
+    wanted = with_preset(run.recipe, name)
+    open_names = [n for n in FIELDS if not _fixed(run_id, n)]
+    run.change_recipe(
+        {n: raw(wanted, n) for n in open_names if raw(wanted, n) != raw(run.recipe, n)}
+    )
+
+
+def undo_changes(run_id: str) -> None:
+    """Back to the values of the preset."""
+    run = workspace.find(run_id)
+    base = with_preset(recommended(), run.recipe.preset)
+    names = [one.name for one in changes(run.recipe) if not _fixed(run_id, one.name)]
+    if not names:
+        raise RunError("These settings are fixed since the run began. Duplicate it to try others.")
+    run.change_recipe({name: raw(base, name) for name in names})
+
+
+def _fixed(run_id: str, name: str) -> bool:
+    stage = fixed_by(name)
+    stages = workspace.find(run_id).stages()
+    return stage is not None and stages[stage].started_at is not None

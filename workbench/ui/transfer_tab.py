@@ -1,0 +1,326 @@
+"""Transfer: from an adapter to a verdict on one screen, whatever the run is doing.
+
+Before the start: what moves, what it will do, one button. At work: how far it is. Done: the
+verdict. The other tabs have the details; nobody is moved to them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from workbench.intake.rows import FILE_TYPES
+from workbench.limits import LIMITS
+from workbench.ui import (
+    fields,
+    live_part,
+    plain,
+    saves,
+    settings_part,
+    transfer_actions,
+    transfer_views,
+)
+from workbench.ui.failures import told
+from workbench.ui.sections import Drawn, Parts, Section
+from workbench.ui.snapshot import Snapshot
+
+TAB = "transfer"
+_FILES = [".zip", ".json", ".safetensors"]
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """Everything that a person may give before the start."""
+
+    part: gr.Column
+    drop: gr.Column
+    files: gr.File
+    hub: gr.Textbox
+    fetch: gr.Button
+    none: gr.Row
+    example: gr.Button
+    refused: gr.HTML
+    card: gr.HTML
+    buttons: gr.Row
+    change: gr.Button
+    inspect: gr.Button
+    source_base: gr.Dropdown
+    target_base: gr.Dropdown
+    count: gr.HTML
+    seeds: gr.Dataframe
+    seeds_file: gr.UploadButton
+    pasted: gr.Textbox
+    add: gr.Button
+    evaluation: gr.File
+    unlabelled: gr.File
+    discriminator: gr.File
+    uploaded: gr.Dataframe
+    preview: gr.Textbox
+    plan: gr.HTML
+    go: gr.Button
+    drawn: gr.Textbox
+
+
+def build(parts: Parts) -> None:
+    """Place the tab's components and wire them."""
+    with gr.Column(elem_id="setup") as part, gr.Row(equal_height=False):
+        with gr.Column(scale=7, min_width=320):
+            boxes = _adapter() | _bases()
+        with gr.Column(scale=5, min_width=300, elem_id="start"):
+            boxes |= _start()
+            pause = fields.control("pause_for_review")
+        boxes |= {"part": part}
+    live_part.build(parts)
+    settings = settings_part.build(parts)
+    with gr.Column(elem_id="examples-part") as examples:
+        boxes |= _examples()
+    drawn = gr.Textbox(visible="hidden", label="Transfer form", elem_id="transfer-drawn")
+    setup = _Setup(**boxes, drawn=drawn)
+    _sections(parts, setup, pause, examples)
+    _wire(parts, setup, pause)
+    settings_part.wire(parts, settings)
+
+
+def _adapter() -> dict[str, Any]:
+    with gr.Column(elem_id="adapter-drop") as drop:
+        files = gr.File(
+            label="Adapter: a zip, its two files, or a transfer kit",
+            file_count="multiple",
+            file_types=_FILES,
+            height=112,
+            elem_id="adapter-files",
+        )
+        with gr.Row(elem_classes="buttons from-hub"):
+            hub = gr.Textbox(
+                label="Adapter on the Hugging Face Hub",
+                show_label=False,
+                placeholder="or a Hub id: owner/name",
+                container=False,
+                scale=3,
+                min_width=180,
+                elem_id="hub-adapter",
+            )
+            fetch = gr.Button("Fetch", size="sm", elem_id="fetch-adapter")
+    refused = plain.block(elem_id="adapter-refused")
+    card = plain.block(elem_id="adapter-card")
+    with gr.Row(elem_classes="buttons", visible=False) as buttons:
+        change = gr.Button("Change the adapter", size="sm", elem_id="adapter-change")
+        inspect = gr.Button("Check it against its base", size="sm", elem_id="inspect")
+    return {
+        "drop": drop, "files": files, "hub": hub, "fetch": fetch, "refused": refused,
+        "card": card, "buttons": buttons, "change": change, "inspect": inspect,
+    }  # fmt: skip
+
+
+def _bases() -> dict[str, Any]:
+    boxes: dict[str, Any] = {}
+    with gr.Row():
+        for name, label in (("source_base", "Trained on"), ("target_base", "New base")):
+            boxes[name] = gr.Dropdown(
+                choices=transfer_views.base_choices(),
+                label=label,
+                info="From the list, a Hub id, or a folder.",
+                allow_custom_value=True,
+                filterable=True,
+                elem_id=name.replace("_", "-"),
+                min_width=200,
+            )
+    return boxes | {"count": plain.block(elem_id="seeds-count")}
+
+
+def _start() -> dict[str, Any]:
+    plan = plain.block(elem_id="plan")
+    go = gr.Button(
+        "Add an adapter first", variant="primary", interactive=False, elem_id="transfer-go"
+    )
+    with gr.Row(elem_classes="buttons", elem_id="no-adapter") as none:
+        plain.block(plain.sentence("No adapter at hand?"))
+        example = gr.Button("Load the example", size="sm", elem_id="load-example")
+    return {"plan": plan, "go": go, "none": none, "example": example}
+
+
+def _examples() -> dict[str, Any]:
+    boxes: dict[str, Any] = {}
+    with gr.Accordion("Examples and evaluation rows", open=False, elem_id="examples"):
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=7, min_width=320):
+                boxes |= _seeds()
+            with gr.Column(scale=5, min_width=300):
+                boxes["evaluation"] = _rows_file(
+                    "evaluation", "Evaluation rows with answers: to judge the result"
+                )
+                boxes["unlabelled"] = _rows_file(
+                    "unlabelled", "Own inputs without answers: used first"
+                )
+                boxes["discriminator"] = gr.File(
+                    label="Discriminator adapter: a zip or its two files",
+                    file_count="multiple",
+                    file_types=_FILES,
+                    height=96,
+                    elem_id="discriminator-files",
+                )
+        boxes["uploaded"] = gr.Dataframe(
+            headers=["row", "input", "output"],
+            datatype="str",
+            column_count=3,
+            interactive=False,
+            wrap=True,
+            visible=False,
+            max_height=260,
+            label=f"The first {transfer_views.ROWS_SHOWN} of each, as they were read",
+            column_widths=["18%", "56%", "26%"],
+            elem_id="uploaded-rows",
+            buttons=[],
+        )
+        boxes["preview"] = gr.Textbox(
+            label="The first example as the source model reads it",
+            interactive=False,
+            lines=2,
+            max_lines=12,
+            elem_classes="mono",
+            elem_id="prompt-preview",
+        )
+    return boxes
+
+
+def _seeds() -> dict[str, Any]:
+    seeds = gr.Dataframe(
+        headers=["input", "output"],
+        datatype="str",
+        column_count=2,
+        type="array",
+        interactive=True,
+        wrap=True,
+        label=f"Examples: up to {LIMITS.seeds} real inputs; an empty output is answered for you",
+        max_height=300,
+        column_widths=["68%", "32%"],
+        elem_id="seeds",
+        buttons=[],
+    )
+    pasted = gr.Textbox(
+        label="Or paste: one input per line; an output after a tab or =>",
+        lines=2,
+        max_lines=12,
+        elem_id="seeds-pasted",
+    )
+    with gr.Row(elem_classes="buttons"):
+        add = gr.Button("Add these lines", size="sm", elem_id="seeds-add")
+        seeds_file = gr.UploadButton(
+            "Upload examples (.jsonl, .csv, .parquet, .txt)",
+            file_types=list(FILE_TYPES),
+            size="sm",
+            elem_id="seeds-file",
+        )
+    return {"seeds": seeds, "pasted": pasted, "add": add, "seeds_file": seeds_file}
+
+
+def _rows_file(role: str, label: str) -> gr.File:
+    return gr.File(label=label, file_types=list(FILE_TYPES), height=96, elem_id=f"{role}-file")
+
+
+def _sections(parts: Parts, setup: _Setup, pause: gr.Checkbox, examples: gr.Column) -> None:
+    views = transfer_views
+
+    def draw_inputs(now: Snapshot) -> Drawn:
+        fresh, there = not (now.begun or now.busy), now.inputs.adapter is not None
+        words = views.missing(now)
+        shown = (setup.source_base, setup.buttons)
+        return {
+            setup.part: gr.update(visible=fresh),
+            examples: gr.update(visible=fresh),
+            setup.drop: gr.update(visible=not there),
+            setup.none: gr.update(visible=not there),
+            setup.card: views.adapter_card(now),
+            **{part: gr.update(visible=there) for part in shown},
+            setup.count: views.examples_sentence(now) if there or now.inputs.seeds else "",
+            setup.uploaded: gr.update(
+                value=views.uploaded_rows(now),
+                visible=bool(now.inputs.evaluation or now.inputs.unlabelled),
+            ),
+            setup.plan: views.plan(now),
+            setup.preview: views.prompt_preview(now),
+            setup.go: gr.update(value=words or "Transfer", interactive=not words and not now.busy),
+            pause: gr.update(value=now.recipe.pause_for_review, visible=there),
+        }
+
+    forms = {name: getattr(setup, name) for name in ("source_base", "target_base", "seeds")}
+
+    def draw_form(now: Snapshot) -> Drawn:
+        shown: dict[str, Any] = {
+            name: getattr(now.recipe, name) for name in ("source_base", "target_base")
+        }
+        shown["seeds"] = views.seed_table(now)
+        values = {str(forms[name].elem_id): value for name, value in shown.items()}
+        drawn: Drawn = {forms[name]: value for name, value in shown.items()}
+        return drawn | {setup.drawn: saves.drawn_for(now.run_id, values)}
+
+    inputs = (
+        setup.part, examples, setup.drop, setup.none, setup.card, setup.source_base, setup.buttons,
+        setup.count, setup.uploaded, setup.plan, setup.preview, setup.go, pause,
+    )  # fmt: skip
+    parts.sections += [
+        Section(
+            "transfer inputs",
+            TAB,
+            inputs,
+            lambda now: (
+                f"{now.run_id}|{now.inputs_token}|{now.recipe_token}|{bool(now.begun)}|{now.busy}"
+            ),
+            draw_inputs,
+        ),
+        Section(
+            "transfer form",
+            TAB,
+            [*forms.values(), setup.drawn],
+            lambda now: f"{now.run_id}|{now.recipe_token}|{now.inputs_token}",
+            draw_form,
+            {str(box.elem_id): box for box in forms.values()},
+        ),
+    ]
+
+
+def _wire(parts: Parts, setup: _Setup, pause: gr.Checkbox) -> None:
+    run, owner, actions = parts.run_id, parts.owner, transfer_actions
+    taking, shown = actions.taking_adapter, [run, setup.refused, setup.files]
+    parts.opened += [
+        setup.example.click(taking(actions.load_example), [run, owner], shown),
+        setup.files.upload(taking(actions.take_files), [run, setup.files, owner], shown),
+        setup.seeds_file.upload(
+            told(actions.take_seed_file), [run, setup.seeds_file, owner], [run]
+        ),
+        setup.add.click(told(actions.add_pasted), [run, setup.pasted, owner], [run, setup.pasted]),
+    ]
+    for event in (setup.fetch.click, setup.hub.submit):
+        parts.opened.append(event(taking(actions.take_hub), [run, setup.hub, owner], shown))
+    setup.change.click(
+        lambda: gr.update(visible=True), None, [setup.drop], show_progress="hidden", queue=False
+    )
+    setup.inspect.click(
+        told(actions.inspect),
+        [run],
+        [setup.card, setup.preview],
+        show_progress_on=[setup.card],
+    )
+    for role in ("evaluation", "unlabelled"):
+        box = getattr(setup, role)
+        parts.changed.append(box.upload(actions.take_rows(role), [run, box, owner], [run, box]))
+    box = setup.discriminator
+    parts.changed.append(
+        box.upload(told(actions.take_discriminator), [run, box, owner], [run, box])
+    )
+    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
+    told_by = [setup.drawn, parts.page, owner]
+    parts.changed.append(
+        setup.seeds.input(
+            told(actions.take_seed_table), [run, setup.seeds, *told_by], [run, setup.seeds], **quiet
+        )
+    )
+    for name, box in (
+        ("source_base", setup.source_base),
+        ("target_base", setup.target_base),
+        ("pause_for_review", pause),
+    ):
+        parts.changed.append(
+            box.input(actions.save_field(name), [run, box, *told_by], [run, box], **quiet)
+        )
+    parts.changed.append(setup.go.click(told(actions.start), [run], None, show_progress="hidden"))
