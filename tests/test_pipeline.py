@@ -37,7 +37,7 @@ SMALL = {
     "synthesis.filter": "none",
     "synthesis.prompts_per_round": 24,
     "synthesis.new_tokens": 24,
-    "evaluation.answer_tokens": 4,
+    "evaluation.answer_tokens": 12,
     "training.epochs": 4,
     "training.batch_rows": 4,
     "training.checkpoint_steps": 3,
@@ -245,6 +245,22 @@ def test_seeds_without_outputs_are_answered_by_the_teacher(make_run: MakeRun) ->
     run.put_examples("seeds", [Example(seed.input) for seed in SEEDS])
     result = finish(run)
     assert result["arms"]["target_few_shot"]["n"] == len(ROWS)
+
+
+def test_answers_that_do_not_end_are_no_labels(make_run: MakeRun) -> None:
+    run = make_run(synthesis__samples=8)
+    for _ in advance(run, Stage.LABEL):
+        pass
+    cut = [
+        s
+        for s in run.samples.all()
+        if s.reason == "the teacher's answer did not end within the limit"
+    ]
+    assert cut
+    assert all(s.status == REJECTED and s.teacher_output is None for s in cut)
+    endless = make_run(name="endless", evaluation__answer_tokens=1)
+    with pytest.raises(StageError, match="within 1 tokens"):
+        list(advance(endless))
 
 
 def test_missing_inputs_are_named(make_run: MakeRun, tmp_path: Path) -> None:

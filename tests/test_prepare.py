@@ -58,7 +58,7 @@ def test_kit_then_transfer_by_command_line(
             *("--data", str(write_rows(tmp_path / "train.jsonl", ROWS))),
             *("--evaluation", str(write_rows(tmp_path / "held.jsonl", ROWS[:12]))),
             *("--seeds", "6", "--kit", str(kit), "--attribution", "made up"),
-            *("--set", "synthesis.new_tokens=24", "--set", "evaluation.answer_tokens=4"),
+            *("--set", "synthesis.new_tokens=24", "--set", "evaluation.answer_tokens=12"),
         ]
     )
     assert code == DONE
@@ -77,7 +77,7 @@ def test_kit_then_transfer_by_command_line(
         # A teacher of random weights is sure of nothing, which the preset "best" would reject.
         *("--preset", "balanced", "--set", "synthesis.filter=none", "--set", "synthesis.samples=8"),
         *("--set", "synthesis.new_tokens=24", "--set", "training.epochs=1"),
-        *("--set", "evaluation.answer_tokens=4", "--set", "lora.rank=4"),
+        *("--set", "evaluation.answer_tokens=12", "--set", "lora.rank=4"),
     ]
     assert main(transfer) == DONE
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -94,7 +94,7 @@ def test_kit_then_transfer_by_command_line(
         [
             *("evaluate", "--base", f"folder:{tiny_target}", "--adapter", str(exported)),
             *("--rows", str(tmp_path / "held.jsonl"), "--quantize", "--json"),
-            *("--set", "evaluation.answer_tokens=4"),
+            *("--set", "evaluation.answer_tokens=12"),
         ]
     )
     assert code == DONE

@@ -1,5 +1,6 @@
 """The teacher says how likely its answers are, whole answers at a time."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from workbench.intake.adapter import read_adapter
 from workbench.models.pair import Pair
 from workbench.models.scoring import answer_log_probs
 from workbench.recipe import TransferRecipe, override
-from workbench.teach import TEACHER, soft_labels
+from workbench.teach import TEACHER, answer, soft_labels
 
 TEXTS = ["please move 3 coins", "move them", "how many coins are there"]
 
@@ -35,3 +36,24 @@ def test_answers_are_weighed_by_the_probability_of_the_whole_answer(pair: Pair) 
             expected = {answer: p / total for answer, p in expected.items()}
             assert dict(label) == pytest.approx(expected, rel=1e-3)
             assert [p for _, p in label] == sorted((p for _, p in label), reverse=True)
+
+
+def test_answers_that_are_cut_are_told_from_those_that_end(pair: Pair) -> None:
+    form = pair.source_form
+    replies = dict(answer(pair.source, TEACHER, form, TEXTS, 40))
+    ended = {at for at, reply in replies.items() if reply.finished}
+    short = dict(answer(pair.source, TEACHER, form, TEXTS, 1))
+    assert ended
+    assert not any(reply.finished for reply in short.values() if reply.text)
+
+
+def test_a_stop_text_ends_answers_and_is_no_part_of_them(pair: Pair) -> None:
+    form = pair.source_form
+    written = dict(answer(pair.source, TEACHER, form, TEXTS, 12))
+    letter = max(written[0].text[2:])  # of the first answer, not at its beginning
+    stopped = replace(form, format=replace(form.format, stop_text=letter))
+    replies = dict(answer(pair.source, TEACHER, stopped, TEXTS, 12))
+    assert replies[0].finished
+    assert replies[0].text == written[0].text.split(letter)[0].strip()
+    assert stopped.answer_ids("yes") == [*form.answer_ids(f"yes{letter}")[:-1]]
+    assert stopped.read(stopped.answer_ids("yes")) == "yes"

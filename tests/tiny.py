@@ -12,11 +12,14 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
+    Gemma3Config,
     Gemma3ForCausalLM,
+    Gemma3ForConditionalGeneration,
     Gemma3TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    SiglipVisionConfig,
 )
 
 from workbench.recipe import LoraSettings
@@ -66,7 +69,7 @@ def write_source(folder: Path, seed: int = 0, layers: int = 2, middle: int = 128
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return _save(LlamaForCausalLM, config, tokenizer, folder, seed)
+    return _save(LlamaForCausalLM, config, tokenizer, folder, seed, ends=3.0)
 
 
 def write_target(folder: Path, seed: int = 1, layers: int = 2) -> Path:
@@ -93,6 +96,39 @@ def write_target(folder: Path, seed: int = 1, layers: int = 2) -> Path:
         pad_token_id=tokenizer.pad_token_id,
     )
     return _save(Gemma3ForCausalLM, config, tokenizer, folder, seed)
+
+
+def write_seeing(folder: Path, seed: int = 2) -> Path:
+    """A Gemma 3 that takes images too, with a Siglip tower of one layer; returns the folder."""
+    tokenizer = _tokenizer(TARGET_TEXT, 360, bos="<bos>", eos="<eos>", pad="<pad>", adds_bos=True)
+    text = Gemma3TextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+        query_pre_attn_scalar=32,
+        max_position_embeddings=2048,
+        sliding_window=16,
+        layer_types=["sliding_attention", "full_attention"],
+    )
+    tower = SiglipVisionConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=28,
+        patch_size=14,
+    )
+    config = Gemma3Config(
+        text_config=text,
+        vision_config=tower,
+        mm_tokens_per_image=4,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return _save(Gemma3ForConditionalGeneration, config, tokenizer, folder, seed, ends=3.0)
 
 
 def write_adapter(
@@ -205,8 +241,14 @@ def _tokenizer(
 
 
 def _save(
-    kind: type, config: object, tokenizer: PreTrainedTokenizerFast, folder: Path, seed: int
+    kind: type,
+    config: object,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    seed: int,
+    ends: float = 1.0,
 ) -> Path:
+    """``ends``: by what the end token's embedding is longer; three times ends most answers soon."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = kind(config)
@@ -216,6 +258,7 @@ def _save(
         for name, parameter in model.named_parameters():
             if parameter.dim() > 1:
                 parameter.data.normal_(std=0.05 if "embed" in name else 0.15)
+        model.get_input_embeddings().weight.data[tokenizer.eos_token_id] *= ends
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

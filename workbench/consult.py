@@ -166,8 +166,13 @@ def merge(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     try:
         target = load(folder, device="cpu")
         target.attach(distill.STUDENT, run.recipe.student, bundle.folder / WEIGHTS)
-        target.save_merged(distill.STUDENT, partial, references.hub_id(reference) or "")
-        atomic.write_text(partial / CARD, merged_card(run.recipe))
+        form = bind(run.recipe.target_format, target.tokenizer)
+        target.save_merged(
+            distill.STUDENT, partial, references.hub_id(reference) or "", form.stop_ids
+        )
+        tokens = (run.result() or {}).get("answer_tokens")
+        known = {"answer_tokens": tokens, "answering": form.for_people()}
+        atomic.write_text(partial / CARD, merged_card(run.recipe, known))
         shutil.rmtree(run.exports / MERGED, ignore_errors=True)
         partial.replace(run.exports / MERGED)
     finally:

@@ -318,6 +318,7 @@ def _shape(reference: str, count: int) -> _Shape:
     try:
         text = (folder / "config.json").read_text(encoding="utf-8") if folder else "{}"
         config = json.loads(text)
+        config = config.get("text_config", config)
         width, layers, inner, heads, vocabulary = (int(config[name]) for name in _SIZES)
         head = int(config.get("head_dim") or width / heads)
         pair = head * int(config.get("num_key_value_heads") or heads)

@@ -12,7 +12,7 @@ from workbench.samples import Example
 
 ROWS = tuple(Example(f"put {n} coins into box {n % 9}", f"box{n % 3}") for n in range(60))
 SPLIT = Split(train=ROWS[:30], validation=ROWS[30:36], test=ROWS[36:48], seeds=ROWS[:6])
-TASK = Task("coins", "coins", answer_tokens=4)
+TASK = Task("coins", "coins", answer_tokens=12)
 
 
 @pytest.fixture

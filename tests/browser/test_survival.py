@@ -46,7 +46,7 @@ SMALL = {
     "synthesis.filter": "none",
     "synthesis.prompts_per_round": 8,
     "synthesis.new_tokens": 24,
-    "evaluation.answer_tokens": 4,
+    "evaluation.answer_tokens": 12,
     "training.epochs": 3,
     "training.batch_rows": 4,
     "training.checkpoint_steps": 10,

@@ -61,8 +61,12 @@ def model_card(recipe: TransferRecipe, result: Mapping[str, Any], hashes: Mappin
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def merged_card(recipe: TransferRecipe) -> str:
-    """README.md beside the merged model: what it is made of, and the bases' notices."""
+def merged_card(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:
+    """README.md beside the merged model: what it is made of, and the bases' notices.
+
+    Args:
+        result: with "answer_tokens" and "answering" (``BoundFormat.for_people``).
+    """
     head = _front_matter(recipe).replace("library_name: peft", "library_name: transformers")
     head = head.replace("base_model_relation: adapter", "base_model_relation: finetune")
     text = (
@@ -70,7 +74,25 @@ def merged_card(recipe: TransferRecipe) -> str:
         "16-bit weights: loads with plain transformers. The adapter's own card says how it was "
         "made and what was measured."
     )
-    sections = [head, f"# {_plain(recipe.task_name)}, merged", text, _notices(recipe)]
+    code = f"""from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("the folder of this card")
+model = AutoModelForCausalLM.from_pretrained("the folder of this card", dtype="auto")
+{_answering(recipe, result)}"""
+    end = result["answering"]["stop_ids"][0]
+    gguf = (
+        "python convert_hf_to_gguf.py FOLDER --outfile model.gguf --outtype bf16\n"
+        f"llama-cli -m model.gguf --override-kv tokenizer.ggml.eot_token_id=int:{end} "
+        "--temp 0 -no-cnv -p PROMPT"
+    )
+    sections = [
+        head,
+        f"# {_plain(recipe.task_name)}, merged",
+        text,
+        f"## How to load it\n\n```python\n{code}\n```",
+        f"With llama.cpp, whose own converter writes the GGUF file:\n\n```sh\n{gguf}\n```",
+        _notices(recipe),
+    ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
@@ -203,7 +225,6 @@ def _labels(recipe: TransferRecipe) -> str:
 
 
 def _loading(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:
-    tokens = result.get("answer_tokens") or recipe.evaluation.answer_tokens or 256
     base = base_name(recipe.target_base)
     code = f"""from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -212,14 +233,31 @@ base = {base!r}
 tokenizer = AutoTokenizer.from_pretrained(base)
 model = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
 model = PeftModel.from_pretrained(model, "the folder of this card")
-{_prompting(recipe.target_format)}
-output = model.generate(**inputs, max_new_tokens={tokens}, do_sample=False)
-print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))"""
+{_answering(recipe, result)}"""
     return f"## How to load it\n\n```python\n{code}\n```"
 
 
-def _prompting(form: PromptFormat) -> str:
+def _answering(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:
+    """Prompt, generation and reading. A turn may end with another token than the base's eos."""
+    tokens = result.get("answer_tokens") or recipe.evaluation.answer_tokens or 256
+    known = result.get("answering") or {}
+    stops = f", eos_token_id={known['stop_ids']}" if known else ""
+    if known.get("stop_text"):
+        stops += f", stop_strings=[{known['stop_text']!r}], tokenizer=tokenizer"
+    return f"""{_prompting(recipe.target_format, known)}
+output = model.generate(**inputs, max_new_tokens={tokens}, do_sample=False{stops})
+answer = tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+print(answer.strip())"""
+
+
+def _prompting(form: PromptFormat, known: Mapping[str, Any]) -> str:
     text = f'text = {form.template!r}.replace("{{input}}", "your input")'
+    if known and not known["begins"]:
+        strip = ".strip()" if known["trims"] else ""
+        return (
+            f"{text}{strip}\nprompt = {known['before']!r} + text + {known['after']!r}\n"
+            'inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")'
+        )
     if form.kind == "text":
         return f'{text}\ninputs = tokenizer(text, return_tensors="pt")'
     system = "" if form.system is None else f'{{"role": "system", "content": {form.system!r}}}, '

@@ -26,13 +26,13 @@ def embed(resident: Resident, texts: Sequence[str]) -> np.ndarray:
         resident.tokenizer(text or " ", add_special_tokens=True)["input_ids"][:LONGEST] or [0]
         for text in texts
     ]
-    vectors = np.zeros((len(rows), resident.model.config.hidden_size), dtype=np.float32)
+    vectors = np.zeros((len(rows), resident.text_config.hidden_size), dtype=np.float32)
     lengths = [len(row) for row in rows]
     with resident.using(None):
         for cut in micro_batches(lengths, [1] * len(rows), 1, resident.device):
             ids, sizes = padded([rows[i] for i in cut], resident.device)
             # Padding is on the right, where no token of the text looks: no mask is needed.
-            hidden = resident.model.get_decoder()(input_ids=ids, use_cache=False)
+            hidden = resident.text_model(input_ids=ids, use_cache=False)
             inside = torch.arange(ids.shape[1], device=ids.device) < sizes[:, None]
             summed = (hidden.last_hidden_state.float() * inside[:, :, None]).sum(1)
             mean = summed / sizes[:, None]

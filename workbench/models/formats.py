@@ -8,6 +8,7 @@ special tokens, whatever it contains: only the base's own chat template and toke
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jinja2
 from transformers import PreTrainedTokenizerBase
@@ -123,6 +124,22 @@ class BoundFormat:
         """The prompt as the model sees it, special tokens written out."""
         begin = self.tokenizer.convert_ids_to_tokens(list(self.begin_ids))
         return "".join([*begin, *(piece.text for piece in self._pieces(text))])
+
+    def for_people(self) -> dict[str, Any]:
+        """What whoever uses an adapter without this program has to know, as JSON-ready data.
+
+        Returns:
+            before, after: text around the filled template; trims: white space around that goes;
+            begins: the tokenizer adds its begin-of-text token; stop_ids, stop_text.
+        """
+        return {
+            "before": "".join(piece.text for piece in self.before),
+            "after": "".join(piece.text for piece in self.after),
+            "trims": self.trims,
+            "begins": self.format.kind == "text",
+            "stop_ids": list(self.stop_ids),
+            "stop_text": self.stop_text,
+        }
 
     def _pieces(self, text: str) -> list[Piece]:
         filled = self.format.template.replace("{input}", text)

@@ -26,7 +26,7 @@ def has_own_attention(resident: Resident) -> bool:
     """Whether our attention is tested for this model's family, and the adapter keeps it."""
     if resident.in_use is not None and not resident.in_use.keeps_attention:
         return False
-    return resident.model.config.model_type in FAMILIES
+    return resident.text_config.model_type in FAMILIES
 
 
 def mixed_precision(resident: Resident) -> AbstractContextManager[object]:
@@ -70,10 +70,9 @@ def shared_prefix(resident: Resident, rows: Sequence[list[int]]) -> tuple[int, P
     places = torch.arange(start, start + length, device=resident.device)[None]
     state = KeyValues(positions=places[:, :0], prefix=given)
     state.begin(places)
-    with own_attention(resident.model), mixed_precision(resident):
-        resident.model.base_model(
-            input_ids=ids, position_ids=places, use_cache=False, key_values=state
-        )
+    text_model = resident.text_model
+    with own_attention(text_model), mixed_precision(resident):
+        text_model(input_ids=ids, position_ids=places, use_cache=False, key_values=state)
     read = [(keys[0], values[0]) for keys, values in state.own]
     if not given:
         return length, read
@@ -109,8 +108,8 @@ def logits_at(
         inputs["past_key_values"] = _filled_cache(resident, prefix, len(ids))
         inputs["use_cache"] = True
         inputs["attention_mask"] = ids.new_ones(len(ids), start + ids.shape[1])
-    with mixed_precision(resident), head_at(resident, keep):
-        return resident.model(**inputs).logits
+    with mixed_precision(resident):
+        return _logits(resident, keep, **inputs)
 
 
 def tree_logits_at(
@@ -134,15 +133,32 @@ def tree_logits_at(
 def _call(
     resident: Resident, ids: Tensor, positions: Tensor, state: KeyValues, keep: Tensor
 ) -> Tensor:
-    model = resident.model
-    with own_attention(model), mixed_precision(resident), head_at(resident, keep):
-        output = model(input_ids=ids, position_ids=positions, use_cache=False, key_values=state)
+    with own_attention(resident.text_model), mixed_precision(resident):
+        logits = _logits(
+            resident, keep, input_ids=ids, position_ids=positions, use_cache=False, key_values=state
+        )
     state.end()
-    return output.logits
+    return logits
+
+
+def _logits(resident: Resident, keep: Tensor, **inputs: Any) -> Tensor:
+    """Logits [kept, vocabulary] at the places keep of the flattened input.
+
+    A model that also sees is asked for its text model only: some want to be told, in training,
+    which tokens are an image's.
+    """
+    if not resident.sees:
+        with _head_at(resident, keep):
+            return resident.model(**inputs).logits
+    states = resident.text_model(**inputs).last_hidden_state.flatten(0, 1).index_select(0, keep)
+    head: Any = resident.model.get_output_embeddings()
+    logits = head(states)
+    cap = getattr(resident.text_config, "final_logit_softcapping", None)
+    return logits if cap is None else (logits / cap).tanh() * cap
 
 
 @contextmanager
-def head_at(resident: Resident, keep: Tensor) -> Iterator[None]:
+def _head_at(resident: Resident, keep: Tensor) -> Iterator[None]:
     """Let the LM head see the hidden states [kept, width] at these places and no others.
 
     ``logits_to_keep`` would make the host wait for a GPU when rows keep different counts.
@@ -227,15 +243,16 @@ class PlainBatch:
 
     def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
         last = torch.arange(1, len(ids) + 1, device=ids.device) * ids.shape[1] - 1
-        with mixed_precision(self.resident), head_at(self.resident, last):
-            output = self.resident.model(
+        with mixed_precision(self.resident):
+            return _logits(
+                self.resident,
+                last,
                 input_ids=ids,
                 attention_mask=self.mask,
                 position_ids=positions,
                 past_key_values=self.cache,
                 use_cache=True,
             )
-        return output.logits
 
 
 Batch = GroupedBatch | PlainBatch
@@ -254,7 +271,7 @@ def prefix_length(prefix: Prefix | None) -> int:
 
 def _filled_cache(resident: Resident, prefix: Prefix, rows: int) -> DynamicCache:
     """transformers' cache of so many rows, each behind the prefix."""
-    cache = DynamicCache(config=resident.model.config)
+    cache = DynamicCache(config=resident.text_config)
     for layer, (keys, values) in enumerate(prefix):
         cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), layer)
     return cache

@@ -8,6 +8,7 @@ from workbench.inputs import Inputs
 from workbench.models import references
 from workbench.models.answer_room import MOST, answer_room
 from workbench.models.decoding import decode
+from workbench.models.endings import Endings
 from workbench.models.formats import BoundFormat, bind
 from workbench.models.resident import Resident, load
 from workbench.recipe import TransferRecipe
@@ -26,6 +27,7 @@ class Pair:
         self._inputs = inputs
         self._source: Resident | None = None
         self._target: Resident | None = None
+        self.endings = Endings()  # of the teacher's answers
 
     @property
     def source(self) -> Resident:
@@ -89,7 +91,11 @@ class Pair:
                 sampling=None,
                 stop_text=form.stop_text,
             )
-            return [form.read(answer.ids) for _, answer in written if answer.finished]
+            answers = [answer for _, answer in written]
+        for answer in answers:
+            self.endings.take(form.read(answer.ids), answer.finished)
+        self.endings.require(MOST, enough=len(answers))
+        return [form.read(answer.ids) for answer in answers if answer.finished]
 
 
 def _folder(reference: str) -> Path:

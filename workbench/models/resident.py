@@ -12,7 +12,7 @@ stand in it.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,9 +24,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoTokenizer,
     BitsAndBytesConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -62,7 +67,7 @@ def load(folder: Path, *, quantize: bool = False, device: str | None = None) -> 
     options: dict[str, Any] = {"local_files_only": True}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        model = AutoModelForCausalLM.from_pretrained(
+        model = _class_for(folder).from_pretrained(
             folder,
             dtype=dtype,
             use_safetensors=True,
@@ -72,7 +77,7 @@ def load(folder: Path, *, quantize: bool = False, device: str | None = None) -> 
             quantization_config=_nf4(dtype) if quantize else None,
             **options,
         )
-    except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError, RuntimeError) as error:
         raise ModelError(
             f"The model in {folder} could not be loaded: {_first_line(error)}. "
             "Check that the folder is complete and is a text model that transformers knows."
@@ -82,6 +87,15 @@ def load(folder: Path, *, quantize: bool = False, device: str | None = None) -> 
     if quantize:
         keep_weights_unpacked(model)
     return Resident(model, tokenizer, where, quantize, folder)
+
+
+def _class_for(folder: Path) -> Any:
+    """Of models that also see, some are read as such only."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    sees = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    if sees and type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return AutoModelForImageTextToText
+    return AutoModelForCausalLM
 
 
 def compute_dtype(device: torch.device) -> torch.dtype:
@@ -133,17 +147,44 @@ class Resident:
     folder: Path
     _active: str | None = None
     _attached: dict[str, Attached] = field(default_factory=dict)
-    _linear: tuple[str, ...] = ()  # full names of the linear layers but the LM head
+    _linear: tuple[str, ...] = ()  # full names of the text model's linear layers but the LM head
     _named: tuple[str, ...] = ()  # of all modules, as the base has them
 
     def __post_init__(self) -> None:
-        head = self.model.get_output_embeddings()
         self._named = tuple(name for name, _ in self.model.named_modules())
         self._linear = tuple(
             name
             for name, module in self.model.named_modules()
-            if isinstance(module, nn.Linear | Conv1D) and module is not head
+            if isinstance(module, nn.Linear | Conv1D)
+            and module is not self.model.get_output_embeddings()
+            and (not self.sees or name.startswith(self._text_prefix))
         )
+
+    @property
+    def text_config(self) -> PreTrainedConfig:
+        """Settings of the text model: vocabulary, widths, positions."""
+        return self.model.config.get_text_config()
+
+    @property
+    def sees(self) -> bool:
+        """The base takes images (or sound) too; of such a base only the text model is used."""
+        return self.text_config is not self.model.config
+
+    @property
+    def text_model(self) -> PreTrainedModel:
+        """From token ids to hidden states, without the LM head."""
+        inner: Any = self.model.get_decoder() if self.sees else self.model.base_model
+        return inner
+
+    @property
+    def positions(self) -> int | None:
+        """Tokens that the base can read in a row; None where its settings do not say."""
+        return getattr(self.text_config, "max_position_embeddings", None)
+
+    @property
+    def _text_prefix(self) -> str:
+        inner = self.text_model
+        return next(f"{name}." for name, module in self.model.named_modules() if module is inner)
 
     @property
     def active(self) -> str | None:
@@ -244,12 +285,15 @@ class Resident:
         text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
         (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
 
-    def save_merged(self, name: str, folder: Path, base_model_name: str) -> None:
+    def save_merged(
+        self, name: str, folder: Path, base_model_name: str, stop_ids: Sequence[int]
+    ) -> None:
         """Write base, adapter and tokenizer as one plain model; of no use afterwards.
 
         Args:
             folder: is created.
             base_model_name: Hub id for the configs, or ""; never a local path.
+            stop_ids: tokens that end an answer: the base's own may be others.
         """
         self._known(name)
         if self.quantized:
@@ -260,6 +304,7 @@ class Resident:
         merged.config._name_or_path = base_model_name
         self.tokenizer.name_or_path = base_model_name
         self.tokenizer.init_kwargs.pop("name_or_path", None)
+        merged.generation_config.eos_token_id = list(stop_ids)
         merged.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
@@ -270,7 +315,8 @@ class Resident:
             raise ModelError(f'An adapter named "{name}" is already attached.')
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise ModelError(f'"{name}" is no adapter name: use a-z, 0-9 and _.')
-        return Attached(self.model, self._on_this_base(adapter_settings(settings)), frozen)
+        settings = self._on_this_base(adapter_settings(settings))
+        return Attached(self.model, settings if frozen else self._on_text(settings), frozen)
 
     def _switch(self, name: str | None) -> None:
         if self.in_use is not None:
@@ -293,6 +339,15 @@ class Resident:
                     "The adapter's target modules belong to another base model."
                 )
         return replace(settings, fields={**settings.fields, "target_modules": sorted(targets)})
+
+    def _on_text(self, settings: AdapterSettings) -> AdapterSettings:
+        """With full names of layers where a layer that sees has the same last name."""
+        targets = settings.fields.get("target_modules")
+        if not self.sees or not isinstance(targets, list):
+            return settings
+        ends = tuple(f".{target}" for target in targets)
+        chosen = [name for name in self._linear if name in targets or name.endswith(ends)]
+        return replace(settings, fields={**settings.fields, "target_modules": chosen})
 
     def _known(self, name: str) -> None:
         if name not in self._attached:

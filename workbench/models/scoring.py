@@ -42,7 +42,7 @@ def answer_log_probs(
         ModelError: a prompt or an answer has no tokens, or a single row does not fit in memory.
     """
     _refuse_empty(ids for pair in pairs for ids in pair)
-    model = resident.model.eval()
+    resident.model.eval()
     pairs = [(resident.with_virtual_tokens(prompt), answer) for prompt, answer in pairs]
     results: list[Tensor] = [torch.empty(0)] * len(pairs)
     shared, prefix = shared_prefix(resident, [prompt for prompt, _ in pairs])
@@ -61,7 +61,7 @@ def answer_log_probs(
         found = _log_probs(logits, targets.to(resident.device)).cpu()
         return found.split([asked[i] for i in batch])
 
-    cuts = micro_batches(lengths, asked, model.config.vocab_size, resident.device)
+    cuts = micro_batches(lengths, asked, resident.text_config.vocab_size, resident.device)
     with dense(resident):
         for batch, parts in each(cuts, work):
             for i, part in zip(batch, parts, strict=True):
@@ -108,7 +108,7 @@ def _next_tokens(
 ) -> Iterator[tuple[list[int], Result]]:
     """Batches of (indices into prompts, pick(logits [rows, vocabulary] of the next token))."""
     _refuse_empty(prompts)
-    model = resident.model.eval()
+    resident.model.eval()
     prompts = [resident.with_virtual_tokens(prompt) for prompt in prompts]
     shared, prefix = shared_prefix(resident, prompts)
     lengths = [len(prompt) - shared for prompt in prompts]
@@ -119,7 +119,7 @@ def _next_tokens(
         return pick(logits_at(resident, ids, keep, prefix))
 
     asked = [1] * len(prompts)
-    cuts = micro_batches(lengths, asked, model.config.vocab_size, resident.device)
+    cuts = micro_batches(lengths, asked, resident.text_config.vocab_size, resident.device)
     with dense(resident):
         yield from each(cuts, work)
 
@@ -139,7 +139,8 @@ def choice_log_probs(
         sums = [log_probs.sum() for log_probs in answer_log_probs(resident, pairs)]
         return torch.stack(sums).view(len(prompts), len(answers))
     tree = _Tree.of(answers)
-    model, device = resident.model.eval(), resident.device
+    resident.model.eval()
+    device = resident.device
     prompts = [resident.with_virtual_tokens(prompt) for prompt in prompts]
     result = torch.empty(len(prompts), len(answers))
     size = len(tree.tokens)
@@ -159,7 +160,7 @@ def choice_log_probs(
         edges = nodes[:, tree.parents, tree.children].float() - totals[:, tree.parents]
         return edges.cpu() @ tree.paths.T
 
-    cuts = micro_batches(lengths, asked, model.config.vocab_size, device)
+    cuts = micro_batches(lengths, asked, resident.text_config.vocab_size, device)
     with dense(resident):
         for batch, sums in each(cuts, work):
             result[batch] = sums

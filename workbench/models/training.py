@@ -236,7 +236,7 @@ def _accumulate(
     device = resident.device
     everything = sum(share * len(ids) for row in batch for ids, share in row.answers)
     total = torch.zeros((), device=device)
-    cuts = micro_batches(lengths, asked, resident.model.config.vocab_size, device, scale)
+    cuts = micro_batches(lengths, asked, resident.text_config.vocab_size, device, scale)
     for cut in cuts:
         part = [batch[i] for i in cut]
         shared, prefix = shared_prefix(resident, [row.prompt_ids for row in part])

@@ -42,7 +42,10 @@ def answered_seeds(run: Run, pair: Pair) -> list[Example]:
             [seeds[index].input for index in missing],
             pair.source_answer_tokens,
         )
-        stored = {missing[position]: reply.text for position, reply in replies}
+        # An answer that was cut is none: such a seed only shows what inputs look like.
+        stored = {
+            missing[position]: reply.text if reply.finished else "" for position, reply in replies
+        }
         run.answers.put(SEED_ANSWERS, [Answer(index, text, True) for index, text in stored.items()])
     return [
         seed if seed.output is not None else Example(seed.input, stored[index])

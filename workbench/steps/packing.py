@@ -27,7 +27,10 @@ _SETTLED = ("batch_rows", "learning_rate")  # by the number of rows, where the r
 def pack(run: Run, pair: Pair) -> Iterator[Event]:
     """result.json first, then folder and zip of the adapter under exports/."""
     yield Progress(Stage.EXPORT, 0, 1, "bundles")
-    result = build_result(run) | {"answer_tokens": pair.target_answer_tokens}
+    result = build_result(run) | {
+        "answer_tokens": pair.target_answer_tokens,
+        "answering": pair.target_form.for_people(),
+    }
     run.write_result(result)
     load_student(run, pair)
     staging = run.exports / "adapter.part"

@@ -48,7 +48,11 @@ def sort_out(texts: Sequence[str], written: Written, longest: int) -> Sorting:
 
 
 def label(pair: Pair, recipe: TransferRecipe, samples: Sequence[Sample]) -> list[Sample]:
-    """The teacher's answer and confidence for every kept sample that has none (step 7)."""
+    """The teacher's answer and confidence for every kept sample that has none (step 7).
+
+    Raises:
+        StageError: most of the teacher's answers do not end.
+    """
     labelled = list(samples)
     owed = [
         index
@@ -60,15 +64,24 @@ def label(pair: Pair, recipe: TransferRecipe, samples: Sequence[Sample]) -> list
         pair.source, teach.TEACHER, pair.source_form, inputs, pair.source_answer_tokens
     ):
         index = owed[position]
-        labelled[index] = replace(
-            labelled[index],
-            teacher_output=reply.text,
-            confidence=reply.confidence,
-            # An empty answer teaches nothing.
-            status=KEPT if reply.text else REJECTED,
-            reason="" if reply.text else "the teacher's answer is empty",
-        )
+        labelled[index] = _with_answer(labelled[index], reply)
+        pair.endings.take(reply.text, reply.finished)
+    pair.endings.require(pair.source_answer_tokens)
     return labelled
+
+
+def _with_answer(sample: Sample, reply: teach.Answer) -> Sample:
+    """An answer that is empty teaches nothing; one that was cut would teach never to end."""
+    if not reply.finished:
+        reason = "the teacher's answer did not end within the limit"
+        return replace(sample, status=REJECTED, reason=reason)
+    return replace(
+        sample,
+        teacher_output=reply.text,
+        confidence=reply.confidence,
+        status=KEPT if reply.text else REJECTED,
+        reason="" if reply.text else "the teacher's answer is empty",
+    )
 
 
 def score_seeds(run: Run, pair: Pair) -> None:
