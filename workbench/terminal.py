@@ -88,17 +88,24 @@ def _next_bar(bar: tqdm | None, title: str, event: Progress) -> tqdm:
 
 def result_table(result: dict[str, Any]) -> str:
     """The comparison as plain text, for the end of a run."""
-    lines = [f"Task: {result['task_name']}   preset: {result['preset']}", ""]
-    lines.append(f"{result['measure'].capitalize():<30} {'value':>7}   95 % interval      n")
+    kind = result.get("task_kind", "")
+    told = f"   kind: {kind}" if kind else ""
+    lines = [f"Task: {result['task_name']}{told}   preset: {result['preset']}", ""]
+    measure = result["measure"]
+    measure = measure[:1].upper() + measure[1:] if " " in measure or measure.islower() else measure
+    lines.append(f"{measure:<30} {'value':>7}   95 % interval      n")
+    unit = "%" if result["measure"] == "accuracy" else " "
     for arm, values in result["arms"].items():
         if not values:
             continue
         lines.append(
-            f"{ARM_TITLES[arm]:<30} {values['accuracy'] * 100:6.1f} %   "
-            f"{values['low'] * 100:5.1f} to {values['high'] * 100:5.1f} %   {values['n']:>4}"
+            f"{ARM_TITLES[arm]:<30} {values['accuracy'] * 100:6.1f} {unit}   "
+            f"{values['low'] * 100:5.1f} to {values['high'] * 100:5.1f} {unit}   {values['n']:>4}"
         )
     if result["verdict"]:
         lines += ["", result["verdict"]["sentence"]]
+    if copied := result.get("copied"):
+        lines += ["", f"Without any training, copied as it is: {copied['sentence']}"]
     counts, seconds = result["counts"], result["seconds"]
     lines += [
         "",

@@ -129,3 +129,28 @@ def test_every_arm_of_the_comparison_has_words() -> None:
     card = model_card(TransferRecipe(), result, HASHES)
     assert not any(f"| {arm} |" in card for arm in arms)
     assert json.dumps(result)
+
+
+def test_scores_of_free_text_have_no_percent_signs_and_are_not_called_agreement() -> None:
+    """Every measure but accuracy was said to come from rows without answers."""
+    card = model_card(TransferRecipe(), RESULT | {"measure": "chrF"}, HASHES)
+    assert "| arm | chrF |" in card
+    assert "no labelled rows" not in card
+    row = next(line for line in card.splitlines() if line.startswith("| Target base + this"))
+    assert "%" not in row
+
+
+def test_every_hop_of_a_chain_is_listed_without_local_paths() -> None:
+    hop = {
+        "source_base": "folder:/home/me/models/first-base", "target_base": "package:gemma-3-270m",
+        "method": "lora", "samples": 600, "measure": "accuracy", "source": 0.95,
+        "transferred": 0.94,
+    }  # fmt: skip
+    first = {"mean": -0.01, "low": -0.02, "high": 0.0}
+    card = model_card(
+        TransferRecipe(), RESULT | {"lineage": [hop], "against_first_source": first}, HASHES
+    )
+    assert "first-base → " in card
+    assert "/home/me" not in card
+    assert "94.0 % against 95.0 %" in card
+    assert "minus the first source: −1.0 points" in card

@@ -37,6 +37,7 @@ _COUNTS = {
     "evaluation_rows": "held-out evaluation rows",
 }
 _LICENCES = {"Apache-2.0": "apache-2.0", "Gemma Terms of Use": "gemma", "MIT": "mit"}
+SCORES = ("chrF", "ROUGE-L", "similarity to the teacher")
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~#!&])")
 
 
@@ -142,10 +143,12 @@ def _scores(result: Mapping[str, Any]) -> str:
         return "## Scores\n\nNothing was measured: there were no rows to compare on."
     measure = str(result.get("measure") or "accuracy")
     lines = ["## Scores", "", f"| arm | {measure} | 95 % interval | rows |", "|---|---|---|---|"]
+    # A score is no share of rows: its hundredths stand without a percent sign.
+    show = _hundredths if measure in SCORES else _percent
     for name, arm in arms.items():
         lines.append(
-            f"| {ARMS.get(name, _plain(name))} | {_percent(arm['accuracy'])} | "
-            f"{_percent(arm['low'])} to {_percent(arm['high'])} | {arm['n']} |"
+            f"| {ARMS.get(name, _plain(name))} | {show(arm['accuracy'])} | "
+            f"{show(arm['low'])} to {show(arm['high'])} | {arm['n']} |"
         )
     if difference := result.get("difference"):
         lines += [
@@ -155,8 +158,10 @@ def _scores(result: Mapping[str, Any]) -> str:
         ]
     if verdict := result.get("verdict"):
         lines += ["", _plain(str(verdict["sentence"]))]
-    if measure != "accuracy":
+    if measure == "agreement with the teacher":
         lines += ["", "There were no labelled rows: this is agreement, and says no more than that."]
+    if copied := result.get("copied"):
+        lines += ["", f"The source adapter copied as it is: {_plain(str(copied['sentence']))}"]
     return "\n".join(lines)
 
 
@@ -284,6 +289,10 @@ def _notices(recipe: TransferRecipe) -> str:
         f"- {entry.title}: {entry.licence}. {entry.notice}".strip() for entry in found if entry
     ]
     return "## Licences of the bases\n\n" + "\n".join(notices) if notices else ""
+
+
+def _hundredths(score: float) -> str:
+    return f"{100 * score:.1f}"
 
 
 def _percent(share: float) -> str:
