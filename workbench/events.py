@@ -1,8 +1,11 @@
 """What happens in a run, as frozen dataclasses. Journalled first, shown afterwards."""
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 from typing import Any
+
+from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True)
@@ -126,10 +129,17 @@ def encode(event: Event) -> tuple[str, dict[str, Any]]:
     return type(event).__name__, dataclasses.asdict(event)
 
 
-def decode(kind: str, body: dict[str, Any]) -> Event | None:
-    """The event, or None for a kind that a newer version wrote; unknown fields are dropped."""
-    cls = _KINDS.get(kind)
-    if cls is None:
-        return None
-    known = {entry.name for entry in dataclasses.fields(cls)}
-    return cls(**{key: value for key, value in body.items() if key in known})
+def decode(kind: str, body: str) -> Event | None:
+    """The event of a JSON body, or None for a kind that a newer version wrote.
+
+    Unknown fields are dropped.
+
+    Raises:
+        ValueError: the body is damaged: no JSON, a field missing or of another type.
+    """
+    return _reader(kind).validate_json(body, strict=True) if kind in _KINDS else None
+
+
+@functools.cache
+def _reader(kind: str) -> TypeAdapter:
+    return TypeAdapter(_KINDS[kind])

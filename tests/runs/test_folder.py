@@ -277,7 +277,8 @@ def test_history_lists_the_newest_change_first(tmp_path: Path) -> None:
     second.rename("second")
     (tmp_path / "notes").mkdir()
     os.utime(second.folder / "recipe.json", (1, 1))
-    first.write_result({"arms": {"transferred": {"accuracy": 0.9, "n": 10}}})
+    measured = {"accuracy": 0.9, "n": 10, "low": 0.8, "high": 1.0}
+    first.write_result({"arms": {"transferred": measured}})
     for stage in ORDER:
         first.finish_stage(stage, StageFinished(stage, 1.0))
     lines = list_runs(tmp_path)

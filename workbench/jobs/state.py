@@ -6,6 +6,7 @@ started. Cheap: two small files and one query of index look-ups.
 
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,14 @@ from workbench.stages import ORDER, WORDS, Stage
 
 # Progress events that the rate is taken over: long enough to be steady, short enough to follow.
 _RATE_EVENTS = 20
+
+
+@dataclass(frozen=True)
+class Exit:
+    """``exit.json``: how a worker ended that could not say so itself."""
+
+    job: str
+    code: int
 
 
 @dataclass(frozen=True)
@@ -64,14 +73,21 @@ def state(run: Run) -> RunState:
     """How a run stands now."""
     holder = lease.holder(run.folder)  # before the journal: a worker's last word comes first
     glance = summary(run)
-    if holder is not None and holder.alive():
+    if holder is None:
+        return _at_rest(glance)
+    if holder.alive():
         return _working(run, holder, glance)
+    ended = _exit_code(run, holder)
+    if Stage.EXPORT not in glance.done and (ended is not None or not glance.stands):
+        return _gone(run, holder, _owed(glance), glance, ended)
+    return _at_rest(glance)
+
+
+def _at_rest(glance: Summary) -> RunState:
+    """The state of a run that no worker is on, and none has died on."""
     if Stage.EXPORT in glance.done:
         return RunState("finished", Stage.EXPORT, "Finished")
     owed = _owed(glance)
-    ended = _exit_code(run, holder) if holder is not None else None
-    if holder is not None and (ended is not None or not glance.stands):
-        return _gone(run, holder, owed, glance, ended)
     if glance.halted is not None:
         word = "failed" if glance.halted.state == "failed" else "stopped"
         return _standing(word, owed, glance, glance.halted.message)
@@ -86,12 +102,14 @@ def history(root: Path) -> list[tuple[RunListing, RunState]]:
     """All runs of a root with how they stand, the newest change first."""
     lines = []
     for line in list_runs(root):
-        try:
-            run = open_run(line.folder)
-            lines.append((line, state(run)))
-            run.database.close()
-        except WorkbenchError as error:
-            lines.append((line, RunState("failed", phase=line.phase, message=error.message)))
+        holder = lease.holder(line.folder)
+        if line.glance is None:
+            lines.append((line, RunState("failed", phase=line.phase, message=line.problem)))
+        elif holder is None:  # most of them: nothing has to be opened
+            lines.append((line, _at_rest(line.glance)))
+        else:
+            with suppress(WorkbenchError):  # deleted meanwhile
+                lines.append((line, state(open_run(line.folder))))
     return lines
 
 
@@ -141,10 +159,8 @@ def _working(run: Run, holder: Holder, glance: Summary) -> RunState:
 
 def _exit_code(run: Run, holder: Holder) -> int | None:
     """How the holder ended, if somebody was there to see it."""
-    ended = atomic.read_json(run.folder / "exit.json")
-    if isinstance(ended, dict) and ended.get("job") == holder.job:
-        return int(ended["code"])
-    return None
+    ended = atomic.read_as(run.folder / "exit.json", Exit)
+    return ended.code if ended is not None and ended.job == holder.job else None
 
 
 def _gone(run: Run, holder: Holder, owed: Stage, glance: Summary, code: int | None) -> RunState:
@@ -165,7 +181,7 @@ def _gone(run: Run, holder: Holder, owed: Stage, glance: Summary, code: int | No
 def _ending(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
-    name = signal.Signals(-code).name
+    name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
     hint = ", often for want of memory" if name == "SIGKILL" else ""
     return f"killed by {name}{hint}"
 

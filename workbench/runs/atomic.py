@@ -7,6 +7,7 @@ This protects against the death of the process; against power loss only as far a
 """
 
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -15,10 +16,13 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
+
+from pydantic import TypeAdapter
 
 from workbench.errors import RunError
 
+Record = TypeVar("Record")
 PART = ".part"
 # A partial of a living writer is younger than this; nothing of ours takes longer for one file.
 SWEEP_AGE_SECONDS = 3600.0
@@ -46,6 +50,22 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
+
+
+def read_as(path: Path, kind: type[Record]) -> Record | None:
+    """A dataclass that was written as JSON, every field of its type.
+
+    None when the file is missing, no JSON, or of another shape; unknown fields are dropped.
+    """
+    try:
+        return _reader(kind).validate_json(path.read_bytes(), strict=True)
+    except (OSError, ValueError):
+        return None
+
+
+@functools.cache
+def _reader(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def copy_in(source: Path, path: Path) -> tuple[int, str]:

@@ -91,11 +91,24 @@ def newest(folder: Path, *, recipe_hash: str | None = None) -> Checkpoint | None
                 continue
             tensors = load_file(candidate / "tensors.safetensors")
             meta = json.loads((candidate / "meta.json").read_bytes())
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
             _quarantine(candidate)
             continue
         return Checkpoint(manifest["step"], candidate, tensors, meta)
     return None
+
+
+def damaged(folder: Path) -> list[str]:
+    """Names of checkpoints that do not verify, those set aside included."""
+    if not folder.is_dir():
+        return []
+    names = [path.name for path in folder.iterdir() if path.name.startswith("bad-")]
+    for candidate in _steps(folder):
+        try:
+            _verified(candidate)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RunError):
+            names.append(candidate.name)
+    return sorted(names)
 
 
 def forget(folder: Path) -> None:

@@ -26,7 +26,9 @@ IDLE_CONNECTIONS = 48  # three open files each
 _MAGIC = b"SQLite format 3\0"
 
 # Of errors that SQLite has no name of their own for.
-_OF_THE_CONTENT = re.compile(r"no such (table|column)|malformed JSON|Could not decode to UTF-8")
+_OF_THE_CONTENT = re.compile(
+    r"no such (table|column)|malformed JSON|JSON cannot hold|Could not decode to UTF-8"
+)
 
 _Key = tuple[str, int, int, str]  # path, device, inode, mode
 _idle: list[tuple[_Key, sqlite3.Connection]] = []  # the longest unused first
@@ -117,6 +119,10 @@ class Database:
         verdict = self.one("PRAGMA quick_check(1)")
         if verdict != "ok":
             raise RunError(_damaged(self.path, str(verdict)))
+
+    def damaged(self, detail: str) -> RunError:
+        """The error about content that is not as it was written."""
+        return RunError(_damaged(self.path, detail))
 
     def close(self) -> None:
         """Close the connections that wait for this file: before it is moved."""

@@ -25,7 +25,7 @@ from workbench.runs import atomic, checkpoints, input_files, lease, state, stop_
 from workbench.runs.database import Database
 from workbench.runs.journal import Journal
 from workbench.runs.recipe_rules import ANSWER_FIELDS, differing, reopens
-from workbench.runs.results import Answers
+from workbench.runs.results import Answers, read_result
 from workbench.runs.samples import Samples
 from workbench.samples import Example
 from workbench.stages import ORDER, WORDS, Stage
@@ -173,8 +173,8 @@ class Run:
         return path
 
     def result(self) -> dict[str, Any] | None:
-        """What ``write_result`` wrote, or None."""
-        return atomic.read_json(self.folder / "result.json")
+        """What ``write_result`` wrote, or None; RunError when it is damaged."""
+        return read_result(self.folder / "result.json")
 
     def remember(self, key: str, value: Any) -> None:
         """Store a JSON value of the pipeline's under a name."""
@@ -186,7 +186,10 @@ class Run:
     def recall(self, key: str, default: Any = None) -> Any:
         """What ``remember`` stored, or the default."""
         text = self._database.one("SELECT value FROM facts WHERE key = ?", (key,))
-        return default if text is None else json.loads(text)
+        try:
+            return default if text is None else json.loads(text)
+        except (ValueError, TypeError) as error:
+            raise self._database.damaged(f'the fact "{key}" is no JSON') from error
 
     def stop_mode(self) -> str:
         """ "pause", "keep" or "discard" when the present worker is asked to stop, else ""."""
@@ -205,7 +208,8 @@ class Run:
     @property
     def name(self) -> str:
         """What people call the run."""
-        return self.recall("name", self.id)
+        name = self.recall("name")
+        return name if isinstance(name, str) and name else self.id
 
     def rename(self, name: str) -> None:
         """Give the run another name."""
@@ -214,7 +218,8 @@ class Run:
     @property
     def created_at(self) -> float:
         """Wall-clock seconds since 1970."""
-        return self.recall("created_at", 0.0)
+        moment = self.recall("created_at")
+        return moment if isinstance(moment, float) else 0.0
 
     def delete(self) -> str:
         """Move the run to the trash of its root; returns the name that ``restore`` takes."""

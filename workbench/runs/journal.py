@@ -54,7 +54,7 @@ class Journal:
                 (cursor, limit),
             )
             found += [entry for entry in map(_entry, rows) if entry is not None]
-            # Kinds of a newer version are skipped; look further so that a reader does not stall.
+            # What cannot be read is skipped; look further so that a reader does not stall.
             if found or len(rows) < limit:
                 return found
             cursor = rows[-1]["cursor"]
@@ -110,6 +110,15 @@ def record(connection: sqlite3.Connection, events: Sequence[Event]) -> int:
     return cursor or 0
 
 
+def read_event(kind: Any, body: Any) -> Event | None:
+    """An event as it is stored; None for what a newer version wrote, or what is damaged."""
+    try:
+        return decode(kind, body)
+    except (ValueError, TypeError):
+        return None
+
+
 def _entry(row: sqlite3.Row) -> Entry[Any] | None:
-    event = decode(row["kind"], json.loads(row["body"]))
-    return None if event is None else Entry(row["cursor"], row["at"], event)
+    event = read_event(row["kind"], row["body"])
+    at = row["at"] if isinstance(row["at"], float) else 0.0
+    return None if event is None else Entry(row["cursor"], at, event)

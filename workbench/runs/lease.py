@@ -15,17 +15,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
 
 from workbench.errors import BusyError, WorkbenchError
 from workbench.runs import atomic
+from workbench.stages import Stage
 
 BEAT_SECONDS = 2.0
 # Loading a model may hold up the beating thread for a while.
 STALE_SECONDS = 30.0
+_MOST_PID = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -153,14 +155,10 @@ def holder(folder: Path) -> Holder | None:
 
 def read_holder(path: Path) -> Holder | None:
     """A worker's account of itself, or None when there is none that can be read."""
-    values = atomic.read_json(path)
-    if not isinstance(values, dict):
+    found = atomic.read_as(path, Holder)
+    if found is None or not 0 < found.pid <= _MOST_PID or found.until not in ("", *Stage):
         return None
-    known = {field.name for field in fields(Holder)}
-    try:
-        return Holder(**{key: value for key, value in values.items() if key in known})
-    except TypeError:
-        return None
+    return found
 
 
 def end_group(worker: Holder, number: int) -> None:

@@ -1,24 +1,41 @@
-"""The runs under a root: history, duplicate, trash, and an archive of one run as a zip."""
+"""The runs under a root: history, duplicate, trash, and an archive of one run as a zip.
 
+What a list shows of a run is kept in memory and in one file of the root, beside the times of the
+files that it was read from: a thousand runs are some thousand looks at file times.
+"""
+
+import json
 import os
 import shutil
 import sqlite3
 import tempfile
+import threading
 import time
 import zipfile
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from workbench.errors import BusyError, RunError, WorkbenchError
-from workbench.runs import atomic, lease
+from workbench.runs import atomic, damage, lease
 from workbench.runs.folder import TRASH, Run, checked_id, create, open_run
 from workbench.runs.owners import OWNER
-from workbench.runs.summary import summary
+from workbench.runs.summary import Summary, from_row, read_row
 from workbench.stages import ORDER, WORDS, Stage
 
 # Of the moment, of this machine, or made again at need: no part of an archive.
 _NOT_ARCHIVED = ("lease.json", "lease.lock", "stop.json", "exit.json", "run.db-wal", "run.db-shm")
+KNOWN = ".listing.json"  # a cache: deleting it costs time, nothing else
+_SCHEMA = 1
+_WORTH_WRITING = 20  # lines that had to be read anew
+_SETTLED_NS = 100_000_000  # a file that was just written may be written again at the same time
+# What a line is made of. Opening a database makes and removes files, so the folder's own time
+# says nothing.
+_READ = (
+    "recipe.json", "run.db", "run.db-wal", "result.json", "inputs/inputs.json", "inputs", "exports",
+    "checkpoints",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,8 +47,9 @@ class RunListing:
         accuracies: by arm, in 0..1; empty before the comparison.
         size_bytes: of the whole folder.
         created_at, changed_at: wall-clock seconds since 1970.
-        problem: "" or a sentence.
+        problem: "" or a sentence: what is damaged, and what can still be taken from the run.
         owner: see ``owners``; "" when nobody owns it.
+        glance: what a status is told from; None when the run cannot be opened.
     """
 
     id: str
@@ -44,19 +62,136 @@ class RunListing:
     changed_at: float
     problem: str = ""
     owner: str = ""
+    glance: Summary | None = None
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A line with what it was made from: times of files, and values as JSON."""
+
+    stamp: list[int]
+    values: dict[str, Any]
+    line: RunListing
+
+
+_memory: dict[Path, dict[str, _Known]] = {}  # by root and run
+_guard = threading.Lock()
 
 
 def list_runs(root: Path) -> list[RunListing]:
     """All runs under a root, the newest change first; damaged ones are listed, not hidden."""
-    if not root.is_dir():
-        return []
-    folders = [
-        path
-        for path in root.absolute().iterdir()
-        if path.is_dir() and not path.is_symlink() and (path / "recipe.json").is_file()
-    ]
-    lines = [_line(path) for path in folders if not path.name.startswith(".")]
+    root = root.absolute()
+    folders = _folders(root)
+    with _guard:
+        known = _memory.get(root)
+    if known is None:
+        known = _read_known(root)
+    found: dict[str, _Known] = {}
+    fresh = 0
+    for folder in folders:
+        stamp = _stamp(folder)
+        former = known.get(folder.name)
+        if former is None or former.stamp != stamp:
+            former = _look(folder, stamp)
+            fresh += 1
+        found[folder.name] = former
+    settled = time.time_ns() - _SETTLED_NS
+    kept = {name: entry for name, entry in found.items() if max(entry.stamp[::2]) < settled}
+    with _guard:
+        _memory[root] = kept
+    if fresh >= _WORTH_WRITING:
+        _write_known(root, kept)
+    lines = [entry.line for entry in found.values()]
     return sorted(lines, key=lambda line: line.changed_at, reverse=True)
+
+
+def _folders(root: Path) -> list[Path]:
+    """Folders that hold something of a run; links and hidden ones are none."""
+    try:
+        with os.scandir(root) as entries:
+            folders = [
+                root / entry.name
+                for entry in entries
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+            ]
+    except OSError:
+        return []
+    return [folder for folder in folders if damage.is_run(folder)]
+
+
+def _stamp(folder: Path) -> list[int]:
+    """Time and size of each file that a line is made of."""
+    stamp: list[int] = []
+    for name in _READ:
+        try:
+            status = os.stat(f"{folder}/{name}")
+        except OSError:
+            stamp += (0, -1)
+            continue
+        if name.endswith("-wal") and status.st_size == 0:  # as good as none
+            stamp += (0, -1)
+        else:
+            stamp += (status.st_mtime_ns, status.st_size)
+    return stamp
+
+
+def _look(folder: Path, stamp: list[int]) -> _Known:
+    """Read what a line shows. Whatever a damaged run does, it is one line with a sentence."""
+    values: dict[str, Any] = {"size_bytes": _size(folder), "problem": ""}
+    try:
+        run = open_run(folder)
+        values["row"] = read_row(run)
+        values["created_at"], values["owner"] = run.created_at, run.recall(OWNER, "")
+        values["problem"] = run.read_only_because
+        arms = (run.result() or {}).get("arms", {})
+        values["accuracies"] = {arm: measured["accuracy"] for arm, measured in arms.items()}
+        damage.require_readable(run)
+    except WorkbenchError as error:
+        values["problem"] = f"{error.message} {damage.left_in(folder).words()}"
+    except Exception as error:  # one damaged run must not hide the others
+        told = f"{folder} cannot be read ({type(error).__name__})."
+        values["problem"] = f"{told} {damage.left_in(folder).words()}"
+    return _Known(stamp, values, _line(folder, stamp, values))
+
+
+def _line(folder: Path, stamp: list[int], values: dict[str, Any]) -> RunListing:
+    row, changed = values.get("row"), max(stamp[::2]) / 1e9
+    glance = from_row(folder.name, row) if row else None
+    owner = values.get("owner", "")
+    return RunListing(
+        id=folder.name,
+        folder=folder,
+        name=glance.name if glance else folder.name,
+        phase=phase_words(glance.done, glance.started) if glance else "cannot be opened",
+        accuracies=values.get("accuracies", {}),
+        size_bytes=values["size_bytes"],
+        created_at=values.get("created_at", changed),
+        changed_at=changed,
+        problem=values["problem"],
+        owner=owner if isinstance(owner, str) else "",
+        glance=glance,
+    )
+
+
+def _read_known(root: Path) -> dict[str, _Known]:
+    """What an earlier process wrote down; nothing when it is not of this version, or damaged."""
+    content = atomic.read_json(root / KNOWN)
+    try:
+        if content["schema"] != _SCHEMA:
+            return {}
+        return {
+            name: _Known(entry[0], entry[1], _line(root / name, entry[0], entry[1]))
+            for name, entry in content["runs"].items()
+        }
+    except Exception:  # a cache, and it can be anything
+        return {}
+
+
+def _write_known(root: Path, known: dict[str, _Known]) -> None:
+    runs = {name: [entry.stamp, entry.values] for name, entry in known.items()}
+    content = json.dumps({"schema": _SCHEMA, "runs": runs})
+    with suppress(OSError, WorkbenchError):  # a full disk, or a folder that may only be read
+        atomic.write_text(root / KNOWN, content, durable=False)
 
 
 def duplicate(run: Run, name: str | None = None) -> Run:
@@ -129,30 +264,6 @@ def _pack(run: Run, database: Path, partial: Path, finished: bool) -> None:
             packed.write(path, f"{run.id}/{inside}")
 
 
-def _line(folder: Path) -> RunListing:
-    changed = max(
-        (entry.stat().st_mtime for entry in folder.iterdir() if entry.is_file()), default=0.0
-    )
-    name, phase, problem, created = folder.name, "cannot be opened", "", changed
-    owner = ""
-    accuracies: dict[str, float] = {}
-    try:
-        run = open_run(folder)
-        glance = summary(run)
-        name, created, problem = glance.name, run.created_at, run.read_only_because
-        phase = phase_words(glance.done, glance.started)
-        owner = run.recall(OWNER, "")
-        arms = (run.result() or {}).get("arms", {})
-        accuracies = {arm: values["accuracy"] for arm, values in arms.items() if values}
-        run.database.close()
-    except (WorkbenchError, OSError, KeyError, TypeError, ValueError) as error:
-        problem = str(error)
-    size = _size(folder)
-    return RunListing(
-        folder.name, folder, name, phase, accuracies, size, created, changed, problem, owner
-    )
-
-
 def phase_words(done: frozenset[Stage], started: frozenset[Stage]) -> str:
     """How far a run is, in words."""
     if not started:
@@ -163,11 +274,13 @@ def phase_words(done: frozenset[Stage], started: frozenset[Stage]) -> str:
     return WORDS[owed[0]] if owed else "Finished"
 
 
-def _size(folder: Path) -> int:
+def _size(folder: Path | str) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_size
-        except FileNotFoundError:  # a worker is writing here
-            continue
+    with suppress(OSError), os.scandir(folder) as entries:  # a worker is writing here
+        for entry in entries:
+            with suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    total += _size(entry.path)
+                else:
+                    total += entry.stat(follow_symlinks=False).st_size
     return total

@@ -1,8 +1,14 @@
 """Answers of the comparison arms, one committed row per evaluation row, and ``result.json``."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from workbench.errors import RunError
 from workbench.runs.database import Database
 
 
@@ -26,6 +32,54 @@ class Answer:
     def grade(self) -> float:
         """The score, whether it was stored or follows from ``correct``."""
         return float(self.correct) if self.score is None else self.score
+
+
+@dataclass(frozen=True)
+class _Arm:
+    accuracy: float
+    n: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What readers of ``result.json`` rely on; there is more in it."""
+
+    arms: dict[str, _Arm] | None = None
+    task_name: str = ""
+    preset: str = ""
+    measure: str = ""
+    difference: dict[str, Any] | None = None
+    verdict: dict[str, Any] | None = None
+    counts: dict[str, Any] | None = None
+    seconds: dict[str, float] | None = None
+
+
+_RESULT = TypeAdapter(_Result)
+AGAIN = "Remove it and continue the run: its last step writes it again."
+
+
+def read_result(path: Path) -> dict[str, Any] | None:
+    """The content of ``result.json``; None when there is none.
+
+    Raises:
+        RunError: it cannot be read, or its shape is wrong.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}. {AGAIN}") from error
+    try:
+        _RESULT.validate_json(content, strict=True)
+        return json.loads(content)
+    except ValueError as error:
+        detail = "no JSON"
+        if isinstance(error, ValidationError) and (place := error.errors()[0]["loc"]):
+            detail = f"at {'.'.join(map(str, place))}"
+        raise RunError(f"{path} is damaged ({detail}). {AGAIN}") from error
 
 
 class Answers:

@@ -190,7 +190,7 @@ def score_array(database: Database, score: str, status: str = "") -> list[float]
     rows = database.read(
         f"SELECT {score} FROM samples{condition}{joined} {score} IS NOT NULL", values
     )
-    return [row[0] for row in rows]
+    return [row[0] for row in rows if isinstance(row[0], float)]
 
 
 def histogram(
@@ -218,4 +218,5 @@ def score_range(database: Database, score: str) -> tuple[float, float] | None:
     """Smallest and largest value of a score, or None when there is none."""
     where(SampleFilter(score=score))
     low = database.one(f"SELECT min({score}) FROM samples")
-    return None if low is None else (low, database.one(f"SELECT max({score}) FROM samples"))
+    high = database.one(f"SELECT max({score}) FROM samples")
+    return (low, high) if isinstance(low, float) and isinstance(high, float) else None

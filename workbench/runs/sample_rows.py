@@ -5,20 +5,31 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from workbench.errors import RunError
 from workbench.samples import PENDING, Sample
 
 FIELDS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Sample))
 # "owed": still to be scored. "folded": what a search looks into.
 COLUMNS: tuple[str, ...] = (*FIELDS, "owed", "folded")
 SELECT = f"SELECT {', '.join(COLUMNS)}, seq FROM samples"
-_EDITED = FIELDS.index("edited")
+_READER = TypeAdapter(Sample)
 
 
 def to_sample(row: sqlite3.Row) -> Sample:
-    """A sample from a row that begins with ``FIELDS``, in their order."""
-    values = list(row[: len(FIELDS)])
-    values[_EDITED] = bool(values[_EDITED])
-    return Sample(*values)
+    """A sample from a row that begins with ``FIELDS``, in their order.
+
+    Raises:
+        RunError: a value is not of its field's kind: the row is damaged.
+    """
+    try:
+        return _READER.validate_python(dict(zip(FIELDS, row, strict=False)))
+    except ValueError as error:
+        raise RunError(
+            f"Sample {row['seq']} of this run is damaged: `python -m workbench runs --check` says "
+            "what can still be taken."
+        ) from error
 
 
 def to_values(sample: Sample) -> dict[str, Any]:

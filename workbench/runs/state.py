@@ -6,13 +6,19 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from workbench.errors import RunError
 from workbench.events import StageFinished
 from workbench.runs.database import Database
 from workbench.runs.journal import record
-from workbench.stages import ORDER, Stage
+from workbench.stages import ORDER, WORDS, Stage
 
 # Arms that do not depend on the new adapter: their answers outlive another distillation.
 INDEPENDENT_ARMS = ("source_base", "source_adapter", "target_base", "target_few_shot", "copied")
+
+
+_SELECT = "SELECT stage, started_at, finished_at, seconds, counts FROM stages"
 
 
 @dataclass(frozen=True)
@@ -26,9 +32,12 @@ class StageRecord:
     counts: dict[str, Any] | None = None
 
 
+_READER = TypeAdapter(StageRecord)
+
+
 def stage_records(database: Database) -> dict[Stage, StageRecord]:
     """One record for each stage, in order."""
-    rows = {row["stage"]: row for row in database.read("SELECT * FROM stages")}
+    rows = {row["stage"]: row for row in database.read(_SELECT)}
     records = {}
     for stage in ORDER:
         row = rows.get(stage.value)
@@ -81,5 +90,12 @@ def reopen(connection: sqlite3.Connection, stage: Stage, keep_arms: bool) -> Non
 
 
 def _record(stage: Stage, row: sqlite3.Row) -> StageRecord:
-    counts = json.loads(row["counts"]) if row["counts"] else None
-    return StageRecord(stage, row["started_at"], row["finished_at"], row["seconds"], counts)
+    values = {name: row[name] for name in ("started_at", "finished_at", "seconds")}
+    try:
+        counts = json.loads(row["counts"]) if row["counts"] else None
+        return _READER.validate_python({"stage": stage, "counts": counts, **values})
+    except ValueError as error:
+        raise RunError(
+            f'What this run notes of the step "{WORDS[stage]}" is damaged. '
+            "`python -m workbench runs --check` says what can still be taken."
+        ) from error

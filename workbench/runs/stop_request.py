@@ -43,11 +43,8 @@ def ask(folder: Path, job: str, mode: str) -> StopRequest:
 
 def read(folder: Path) -> StopRequest | None:
     """The request that is there, for whatever job, or None."""
-    values = atomic.read_json(folder / "stop.json")
-    try:
-        return StopRequest(**values)
-    except TypeError:
-        return None
+    request = atomic.read_as(folder / "stop.json", StopRequest)
+    return request if request is not None and request.mode in MODES else None
 
 
 def clear(folder: Path) -> None:

@@ -1,13 +1,18 @@
 """What a status strip needs about a run, by one small query: fifty pages ask every 2 seconds."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from workbench.events import Progress, StageFinished, StageStarted, Stopped, decode
+from workbench.events import Event, Progress, StageFinished, StageStarted, Stopped
 from workbench.runs.folder import Run
+from workbench.runs.journal import read_event
 from workbench.stages import Stage
 
-_SQL = """
+_EVENT = """(SELECT json_array(cursor, at, kind, body) FROM events
+        WHERE kind = '{}' ORDER BY cursor DESC LIMIT 1)"""
+_SQL = f"""
 SELECT
     (SELECT max(cursor) FROM events) AS cursor,
     (SELECT value FROM facts WHERE key = 'name') AS name,
@@ -16,14 +21,10 @@ SELECT
     (SELECT json_group_object(status, n) FROM tallies) AS tallies,
     (SELECT max(edit) FROM edits) AS edit,
     (SELECT count(*) FROM edits WHERE undone) AS undone,
-    (SELECT json_array(cursor, at, kind, json(body)) FROM events
-        WHERE kind = 'Progress' ORDER BY cursor DESC LIMIT 1) AS progress,
-    (SELECT json_array(cursor, at, kind, json(body)) FROM events
-        WHERE kind = 'StageStarted' ORDER BY cursor DESC LIMIT 1) AS begun,
-    (SELECT json_array(cursor, at, kind, json(body)) FROM events
-        WHERE kind = 'StageFinished' ORDER BY cursor DESC LIMIT 1) AS ended,
-    (SELECT json_array(cursor, at, kind, json(body)) FROM events
-        WHERE kind = 'Stopped' ORDER BY cursor DESC LIMIT 1) AS halted
+    {_EVENT.format("Progress")} AS progress,
+    {_EVENT.format("StageStarted")} AS begun,
+    {_EVENT.format("StageFinished")} AS ended,
+    {_EVENT.format("Stopped")} AS halted
 """
 
 
@@ -57,26 +58,56 @@ class Summary:
 
 def summary(run: Run) -> Summary:
     """One glance, by one query of a few index look-ups."""
-    row = run.database.read(_SQL)[0]
-    found = {
-        key: json.loads(row[key]) for key in ("progress", "begun", "ended", "halted") if row[key]
-    }
-    events = {key: decode(entry[2], entry[3]) for key, entry in found.items()}
-    cursors = {key: entry[0] for key, entry in found.items()}
-    begun_at = cursors.get("begun", 0)
-    halted = events.get("halted") if cursors.get("halted", 0) > begun_at else None
-    progress = events.get("progress") if cursors.get("progress", 0) > begun_at else None
+    return from_row(run.id, read_row(run))
+
+
+def read_row(run: Run) -> dict[str, Any]:
+    """What a summary is made of: numbers and texts, JSON-ready."""
+    return dict(run.database.read(_SQL)[0])
+
+
+def from_row(id: str, row: Mapping[str, Any]) -> Summary:
+    """A summary; what is damaged in the row counts as not there."""
+    found = {key: _event(row[key]) for key in ("progress", "begun", "ended", "halted")}
+    cursors = {key: cursor for key, (cursor, _, _) in found.items()}
+    progress, begun, ended, halted = (event for _, _, event in found.values())
+    begun_at = cursors["begun"]
+    fresh = cursors["progress"] > begun_at
+    name = _loaded(row["name"])
+    counts = _loaded(row["tallies"])
     return Summary(
         cursor=row["cursor"] or 0,
-        name=json.loads(row["name"]) if row["name"] else run.id,
-        done=frozenset(Stage(name) for name in json.loads(row["done"])),
-        started=frozenset(Stage(name) for name in json.loads(row["started"])),
-        counts=json.loads(row["tallies"]),
+        name=name if isinstance(name, str) and name else id,
+        done=_stages(row["done"]),
+        started=_stages(row["started"]),
+        counts={status: n for status, n in counts.items() if isinstance(n, int)},
         edits=(row["edit"] or 0, row["undone"]),
-        progress=progress if isinstance(progress, Progress) else None,
-        progress_at=found["progress"][1] if progress is not None else 0.0,
-        begun=events.get("begun"),  # type: ignore[arg-type]
-        ended=events.get("ended"),  # type: ignore[arg-type]
-        halted=halted if isinstance(halted, Stopped) else None,
-        stands=max(cursors.get("ended", 0), cursors.get("halted", 0)) > begun_at,
+        progress=progress if fresh and isinstance(progress, Progress) else None,
+        progress_at=found["progress"][1] if fresh else 0.0,
+        begun=begun if isinstance(begun, StageStarted) else None,
+        ended=ended if isinstance(ended, StageFinished) else None,
+        halted=halted if cursors["halted"] > begun_at and isinstance(halted, Stopped) else None,
+        stands=max(cursors["ended"], cursors["halted"]) > begun_at,
     )
+
+
+def _event(text: str | None) -> tuple[int, float, Event | None]:
+    """Cursor, time and event; zeros and None when there is none that can be read."""
+    values = _loaded(text)
+    if not isinstance(values, list):
+        return 0, 0.0, None
+    cursor, at, kind, body = values
+    event = read_event(kind, body)
+    known = event is not None and getattr(event, "stage", "") in list(Stage)
+    return (cursor, float(at), event) if known and isinstance(at, float | int) else (0, 0.0, None)
+
+
+def _stages(text: str) -> frozenset[Stage]:
+    return frozenset(stage for stage in Stage if stage.value in _loaded(text))
+
+
+def _loaded(text: str | None) -> Any:
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        return None

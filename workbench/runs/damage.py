@@ -1,0 +1,232 @@
+"""What is damaged in a run's folder, what helps, and what can still be taken from it.
+
+Nothing is repaired or removed here: it is looked at and told.
+"""
+
+import json
+import os
+import sqlite3
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.errors import RunError, WorkbenchError
+from workbench.events import decode
+from workbench.recipe import TransferRecipe, from_json
+from workbench.runs import atomic, checkpoints, input_files, lease, stop_request
+from workbench.runs.database import Database
+from workbench.runs.folder import Run, open_run
+from workbench.runs.results import AGAIN, read_result
+from workbench.runs.sample_rows import SELECT, to_sample
+from workbench.runs.state import stage_records
+from workbench.samples import KEPT, Sample
+from workbench.stages import Stage
+
+FILES = ("recipe.json", "run.db", "result.json", "lease.json")
+FOLDERS = ("inputs", "checkpoints", "exports")
+_FROM_COPY = "Restore it from a copy of the run, or begin a new run."
+_PACK_AGAIN = "Continue the run: its last step packs it again."
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is not as it should be.
+
+    Attributes:
+        file: of the run, relative to its folder.
+        what: what is wrong with it.
+        remedy: what to do, in a sentence.
+    """
+
+    file: str
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Left:
+    """What can still be taken from a run, damaged or not.
+
+    Attributes:
+        adapter: the packed adapter, a zip that holds; None without one.
+        recipe: None when it cannot be read.
+        samples: the kept ones that can be read.
+    """
+
+    adapter: Path | None
+    recipe: TransferRecipe | None
+    samples: list[Sample]
+
+    def words(self) -> str:
+        """The same as a sentence."""
+        parts = [f"the adapter (exports/{self.adapter.name})"] if self.adapter else []
+        parts += [f"{len(self.samples):,} kept samples"] if self.samples else []
+        parts += ["the recipe"] if self.recipe else []
+        if not parts:
+            return "Nothing can be taken from it."
+        listed = ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else parts[0]
+        return f"What can still be taken: {listed}."
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds something of a run; one that cannot be looked into may."""
+    try:
+        names = set(os.listdir(folder))
+    except OSError:
+        return True
+    return not names.isdisjoint((*FILES, *FOLDERS))
+
+
+def left_in(folder: Path) -> Left:
+    """Read whatever can be read; never raises for what a file holds."""
+    return Left(find_adapter(folder), _recipe_of(folder), _samples_of(folder))
+
+
+def find_adapter(folder: Path) -> Path | None:
+    """The newest zip under exports/ that is whole, or None."""
+    with suppress(OSError):
+        archives = [path for path in (folder / "exports").glob("*.zip") if path.is_file()]
+        for path in sorted(archives, key=lambda path: path.stat().st_mtime, reverse=True):
+            with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+                if archive.testzip() is None:
+                    return path
+    return None
+
+
+def require_readable(run: Run) -> None:
+    """Raise RunError for what a run needs and an opened database does not tell of."""
+    _ = run.recipe
+    stages = stage_records(run.database)
+    begun = any(record.started_at is not None for record in stages.values())
+    if begun and run.inputs.adapter is None:
+        raise RunError(f"{run.folder / 'inputs'} has lost what the run began with. {_FROM_COPY}")
+    if stages[Stage.EXPORT].finished_at is not None and find_adapter(run.folder) is None:
+        raise RunError(f"{run.exports} has no whole adapter. {_PACK_AGAIN}")
+
+
+def problems(folder: Path) -> Iterator[Problem]:
+    """Everything that is damaged in a run's folder; reads all of it."""
+    if folder.is_symlink() or not folder.is_dir():
+        yield Problem(".", "is no folder", _FROM_COPY)
+        return
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        yield Problem(".", "may not be read or written", "Give yourself the rights to the folder.")
+    for name in FOLDERS:
+        if not (folder / name).is_dir():
+            what = "is no folder" if (folder / name).exists() else "is missing"
+            yield Problem(name, what, f"Put a folder there; what was in it: {_FROM_COPY}")
+    checks: list[tuple[str, Callable[[Path], object], str]] = [
+        ("recipe.json", _recipe, _recipe_remedy(folder)),
+        ("run.db", _database, _FROM_COPY),
+        ("inputs", _inputs, ""),
+        ("result.json", _result, ""),
+        ("exports", _exports, _PACK_AGAIN),
+    ]
+    for name, check, remedy in checks:
+        sentence = _sentence_of(lambda check=check: check(folder), folder)
+        if sentence:
+            yield Problem(name, sentence, remedy)
+    for name in checkpoints.damaged(folder / "checkpoints"):
+        yield Problem(
+            f"checkpoints/{name}", "is damaged", "Nothing to do: the training begins before it."
+        )
+    for name, kind in (("lease.json", lease.Holder), ("stop.json", stop_request.StopRequest)):
+        path = folder / name
+        if path.exists() and atomic.read_as(path, kind) is None:
+            yield Problem(name, "cannot be read", "Remove it, when no worker is on the run.")
+    for name in ("worker.log", "lease.lock", "exit.json"):
+        if (folder / name).is_dir():
+            yield Problem(name, "is a folder", "Remove it: a file is made there.")
+
+
+def _sentence_of(check: Callable[[], object], folder: Path) -> str:
+    """Why a check fails, or ""; whatever a file holds, it is told and not raised."""
+    try:
+        check()
+    except WorkbenchError as error:
+        return error.message
+    except Exception as error:  # of a file that can hold anything
+        return f"cannot be read ({type(error).__name__}: {error})"
+    return ""
+
+
+def _recipe(folder: Path) -> TransferRecipe:
+    return from_json((folder / "recipe.json").read_text(encoding="utf-8"))
+
+
+def _recipe_remedy(folder: Path) -> str:
+    packed = folder / "exports" / "adapter" / "recipe.json"
+    if packed.is_file():
+        return f"Copy {packed} over it; a base that is a folder must be named again."
+    return _FROM_COPY
+
+
+def _result(folder: Path) -> None:
+    done = stage_records(Database(folder / "run.db"))[Stage.EXPORT].finished_at is not None
+    if read_result(folder / "result.json") is None and done:
+        raise RunError(f"result.json is missing. {AGAIN}")
+
+
+def _database(folder: Path) -> None:
+    """Every table is read, every row of it as those who use it do."""
+    run = open_run(folder)
+    if run.read_only_because:
+        raise RunError(run.read_only_because)
+    run.database.check()
+    stage_records(run.database)
+    for key, value in run.database.read("SELECT key, value FROM facts"):
+        json.loads(value)
+        if key == "name" and not isinstance(json.loads(value), str):
+            raise run.database.damaged("the run's name is no text")
+    broken = 0
+    for kind, body in run.database.read("SELECT kind, body FROM events"):
+        try:
+            decode(kind, body)
+        except (ValueError, TypeError):
+            broken += 1
+    if broken:
+        raise run.database.damaged(f"{broken} events of the journal cannot be read; skip them")
+    for row in run.database.read(f"{SELECT} ORDER BY seq"):
+        to_sample(row)
+    for arm, index, text, correct in run.database.read("SELECT * FROM answers"):
+        if not (isinstance(text, str) and isinstance(index, int) and correct in (0, 1)):
+            raise run.database.damaged(f'an answer of "{arm}" is none')
+    for table in ("rounds", "tallies", "edits", "changes"):
+        run.database.read(f"SELECT * FROM {table}")
+
+
+def _inputs(folder: Path) -> None:
+    inputs = input_files.load(folder / "inputs")
+    for files in (inputs.adapter, inputs.discriminator):
+        if files is not None:
+            files.verified()
+    begun = stage_records(Database(folder / "run.db"))[Stage.SYNTHESIZE].started_at is not None
+    if begun and inputs.adapter is None:
+        raise RunError(f"What the run began with is no longer there. {_FROM_COPY}")
+
+
+def _exports(folder: Path) -> None:
+    done = stage_records(Database(folder / "run.db"))[Stage.EXPORT].finished_at is not None
+    if done and find_adapter(folder) is None:
+        raise RunError("There is no whole zip of the adapter.")
+
+
+def _recipe_of(folder: Path) -> TransferRecipe | None:
+    try:
+        return _recipe(folder)
+    except (OSError, ValueError, WorkbenchError):
+        return None
+
+
+def _samples_of(folder: Path) -> list[Sample]:
+    """Kept samples row by row, up to where the file cannot be read."""
+    found: list[Sample] = []
+    with suppress(WorkbenchError, sqlite3.Error, OSError):
+        database = Database(folder / "run.db")
+        with database.connection() as connection:
+            for row in connection.execute(f"{SELECT} WHERE +status = ? ORDER BY seq", (KEPT,)):
+                with suppress(WorkbenchError):
+                    found.append(to_sample(row))
+    return found
