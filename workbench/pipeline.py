@@ -18,6 +18,7 @@ from workbench.errors import RunError, StageError
 from workbench.events import Event, RoundFinished, StageFinished, StageStarted
 from workbench.memory import peak_memory_bytes
 from workbench.models.pair import Pair
+from workbench.runs.damage import lost_stage
 from workbench.runs.folder import Run
 from workbench.stages import ORDER, Stage
 from workbench.steps.comparison import compare
@@ -64,6 +65,8 @@ def advance(
         Stage.EVALUATE: lambda: compare(run, pair),
         Stage.EXPORT: lambda: pack(run, pair),
     }
+    if (lost := lost_stage(run)) is not None:
+        run.reopen_from(lost, keep_checkpoints=True)
     for stage in ORDER[: ORDER.index(until) + 1]:
         if run.stage_done(stage):
             continue

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 
 from tests.runs.making import a_round, a_sample
@@ -48,7 +49,16 @@ def advance(run: Run, until: Stage, stop_reason: Callable[[], str]) -> Iterator[
                 return
             if stop_reason() == "keep":
                 break
+        if stage is Stage.EXPORT:
+            pack(run)
         run.finish_stage(stage, StageFinished(stage, 1.0))
+
+
+def pack(run: Run) -> None:
+    """What the last step leaves behind."""
+    run.write_result({"task_name": "fake"})
+    with zipfile.ZipFile(run.exports / "adapter.zip", "w") as archive:
+        archive.writestr("README.md", "fake")
 
 
 def _oddity(run: Run, script: dict, stage: Stage) -> None:

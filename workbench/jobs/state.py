@@ -14,7 +14,7 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.events import Progress
 from workbench.jobs import turns
-from workbench.runs import atomic, lease, stop_request
+from workbench.runs import atomic, damage, lease, stop_request
 from workbench.runs.folder import Run, open_run
 from workbench.runs.lease import Holder
 from workbench.runs.listing import RunListing, list_runs
@@ -74,6 +74,9 @@ def state(run: Run) -> RunState:
     holder = lease.holder(run.folder)  # before the journal: a worker's last word comes first
     glance = summary(run)
     if holder is None:
+        if Stage.EXPORT in glance.done and damage.lacks_pack(run.folder):
+            sentence = "The packed adapter or its result is gone or damaged: continue packs it."
+            return _standing("stopped", Stage.EXPORT, glance, sentence)
         return _at_rest(glance)
     if holder.alive():
         return _working(run, holder, glance)

@@ -7,13 +7,14 @@ import json
 import os
 import sqlite3
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.errors import RunError, WorkbenchError
-from workbench.events import decode
+from workbench.events import CheckpointWritten, decode
 from workbench.recipe import TransferRecipe, from_json
 from workbench.runs import atomic, checkpoints, input_files, lease, stop_request
 from workbench.runs.database import Database
@@ -21,6 +22,7 @@ from workbench.runs.folder import Run, open_run
 from workbench.runs.results import AGAIN, read_result
 from workbench.runs.sample_rows import SELECT, to_sample
 from workbench.runs.state import stage_records
+from workbench.runs.summary import Summary
 from workbench.samples import KEPT, Sample
 from workbench.stages import Stage
 
@@ -86,24 +88,59 @@ def left_in(folder: Path) -> Left:
 
 def find_adapter(folder: Path) -> Path | None:
     """The newest zip under exports/ that is whole, or None."""
-    with suppress(OSError):
-        archives = [path for path in (folder / "exports").glob("*.zip") if path.is_file()]
-        for path in sorted(archives, key=lambda path: path.stat().st_mtime, reverse=True):
-            with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
-                if archive.testzip() is None:
-                    return path
+    for path in _archives(folder):
+        if _holds(path):
+            return path
     return None
 
 
-def require_readable(run: Run) -> None:
-    """Raise RunError for what a run needs and an opened database does not tell of."""
+def _holds(archive: Path) -> bool:
+    """Whether every member of a zip has its checksum."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return opened.testzip() is None
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError):
+        return False
+
+
+def _archives(folder: Path) -> list[Path]:
+    """Zips under exports/, the newest first."""
+    with suppress(OSError):
+        archives = [path for path in (folder / "exports").glob("*.zip") if path.is_file()]
+        return sorted(archives, key=lambda path: path.stat().st_mtime, reverse=True)
+    return []
+
+
+def require_readable(run: Run, glance: Summary) -> None:
+    """Raise RunError for what a run needs and a glance at its database does not tell of."""
     _ = run.recipe
-    stages = stage_records(run.database)
-    begun = any(record.started_at is not None for record in stages.values())
-    if begun and run.inputs.adapter is None:
+    listed = input_files.require_present(run.folder / "inputs")
+    if glance.started and "adapter" not in listed:
         raise RunError(f"{run.folder / 'inputs'} has lost what the run began with. {_FROM_COPY}")
-    if stages[Stage.EXPORT].finished_at is not None and find_adapter(run.folder) is None:
+    if Stage.EXPORT in glance.done and find_adapter(run.folder) is None:
         raise RunError(f"{run.exports} has no whole adapter. {_PACK_AGAIN}")
+
+
+def lacks_pack(folder: Path) -> bool:
+    """Whether a finished run has lost its result or its adapter; looks at ends of files only."""
+    try:
+        lost = read_result(folder / "result.json") is None
+    except WorkbenchError:
+        lost = True
+    return lost or not any(zipfile.is_zipfile(path) for path in _archives(folder))
+
+
+def lost_stage(run: Run) -> Stage | None:
+    """The first finished step that must be done again, because its files are gone or damaged."""
+    done = {stage for stage, found in stage_records(run.database).items() if found.finished_at}
+    packed = Stage.EXPORT in done
+    if Stage.DISTIL not in done or (packed and not lacks_pack(run.folder)):
+        return None
+    written = run.journal.last(CheckpointWritten)
+    newest = checkpoints.newest(run.checkpoints)
+    if written is not None and (newest is None or newest.step < written.step):
+        return Stage.DISTIL
+    return Stage.EXPORT if packed else None
 
 
 def problems(folder: Path) -> Iterator[Problem]:

@@ -22,6 +22,7 @@ from workbench.runs.schema import MIGRATIONS
 
 BUSY_SECONDS = 30
 MAPPED_BYTES = 1 << 30
+_UNLOCKED = "ro&immutable=1"
 IDLE_CONNECTIONS = 48  # three open files each
 _MAGIC = b"SQLite format 3\0"
 
@@ -38,14 +39,18 @@ _guard = threading.Lock()
 class Database:
     """Access to one run's ``run.db``.
 
+    Args:
+        glance: for reading a file that nobody writes: no locks are taken, no files made.
+
     Attributes:
         read_only_because: "" or the sentence why nothing can be written.
     """
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
+    def __init__(self, path: Path, *, create: bool = False, glance: bool = False) -> None:
         self.path = path
         self.read_only_because = ""
-        self._mode = "rw"
+        self._mode = _UNLOCKED if glance else "rw"
+        self._keeps = glance  # its one connection goes with it
         self._local = threading.local()
         if create:
             path.touch(mode=0o600)  # SQLite gives its side files the same rights
@@ -59,7 +64,9 @@ class Database:
                     f"{path} was written by a newer version (schema {version}, this one knows "
                     f"{len(MIGRATIONS)}): it can be looked at but not continued. Upgrade first."
                 )
-            elif version < len(MIGRATIONS) and not self.read_only_because:
+            elif version < len(MIGRATIONS) and self._mode == "rw":
+                if create:
+                    connection.execute("PRAGMA journal_mode = WAL")  # noted in the file
                 _migrate(connection)
 
     def _require_rights(self) -> None:
@@ -69,7 +76,7 @@ class Database:
                 "Give yourself the right to write the folder and its files."
             )
             if not os.access(self.path.parent, os.W_OK):
-                self._mode = "ro&immutable=1"  # there is no place for the files of WAL
+                self._mode = _UNLOCKED  # there is no place for the files of WAL
 
     def _read_only(self, sentence: str) -> None:
         self.read_only_because, self._mode = sentence, "ro"
@@ -86,8 +93,9 @@ class Database:
         try:
             yield connection
         finally:
-            self._local.held = None
-            _give_back(key, connection)
+            if not self._keeps:
+                self._local.held = None
+                _give_back(key, connection)
 
     def read(self, sql: str, values: Any = ()) -> list[sqlite3.Row]:
         """All rows of one query."""
@@ -162,6 +170,9 @@ def _borrow(path: Path, mode: str) -> tuple[_Key, sqlite3.Connection]:
 
 
 def _give_back(key: _Key, connection: sqlite3.Connection) -> None:
+    if key[3] == _UNLOCKED:  # it would not see what is written later
+        connection.close()
+        return
     with _guard:
         _idle.append((key, connection))
         over = [_idle.pop(0)[1] for _ in range(len(_idle) - IDLE_CONNECTIONS)]
@@ -199,12 +210,9 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
         check_same_thread=False,  # one thread after the other
     )
     connection.row_factory = sqlite3.Row
-    # The timeout comes first, because switching the journal mode takes a lock.
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
     if mode == "rw":
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA foreign_keys = ON")
     # Searching reads the whole file: from the system's cache, shared by all threads' connections.
     connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
     return connection

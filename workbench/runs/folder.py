@@ -139,17 +139,20 @@ class Run:
             raise ValueError(f"the event is of {event.stage}, not of {stage}")
         return state.finish(self._database, event)
 
-    def reopen_from(self, stage: Stage) -> None:
+    def reopen_from(self, stage: Stage, *, keep_checkpoints: bool = False) -> None:
         """Forget what this stage and later ones brought; keep samples, labels and the journal.
 
         With evaluation rows, answers of arms that the new adapter has no part in are kept, unless
         the evaluation itself is opened again.
+
+        Args:
+            keep_checkpoints: a training goes on from the newest one that is whole.
         """
         with self._database.write() as connection:
             state.reopen(connection, stage, keep_arms=bool(self.inputs.evaluation))
             if ORDER.index(stage) <= ORDER.index(Stage.EVALUATE):
                 (self.folder / "result.json").unlink(missing_ok=True)
-            if ORDER.index(stage) <= ORDER.index(Stage.DISTIL):
+            if ORDER.index(stage) <= ORDER.index(Stage.DISTIL) and not keep_checkpoints:
                 checkpoints.forget(self.checkpoints)
 
     @property
@@ -309,12 +312,16 @@ def _place(partial: Path, folder: Path) -> None:
     atomic.sync_folder(folder.parent)
 
 
-def open_run(folder: Path) -> Run:
-    """Open a run's folder; RunError with a sentence when it is none, or damaged."""
+def open_run(folder: Path, *, glance: bool = False) -> Run:
+    """Open a run's folder; RunError with a sentence when it is none, or damaged.
+
+    Args:
+        glance: see ``Database``.
+    """
     folder = folder.absolute()
     if folder.is_symlink() or not folder.is_dir():
         raise RunError(f"There is no run at {folder}.")
-    return Run(folder, Database(folder / "run.db"))
+    return Run(folder, Database(folder / "run.db", glance=glance))
 
 
 def find_run(root: Path, id: str) -> Run:

@@ -44,6 +44,16 @@ def load(folder: Path) -> Inputs:
     return Inputs(**parts)
 
 
+def require_present(folder: Path) -> set[str]:
+    """Roles that are there, by sizes alone: for lists. RunError when a file is not."""
+    listed = _listed(folder)
+    for entry in listed.values():
+        path = folder / entry["file"]
+        if not path.is_file() or path.stat().st_size != entry.get("bytes"):
+            raise RunError(changed(path, "it"))
+    return set(listed)
+
+
 def put_all(folder: Path, inputs: Inputs) -> None:
     """Copy in everything that is there, as one change; what is not there stays as it was."""
     entries: dict[str, dict[str, Any] | None] = {}

@@ -20,7 +20,6 @@ from typing import Any
 from workbench.errors import BusyError, RunError, WorkbenchError
 from workbench.runs import atomic, damage, lease
 from workbench.runs.folder import TRASH, Run, checked_id, create, open_run
-from workbench.runs.owners import OWNER
 from workbench.runs.summary import Summary, from_row, read_row
 from workbench.stages import ORDER, WORDS, Stage
 
@@ -139,13 +138,12 @@ def _look(folder: Path, stamp: list[int]) -> _Known:
     """Read what a line shows. Whatever a damaged run does, it is one line with a sentence."""
     values: dict[str, Any] = {"size_bytes": _size(folder), "problem": ""}
     try:
-        run = open_run(folder)
-        values["row"] = read_row(run)
-        values["created_at"], values["owner"] = run.created_at, run.recall(OWNER, "")
+        run = _open(folder, stamp)
+        row = values["row"] = read_row(run)
         values["problem"] = run.read_only_because
         arms = (run.result() or {}).get("arms", {})
         values["accuracies"] = {arm: measured["accuracy"] for arm, measured in arms.items()}
-        damage.require_readable(run)
+        damage.require_readable(run, from_row(run.id, row))
     except WorkbenchError as error:
         values["problem"] = f"{error.message} {damage.left_in(folder).words()}"
     except Exception as error:  # one damaged run must not hide the others
@@ -154,10 +152,18 @@ def _look(folder: Path, stamp: list[int]) -> _Known:
     return _Known(stamp, values, _line(folder, stamp, values))
 
 
+def _open(folder: Path, stamp: list[int]) -> Run:
+    """Without locks where nobody writes: no write-ahead file is there, and no worker."""
+    at_rest = stamp[2 * _READ.index("run.db-wal") + 1] < 0 and not (folder / "lease.json").exists()
+    if at_rest:
+        with suppress(RunError):  # damaged, or somebody has begun to write
+            return open_run(folder, glance=True)
+    return open_run(folder)
+
+
 def _line(folder: Path, stamp: list[int], values: dict[str, Any]) -> RunListing:
     row, changed = values.get("row"), max(stamp[::2]) / 1e9
     glance = from_row(folder.name, row) if row else None
-    owner = values.get("owner", "")
     return RunListing(
         id=folder.name,
         folder=folder,
@@ -165,10 +171,10 @@ def _line(folder: Path, stamp: list[int], values: dict[str, Any]) -> RunListing:
         phase=phase_words(glance.done, glance.started) if glance else "cannot be opened",
         accuracies=values.get("accuracies", {}),
         size_bytes=values["size_bytes"],
-        created_at=values.get("created_at", changed),
+        created_at=glance.created_at if glance else changed,
         changed_at=changed,
         problem=values["problem"],
-        owner=owner if isinstance(owner, str) else "",
+        owner=glance.owner if glance else "",
         glance=glance,
     )
 

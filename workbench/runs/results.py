@@ -57,7 +57,7 @@ class _Result:
 
 
 _RESULT = TypeAdapter(_Result)
-AGAIN = "Remove it and continue the run: its last step writes it again."
+AGAIN = "Continue the run: its last step writes it again."
 
 
 def read_result(path: Path) -> dict[str, Any] | None:

@@ -16,6 +16,8 @@ _SQL = f"""
 SELECT
     (SELECT max(cursor) FROM events) AS cursor,
     (SELECT value FROM facts WHERE key = 'name') AS name,
+    (SELECT value FROM facts WHERE key = 'created_at') AS created,
+    (SELECT value FROM facts WHERE key = 'owner') AS owner,
     (SELECT json_group_array(stage) FROM stages WHERE finished_at IS NOT NULL) AS done,
     (SELECT json_group_array(stage) FROM stages) AS started,
     (SELECT json_group_object(status, n) FROM tallies) AS tallies,
@@ -34,6 +36,7 @@ class Summary:
 
     Attributes:
         cursor: newest journal cursor.
+        owner: see ``owners``.
         done, started: stages that have finished, and that have started.
         counts: samples by status.
         edits: changes whenever a person edits, undoes or redoes.
@@ -44,6 +47,8 @@ class Summary:
 
     cursor: int
     name: str
+    owner: str
+    created_at: float
     done: frozenset[Stage]
     started: frozenset[Stage]
     counts: dict[str, int]
@@ -73,11 +78,13 @@ def from_row(id: str, row: Mapping[str, Any]) -> Summary:
     progress, begun, ended, halted = (event for _, _, event in found.values())
     begun_at = cursors["begun"]
     fresh = cursors["progress"] > begun_at
-    name = _loaded(row["name"])
+    name, owner, created = (_loaded(row[key]) for key in ("name", "owner", "created"))
     counts = _loaded(row["tallies"])
     return Summary(
         cursor=row["cursor"] or 0,
         name=name if isinstance(name, str) and name else id,
+        owner=owner if isinstance(owner, str) else "",
+        created_at=created if isinstance(created, float) else 0.0,
         done=_stages(row["done"]),
         started=_stages(row["started"]),
         counts={status: n for status, n in counts.items() if isinstance(n, int)},

@@ -67,7 +67,7 @@ class Compared:
 
 def read(now: Snapshot) -> Compared | None:
     """The comparison of a run, or None before there is one."""
-    return read_run(now.run) if now.run else None
+    return read_run(now.run) if now.run and now.result else None
 
 
 def read_run(run: Run) -> Compared | None:

@@ -7,6 +7,7 @@ so a long run costs no more than a new one. Nothing is written here.
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -24,7 +25,7 @@ from workbench.stages import ORDER, WORDS, Stage
 from workbench.ui import workspace
 
 _FRESH_SECONDS = 1.0
-_OPEN_RUNS = 24
+_OPEN_RUNS = 128
 _LOG_LINES = 400
 
 
@@ -177,8 +178,10 @@ class Snapshot:
 
     @cached_property
     def result(self) -> dict[str, Any]:
-        """What ``result.json`` says; {} before the comparison is done."""
-        return (self.run.result() if self.run else None) or {}
+        """What ``result.json`` says; {} before the comparison is done, or when it is damaged."""
+        with suppress(WorkbenchError):
+            return (self.run.result() if self.run else None) or {}
+        return {}
 
 
 def nothing(message: str = "") -> Snapshot:
