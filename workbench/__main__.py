@@ -12,7 +12,6 @@ Exit codes: 0 done, 1 a mistake that the message explains, 2 wrong usage, 3 stop
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import secrets
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench import recipe as recipes
+from workbench import runs_command
 from workbench.bench import command as bench_command
 from workbench.errors import RecipeError, WorkbenchError
 from workbench.recipe import TransferRecipe
@@ -350,22 +350,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 def _runs_parser(parser: argparse.ArgumentParser) -> None:
     _root_option(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON object per line")
-    parser.set_defaults(command=_runs)
-
-
-def _runs(options: argparse.Namespace) -> int:
-    from workbench.runs.listing import list_runs  # noqa: PLC0415
-
-    for entry in list_runs(options.runs):
-        if options.json:
-            print(json.dumps(dataclasses.asdict(entry), default=str))
-            continue
-        arms = entry.accuracies
-        moved = f"{arms['transferred'] * 100:5.1f} %" if "transferred" in arms else "      –"
-        megabytes = entry.size_bytes / 1024**2
-        print(f"{entry.id:<34} {entry.phase:<28} {moved} {megabytes:7.1f} MiB  {entry.name}")
-    return DONE
+    runs_command.add_options(parser)
 
 
 def _fetch(options: argparse.Namespace) -> int:

@@ -162,7 +162,7 @@ def problems(folder: Path) -> Iterator[Problem]:
         ("exports", _exports, _PACK_AGAIN),
     ]
     for name, check, remedy in checks:
-        sentence = _sentence_of(lambda check=check: check(folder), folder)
+        sentence = _sentence_of(check, folder)
         if sentence:
             yield Problem(name, sentence, remedy)
     for name in checkpoints.damaged(folder / "checkpoints"):
@@ -178,10 +178,10 @@ def problems(folder: Path) -> Iterator[Problem]:
             yield Problem(name, "is a folder", "Remove it: a file is made there.")
 
 
-def _sentence_of(check: Callable[[], object], folder: Path) -> str:
+def _sentence_of(check: Callable[[Path], object], folder: Path) -> str:
     """Why a check fails, or ""; whatever a file holds, it is told and not raised."""
     try:
-        check()
+        check(folder)
     except WorkbenchError as error:
         return error.message
     except Exception as error:  # of a file that can hold anything

@@ -1,0 +1,67 @@
+"""``python -m workbench runs``: what is on this machine, what is damaged, what can be taken."""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from workbench.export.rescue import rescue
+from workbench.runs import damage
+from workbench.runs.folder import checked_id
+from workbench.runs.listing import RunListing, list_runs
+
+DONE, FAILED = 0, 1
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options besides ``--runs``."""
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+    parser.add_argument(
+        "--check", metavar="NAME", help="read all of one run; say what is damaged and what helps"
+    )
+    parser.add_argument(
+        "--take", metavar="FOLDER", type=Path,
+        help="with --check: write adapter, recipe and samples there, as far as they can be read",
+    )  # fmt: skip
+    parser.set_defaults(command=runs)
+
+
+def runs(options: argparse.Namespace) -> int:
+    """List the runs, or check one; 1 when that one is damaged."""
+    if options.check:
+        return _check(options.runs / checked_id(options.check), options.take, options.json)
+    for entry in list_runs(options.runs):
+        if options.json:
+            fields = dataclasses.asdict(dataclasses.replace(entry, glance=None))
+            print(json.dumps(fields, default=str))
+        else:
+            print(_line(entry))
+    return DONE
+
+
+def _line(entry: RunListing) -> str:
+    arms = entry.accuracies
+    moved = f"{arms['transferred'] * 100:5.1f} %" if "transferred" in arms else "      –"
+    megabytes = entry.size_bytes / 1024**2
+    line = f"{entry.id:<34} {entry.phase:<28} {moved} {megabytes:7.1f} MiB  {entry.name}"
+    return f"{line}\n    {entry.problem}" if entry.problem else line
+
+
+def _check(folder: Path, target: Path | None, as_json: bool) -> int:
+    found = list(damage.problems(folder))
+    left = damage.left_in(folder)
+    taken = rescue(left, target) if target else []
+    if as_json:
+        fields = {
+            "problems": [dataclasses.asdict(problem) for problem in found],
+            "left": left.words(),
+            "taken": [str(path) for path in taken],
+        }
+        print(json.dumps(fields))
+        return FAILED if found else DONE
+    for problem in found:
+        print(f"{problem.file}: {problem.what}\n    {problem.remedy}")
+    print(left.words() if found else f"{folder.name}: nothing is damaged. {left.words()}")
+    for path in taken:
+        print(f"    {path}")
+    return FAILED if found else DONE
