@@ -185,7 +185,9 @@ def _of_database() -> Iterator[Corruption]:
             lambda folder, n=bytes_left: os.truncate(folder / "run.db", n),
         )
     yield Corruption("run.db: of a newer version", _sql("PRAGMA user_version = 99"))
-    yield Corruption("run.db: another text", lambda f: (f / "run.db").write_text("Dear all,\n" * 99))
+    yield Corruption(
+        "run.db: another text", lambda f: (f / "run.db").write_text("Dear all,\n" * 99)
+    )
     yield Corruption(
         "run.db: another database",
         lambda f: ((f / "run.db").unlink(), _sql("CREATE TABLE other (x)")(f)),
@@ -208,9 +210,7 @@ def _of_folders() -> Iterator[Corruption]:
             lambda f, n=name: (shutil.rmtree(f / n), (f / n).write_text("")),
             spares_adapter=spared,
         )
-        yield Corruption(
-            f"{name}/: read-only", lambda f, n=name: (f / n).chmod(0o500), told=False
-        )
+        yield Corruption(f"{name}/: read-only", lambda f, n=name: (f / n).chmod(0o500), told=False)
         yield Corruption(
             f"{name}/: shut", lambda f, n=name: (f / n).chmod(0), False, spares_adapter=False
         )

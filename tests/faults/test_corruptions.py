@@ -66,9 +66,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def root(
-    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
+def root(tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A root with a sound run and one to be hurt; no worker is started."""
     monkeypatch.setenv("WORKBENCH_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(supervisor, "_start_worker", lambda run, until: None)

@@ -142,7 +142,9 @@ def _look(folder: Path, stamp: list[int]) -> _Known:
         row = values["row"] = read_row(run)
         values["problem"] = run.read_only_because
         arms = (run.result() or {}).get("arms", {})
-        values["accuracies"] = {arm: measured["accuracy"] for arm, measured in arms.items()}
+        values["accuracies"] = {
+            arm: measured["accuracy"] for arm, measured in (arms or {}).items() if measured
+        }
         damage.require_readable(run, from_row(run.id, row))
     except WorkbenchError as error:
         values["problem"] = f"{error.message} {damage.left_in(folder).words()}"

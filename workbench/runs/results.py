@@ -36,10 +36,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Arm:
-    accuracy: float
-    n: int
-    low: float
-    high: float
+    """All of it, or nothing for an arm that was not asked."""
+
+    accuracy: float | None = None
+    n: int | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
