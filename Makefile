@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXAMPLE := assets/example-kit.zip
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: run demo test test-journey bench bench-page format check example-kit screenshots clean
+.PHONY: run demo test test-faults test-journey bench bench-page format check example-kit screenshots clean
 
 run: $(VENV)/.installed  ## open the workbench in the browser
 	$(BIN)/python app.py
@@ -19,6 +19,9 @@ test: $(VENV)/.installed-dev  ## lint, types and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/pytest
+
+test-faults: $(VENV)/.installed-dev  ## kills, damage, full disks, bad networks; the last line counts
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m faults tests/faults
 
 test-journey: $(VENV)/.installed-dev  ## the example in the browser with the real models
 	$(BIN)/pytest -m journey -s

@@ -18,6 +18,7 @@ from workbench.errors import RunError, StageError
 from workbench.events import Event, RoundFinished, StageFinished, StageStarted
 from workbench.memory import peak_memory_bytes
 from workbench.models.pair import Pair
+from workbench.runs.atomic import full_disk_told
 from workbench.runs.damage import lost_stage
 from workbench.runs.folder import Run
 from workbench.stages import ORDER, Stage
@@ -88,14 +89,15 @@ def advance(
 
 
 def _journalled(run: Run, stage: Stage, step: Callable[[], Iterator[Event]]) -> Iterator[Event]:
-    beginning = StageStarted(stage, resumed=run.stages()[stage].started_at is not None)
-    run.journal.append(beginning)
-    yield beginning
-    for event in step():
-        # A round is committed together with its samples, event included.
-        if not isinstance(event, RoundFinished):
-            run.journal.append(event)
-        yield event
+    with full_disk_told(run.folder):
+        beginning = StageStarted(stage, resumed=run.stages()[stage].started_at is not None)
+        run.journal.append(beginning)
+        yield beginning
+        for event in step():
+            # A round is committed together with its samples, event included.
+            if not isinstance(event, RoundFinished):
+                run.journal.append(event)
+            yield event
 
 
 def require_inputs(run: Run) -> None:

@@ -55,7 +55,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for step in (1, 2):
         checkpoints.write(run.checkpoints, step, {"a": np.zeros(4000, np.float32)}, {"n": step})
         run.journal.append(CheckpointWritten(step, f"step-{step:06d}"))
-    run.samples.edit(run.samples.page(limit=1)[0].id, 0, status="rejected") if False else None
     dead = Holder("job", os.getpid(), "another process", 1.0, until="export")
     (run.folder / "lease.json").write_text(json.dumps(asdict(dead)))
     (run.folder / "stop.json").write_text(json.dumps(asdict(StopRequest("job", "pause", 1.0))))
@@ -74,6 +73,8 @@ def root(tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         shutil.copytree(whole, tmp_path / "runs" / name)
     yield tmp_path / "runs"
     _close_idle()
+    for name in (SOUND, HURT):
+        snapshot.forget(name)
     for path in (tmp_path / "runs" / HURT, *(tmp_path / "runs" / HURT).glob("*/")):
         with suppress(OSError):
             path.chmod(0o700)

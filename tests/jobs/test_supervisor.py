@@ -120,6 +120,19 @@ def test_a_run_of_a_newer_version_is_not_started(run_with: Make) -> None:
         jobs.start(open_run(run.folder))
 
 
+def test_f6_a_stop_that_was_meant_for_another_job_is_ignored(run_with: Make) -> None:
+    run = run_with(gated=1)
+    jobs.start(run)
+    wait_until(lambda: run.samples.rounds())
+    for mode in ("pause", "discard", "keep"):
+        stop_request.ask(run.folder, "of another job", mode)
+        assert jobs.state(run).stopping == ""
+        assert run.stop_mode() == ""
+    run.remember("open", True)
+    wait_for(run, "finished")
+    assert run.journal.last(Stopped) is None
+
+
 def test_f5_a_damaged_run_is_not_started(run_with: Make) -> None:
     run = run_with()
     run.samples.commit_round(0, [a_sample(f"{n} " * 300) for n in range(300)], a_round(0))

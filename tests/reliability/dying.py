@@ -4,7 +4,9 @@ No hooks in the product: the child is a fork in which the calls that make conten
 rename, commit) count down and end the process without any clean-up, as ``kill -9`` would.
 """
 
+import functools
 import os
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -40,24 +42,41 @@ def in_child(action: Callable[[], object]) -> int:
 
 
 def _arm(moment: int) -> None:
+    strikes_at(moment, lambda: os._exit(KILLED))
+
+
+def strikes_at(moment: int, strike: Callable[[], object]) -> None:
+    """From now on ``strike`` is called at the given durable call of this process.
+
+    Before a sync: written, perhaps torn. After a rename: in place, its folder not yet synced.
+    Before and after a commit of a database.
+    """
     left = moment
 
-    def counting(real: Callable[..., Any], after: bool) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left == 0 and not after:
-                os._exit(KILLED)
-            result = real(*arguments, **named)
-            if left == 0:
-                os._exit(KILLED)
-            return result
+    def count() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            strike()
 
-        return call
+    def before(real: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given, **named: (count(), real(*given, **named))[1]
+
+    def after(real: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given, **named: (real(*given, **named), count())[0]
+
+    class Counted(sqlite3.Connection):
+        def execute(self, sql: str, *given: Any) -> sqlite3.Cursor:
+            if sql != "COMMIT":
+                return super().execute(sql, *given)
+            count()
+            cursor = super().execute(sql, *given)
+            count()
+            return cursor
 
     patch = pytest.MonkeyPatch()
-    # Before a sync: written, perhaps torn. After a rename: in place, its folder not yet synced.
-    patch.setattr(os, "fsync", counting(os.fsync, after=False))
-    patch.setattr(os, "replace", counting(os.replace, after=False))
-    patch.setattr(os, "rename", counting(os.rename, after=True))
-    patch.setattr(os, "unlink", counting(os.unlink, after=False))
+    patch.setattr(os, "fsync", before(os.fsync))
+    patch.setattr(os, "replace", before(os.replace))
+    patch.setattr(os, "rename", after(os.rename))
+    patch.setattr(os, "unlink", before(os.unlink))
+    patch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=Counted))

@@ -19,6 +19,7 @@ from workbench.export.dataset import write_jsonl
 from workbench.models import references
 from workbench.recipe import TransferRecipe
 from workbench.runs import atomic
+from workbench.runs.damage import newest_archive
 from workbench.samples import Sample
 
 FOLDER = "adapter"
@@ -67,10 +68,10 @@ def write_bundle(
 
 
 def find_bundle(exports: Path) -> Bundle | None:
-    """The bundle that was written last, or None."""
-    archives = sorted(exports.glob("*.zip"), key=lambda path: path.stat().st_mtime)
-    folder = exports / FOLDER
-    return Bundle(folder, archives[-1]) if archives and folder.is_dir() else None
+    """The bundle that was written last, or None when there is none that is whole."""
+    archive, folder = newest_archive(exports), exports / FOLDER
+    whole = archive is not None and all((folder / name).is_file() for name in (WEIGHTS, CARD))
+    return Bundle(folder, archive) if archive is not None and whole else None
 
 
 def replace_card(bundle: Bundle, text: str) -> Bundle:

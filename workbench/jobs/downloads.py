@@ -12,10 +12,11 @@ import argparse
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
-from workbench.errors import ModelError
+from workbench.errors import BusyError, ModelError
 from workbench.events import Progress, Stopped
 from workbench.jobs import environment
 from workbench.jobs.worker import FAILED, STOPPED, tell_failure
@@ -55,24 +56,33 @@ def missing(recipe: TransferRecipe) -> list[str]:
 def fetch_missing(recipe: TransferRecipe, timeout_seconds: float) -> None:
     """Fetch in a process of its own and wait: conversion needs torch, the server has none.
 
-    It asks the Hub as this process does, see ``hub_access.using``.
+    It asks the Hub as this process does, see ``hub_access.using``. A download that takes longer
+    goes on; whoever asks again finds what it has brought.
 
     Raises:
         ModelError: with the sentence of the fetching process.
+        BusyError: it is not done within the time.
     """
     for reference in missing(recipe):
-        done = subprocess.run(
+        process = subprocess.Popen(
             environment.command("workbench", "fetch", reference),
             cwd=environment.PROJECT,
             env=fetching_environment(hub_access.current()),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=timeout_seconds,
-            check=False,
+            start_new_session=True,
         )
-        if done.returncode != 0:
-            lines = done.stderr.strip().splitlines() or ["unknown reason"]
+        try:
+            _, errors = process.communicate(timeout=timeout_seconds)
+        except subprocess.TimeoutExpired:
+            threading.Thread(target=process.communicate, daemon=True).start()  # no zombie
+            raise BusyError(
+                f"{reference} is still being downloaded. Ask again in a few minutes."
+            ) from None
+        if process.returncode != 0:
+            lines = errors.strip().splitlines() or ["unknown reason"]
             raise ModelError(lines[-1].removeprefix("model: "))
 
 

@@ -2,15 +2,17 @@
 
 A model folder is complete when it has a marker file; it is built under another name and renamed
 as the last step, so a killed process leaves nothing that looks complete. ``build_once`` holds a
-file lock (``filelock``: flock on Unix, LockFileEx on Windows), which the system releases when a
-process dies. Locks do not reach across network drives: keep the cache on a local disk.
+file lock, which the system releases when a process dies. Locks do not reach across network
+drives: keep the cache on a local disk.
 """
 
 import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from workbench.errors import ModelError
 from workbench.limits import LIMITS
 
 MARKER = "workbench.json"
+WAIT_SECONDS = 1.0
 SCHEMA = 1
 
 # Called with a phase in words, then done and total bytes (0, 0 where nothing is counted).
@@ -53,10 +56,13 @@ def build_once(
 ) -> Path:
     """Build ``folder`` unless it is complete; of several processes one builds, the others wait.
 
+    What an attempt that failed, was stopped or killed has fetched stays for the next one.
+
     Args:
         folder: the final place; its parent is created.
-        build: fills the empty folder that it is given and returns what to note in the marker.
-        report: told when another process is at it.
+        build: fills the folder that it is given, which may hold what an earlier attempt left, and
+            returns what to note in the marker.
+        report: told how far another process is, once a second; what it raises ends the waiting.
         needs_bytes: free disk space that ``build`` needs at its peak.
 
     Raises:
@@ -67,11 +73,7 @@ def build_once(
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.parent / f".{folder.name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            report("waiting for another process that fetches the same model", 0, 0)
-            lock.acquire()
+        _wait_for(lock, folder, report, needs_bytes)
     except OSError as error:
         raise ModelError(
             f"The cache folder {folder.parent} cannot be written: {error.strerror}. "
@@ -79,7 +81,7 @@ def build_once(
         ) from error
     try:
         if not complete(folder):
-            _check_space(folder.parent, needs_bytes)
+            _check_space(folder.parent, needs_bytes - bytes_in(_partial(folder)))
             _build(folder, build)
     finally:
         lock.release()
@@ -92,27 +94,47 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def bytes_in(folder: Path) -> int:
+    """What lies in a folder, while others may be writing there."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += path.stat().st_size
+    return total
+
+
+def _partial(folder: Path) -> Path:
+    return folder.parent / f".{folder.name}.partial"
+
+
+def _wait_for(lock: FileLock, folder: Path, report: Report, needs_bytes: int) -> None:
+    while True:
+        try:
+            lock.acquire(timeout=0)
+            return
+        except Timeout:
+            words = "waiting for another process that fetches the same model"
+            report(words, min(bytes_in(_partial(folder)), needs_bytes), needs_bytes)
+            time.sleep(WAIT_SECONDS)
+
+
 def _build(folder: Path, build: Callable[[Path], dict[str, Any]]) -> None:
-    partial = folder.parent / f".{folder.name}.partial"
-    for leftover in (partial, folder):  # of a process that was killed, or damaged since
-        if leftover.exists():
-            shutil.rmtree(leftover)
-    partial.mkdir()
-    try:
-        notes = build(partial)
-        files = {
-            str(path.relative_to(partial)): {
-                "bytes": path.stat().st_size,
-                "sha256": sha256_of(path),
-            }
-            for path in sorted(partial.rglob("*"))
-            if path.is_file()
+    partial = _partial(folder)
+    if folder.exists():  # damaged since
+        shutil.rmtree(folder)
+    partial.mkdir(exist_ok=True)
+    notes = build(partial)
+    files = {
+        str(path.relative_to(partial)): {
+            "bytes": path.stat().st_size,
+            "sha256": sha256_of(path),
         }
-        marker = {"schema": SCHEMA, **notes, "files": files}
-        (partial / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for path in sorted(partial.rglob("*"))
+        if path.is_file()
+    }
+    marker = {"schema": SCHEMA, **notes, "files": files}
+    (partial / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
+    partial.rename(folder)
 
 
 def _check_space(folder: Path, needs_bytes: int) -> None:

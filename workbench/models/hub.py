@@ -8,12 +8,12 @@ the size cap, or whose wanted files the Hub's scan flagged.
 
 import re
 import shutil
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -25,10 +25,12 @@ from huggingface_hub.hf_api import ModelInfo
 
 from workbench.errors import ModelError
 from workbench.models import hub_access
-from workbench.models.cache import Report, build_once, complete
+from workbench.models.cache import Report, build_once, bytes_in, complete, sha256_of
 from workbench.models.folders import check_folder
 
 POLL_SECONDS = 0.5
+SILENCE_SECONDS = 120.0  # without a byte; there is no limit on the whole
+ATTEMPTS = 4  # of a connection that breaks
 HUB_BYTES = 40 * 1024**3  # of all wanted files together
 
 _WANTED = re.compile(
@@ -91,9 +93,11 @@ def _fetch_with(
         raise ModelError(f"The Hub named no commit for {name}; nothing was fetched.")
     sizes = _wanted_files(name, info)
     total = sum(sizes.values())
+    listed = {file.rfilename: file.lfs.sha256 for file in info.siblings or [] if file.lfs}
 
     def build(partial: Path) -> dict[str, Any]:
         _download(name, commit, sizes, partial, report, token)
+        _require_hashes(name, {file: listed[file] for file in sizes if file in listed}, partial)
         check_folder(partial)
         return {"reference": f"hub:{name}@{commit}", "revision": revision or "main"}
 
@@ -153,27 +157,34 @@ def _download(
     report: Report,
     token: str | bool | None,
 ) -> None:
+    """Fetch what is missing in ``folder``; a file that was begun goes on where it ended."""
     total = sum(sizes.values())
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        transfer = pool.submit(
-            snapshot_download,
-            name,
-            revision=commit,
-            local_dir=folder,
-            allow_patterns=sorted(sizes),
-            token=token,
-        )
-        # From this thread, because whoever listens may write to a database.
-        while not transfer.done():
-            report(f"downloading {name}", min(_bytes_in(folder), total), total)
-            wait([transfer], timeout=POLL_SECONDS)
-    if (error := transfer.exception()) is not None:
-        raise _sentence(name, commit, error) from error
+    transfer = _Transfer(name, commit, sorted(sizes), folder, token)
+    transfer.start()
+    arrived, moved_at = 0, time.monotonic()
+    try:
+        # From this thread, because whoever listens may write to a database, or ask to stop.
+        while transfer.is_alive():
+            now = bytes_in(folder)
+            if now != arrived:
+                arrived, moved_at = now, time.monotonic()
+            if time.monotonic() - moved_at > SILENCE_SECONDS:
+                raise ModelError(
+                    f"Nothing has come from the Hub for {name} in {SILENCE_SECONDS:.0f} seconds. "
+                    "What has come is kept: try again, and it goes on from there."
+                )
+            report(f"downloading {name}", min(now, total), total)
+            transfer.join(POLL_SECONDS)
+    finally:
+        transfer.stop.set()
+    if transfer.error is not None:
+        raise _sentence(name, commit, transfer.error) from transfer.error
     report(f"downloading {name}", total, total)
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # bookkeeping of the download
     found = {str(path.relative_to(folder)): path for path in folder.rglob("*")}
     for file, path in found.items():
         if path.is_symlink() or file not in sizes or path.stat().st_size != sizes[file]:
+            shutil.rmtree(folder)
             raise ModelError(
                 f'The download of {name} brought "{file[:100]}" otherwise than the Hub listed '
                 "it. Nothing of it is kept; try again."
@@ -182,12 +193,43 @@ def _download(
         raise ModelError(f"The download of {name} is incomplete. Try again.")
 
 
-def _bytes_in(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):  # partial files are renamed while we look
-            total += path.stat().st_size
-    return total
+def _require_hashes(name: str, hashes: dict[str, str], folder: Path) -> None:
+    """Large files are what the Hub lists; one that is not is fetched again the next time."""
+    for file, sha256 in hashes.items():
+        if sha256_of(folder / file) != sha256:
+            (folder / file).unlink()
+            raise ModelError(
+                f'"{file}" of {name} came damaged (its SHA-256 is not the one that the Hub '
+                "lists). Try again: only this file is fetched anew."
+            )
+
+
+class _Transfer(threading.Thread):
+    """Fetches file by file. A daemon: a process that is asked to stop does not wait for it."""
+
+    def __init__(
+        self, name: str, commit: str, files: list[str], folder: Path, token: str | bool | None
+    ) -> None:
+        super().__init__(name=f"download of {name}", daemon=True)
+        self._wanted = (name, commit, files, folder, token)
+        self.stop = threading.Event()
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        name, commit, files, folder, token = self._wanted
+        for attempt in range(ATTEMPTS):
+            self.error = None
+            try:
+                for file in files:
+                    if self.stop.is_set():
+                        return
+                    hf_hub_download(name, file, revision=commit, local_dir=folder, token=token)
+                return
+            except Exception as error:
+                self.error = error
+                if isinstance(error, HfHubHTTPError | OfflineModeIsEnabled):
+                    return  # an answer; what else there is may pass
+            self.stop.wait(attempt + 1.0)
 
 
 def _sentence(name: str, revision: str | None, error: BaseException) -> ModelError:

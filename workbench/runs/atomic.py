@@ -14,7 +14,8 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -27,6 +28,7 @@ PART = ".part"
 # A partial of a living writer is younger than this; nothing of ours takes longer for one file.
 SWEEP_AGE_SECONDS = 3600.0
 _BLOCK = 1024 * 1024
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -48,7 +50,7 @@ def read_json(path: Path) -> Any:
     """What ``write_json`` wrote, or None when the file is missing or unreadable as JSON."""
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -96,6 +98,17 @@ def sha256_of(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextmanager
+def full_disk_told(folder: Path) -> Iterator[None]:
+    """A full disk, whoever meets it inside, is one sentence: RunError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise RunError(_full_sentence(folder, None, shutil.disk_usage(folder).free)) from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -160,7 +173,7 @@ def _replace(path: Path, fill: Callable[[BinaryIO], object], durable: bool) -> N
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in _FULL:
             free = shutil.disk_usage(path.parent).free
             raise RunError(_full_sentence(path.parent, None, free)) from error
         raise

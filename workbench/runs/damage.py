@@ -87,11 +87,13 @@ def left_in(folder: Path) -> Left:
 
 
 def find_adapter(folder: Path) -> Path | None:
-    """The newest zip under exports/ that is whole, or None."""
-    for path in _archives(folder):
-        if _holds(path):
-            return path
-    return None
+    """The newest zip under exports/ of which every byte is as it was packed, or None."""
+    return next((path for path in _archives(folder / "exports") if _holds(path)), None)
+
+
+def newest_archive(exports: Path) -> Path | None:
+    """The newest zip that is not cut off, or None; looks at its end only."""
+    return next((path for path in _archives(exports) if zipfile.is_zipfile(path)), None)
 
 
 def _holds(archive: Path) -> bool:
@@ -103,10 +105,10 @@ def _holds(archive: Path) -> bool:
         return False
 
 
-def _archives(folder: Path) -> list[Path]:
-    """Zips under exports/, the newest first."""
+def _archives(exports: Path) -> list[Path]:
+    """Zips, the newest first."""
     with suppress(OSError):
-        archives = [path for path in (folder / "exports").glob("*.zip") if path.is_file()]
+        archives = [path for path in exports.glob("*.zip") if path.is_file()]
         return sorted(archives, key=lambda path: path.stat().st_mtime, reverse=True)
     return []
 
@@ -117,7 +119,7 @@ def require_readable(run: Run, glance: Summary) -> None:
     listed = input_files.require_present(run.folder / "inputs")
     if glance.started and "adapter" not in listed:
         raise RunError(f"{run.folder / 'inputs'} has lost what the run began with. {_FROM_COPY}")
-    if Stage.EXPORT in glance.done and find_adapter(run.folder) is None:
+    if Stage.EXPORT in glance.done and newest_archive(run.exports) is None:
         raise RunError(f"{run.exports} has no whole adapter. {_PACK_AGAIN}")
 
 
@@ -127,7 +129,7 @@ def lacks_pack(folder: Path) -> bool:
         lost = read_result(folder / "result.json") is None
     except WorkbenchError:
         lost = True
-    return lost or not any(zipfile.is_zipfile(path) for path in _archives(folder))
+    return lost or newest_archive(folder / "exports") is None
 
 
 def lost_stage(run: Run) -> Stage | None:
@@ -227,7 +229,8 @@ def _database(folder: Path) -> None:
         raise run.database.damaged(f"{broken} events of the journal cannot be read; skip them")
     for row in run.database.read(f"{SELECT} ORDER BY seq"):
         to_sample(row)
-    for arm, index, text, correct in run.database.read("SELECT * FROM answers"):
+    answers = run.database.read("SELECT arm, row, prediction, correct FROM answers")
+    for arm, index, text, correct in answers:
         if not (isinstance(text, str) and isinstance(index, int) and correct in (0, 1)):
             raise run.database.damaged(f'an answer of "{arm}" is none')
     for table in ("rounds", "tallies", "edits", "changes"):
@@ -253,7 +256,7 @@ def _exports(folder: Path) -> None:
 def _recipe_of(folder: Path) -> TransferRecipe | None:
     try:
         return _recipe(folder)
-    except (OSError, ValueError, WorkbenchError):
+    except (OSError, ValueError, RecursionError, WorkbenchError):
         return None
 
 

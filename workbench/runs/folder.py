@@ -68,6 +68,8 @@ class Run:
                 self._recipe = (stamp, from_json(path.read_text(encoding="utf-8")))
             except OSError as error:
                 raise RunError(f"{path} cannot be read: {error.strerror}.") from error
+            except (UnicodeDecodeError, RecursionError) as error:
+                raise RunError(f"{path} is damaged ({type(error).__name__}).") from error
         return self._recipe[1]
 
     def change_recipe(self, changes: dict[str, Any]) -> TransferRecipe:
