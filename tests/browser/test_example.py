@@ -73,7 +73,7 @@ def test_example_to_verdict(open_run: Callable[..., Any], server: Server, tmp_pa
 
     go_to(page, "Compare")
     expect(page.locator("#verdict")).to_contain_text("210 rows")
-    expect(page.locator("#arms-chart .js-plotly-plot")).to_be_visible(timeout=60_000)
+    expect(page.locator("#arms-bars")).to_contain_text("Target + new adapter")
     result = json.loads((server.runs / run_id / "result.json").read_text())
     arms = {name: arm["accuracy"] for name, arm in result["arms"].items()}
     print(json.dumps({**arms, **result["seconds"], **result["counts"]}))

@@ -89,7 +89,7 @@ def test_files_become_an_adapter(
 
     go_to(page, "Compare")
     expect(page.locator("#verdict")).to_contain_text("12 rows")
-    expect(page.locator("#arms-chart .js-plotly-plot")).to_be_visible()
+    expect(page.locator("#arms-bars")).to_contain_text("Target + new adapter")
     field(page, "playground-input").fill("put 3 coins into box 3")
     page.get_by_role("button", name="Ask both").click()
     expect(field(page, "playground-target")).not_to_have_value("", timeout=90_000)
