@@ -17,7 +17,8 @@ from safetensors.numpy import load_file
 
 from tests.intake import builders
 from workbench.errors import IntakeError
-from workbench.intake.header import check_values, lora_modules, read_header
+from workbench.intake.header import check_values, read_header
+from workbench.intake.lora_tensors import lora_modules
 
 Header = dict[str, Any]
 NAMES = list(builders.tensors())
@@ -73,7 +74,7 @@ LIES = {
     "huge shape": (changed(put(A, shape=[2**31, 2**31])), "does not fit"),
     "overflowing shape": (changed(put(A, shape=[2**64, 4])), "shape"),
     "negative shape": (changed(put(A, shape=[-4, -8])), "shape"),
-    "shape with zero": (changed(put(A, shape=[0, 8], data_offsets=[0, 0])), "shape"),
+    "shape with zero": (changed(put(A, shape=[8, 0], data_offsets=[0, 0])), "shape"),
     "scalar": (changed(put(A, shape=[])), "shape"),
     "three axes": (changed(put(A, shape=[4, 8, 1])), "two axes"),
     "fractions in the shape": (changed(put(A, shape=[4.0, 8.0])), "shape"),
@@ -107,7 +108,7 @@ LIES = {
         changed(
             lambda h: h.update({"base_model.model.model.embed_tokens.lora_embedding_A": h.pop(A)})
         ),
-        "not a name",
+        "has no",
     ),
 }
 

@@ -17,8 +17,8 @@ CANARY = "/tmp/canary-of-t03"
 EVIL_PATTERN = "(((a+)+)+)+$"
 
 HOSTILE: list[tuple[dict[str, Any], str]] = [
-    ({"peft_type": "PROMPT_TUNING", "tokenizer_name_or_path": CANARY}, "peft_type"),
-    ({"peft_type": "MULTITASK_PROMPT_TUNING"}, "peft_type"),
+    ({"peft_type": "PROMPT_TUNING", "tokenizer_name_or_path": CANARY}, "num_virtual_tokens"),
+    ({"peft_type": "MULTITASK_PROMPT_TUNING"}, "num_virtual_tokens"),
     ({"peft_type": "XLORA", "adapters": {"0": CANARY}}, "peft_type"),
     ({"peft_type": "lora"}, "peft_type"),
     ({"peft_type": None}, "peft_type"),
@@ -49,7 +49,7 @@ HOSTILE: list[tuple[dict[str, Any], str]] = [
     ({"rank_pattern": {"q_proj": 2**40}}, "rank_pattern.q_proj"),
     ({"rank_pattern": {"q_proj": "4"}}, "rank_pattern.q_proj"),
     ({"rank_pattern": ["q_proj"]}, "rank_pattern"),
-    ({"alpha_pattern": {"^model.*": 4}}, "alpha_pattern"),
+    ({"alpha_pattern": {"(a|aa)+$": 4}}, "alpha_pattern"),
     ({"alpha_pattern": {"q_proj": -1}}, "alpha_pattern.q_proj"),
     ({"layer_replication": [[0, 1000000]]}, "layer_replication"),
     ({"layers_to_transform": {"a": 1}}, "layers_to_transform"),
@@ -61,21 +61,20 @@ HOSTILE: list[tuple[dict[str, Any], str]] = [
     ({"lora_alpha": 1e300}, "lora_alpha"),
     ({"lora_alpha": None}, "lora_alpha"),
     ({"lora_dropout": 2}, "lora_dropout"),
-    ({"bias": "all"}, "bias"),
+    ({"bias": "some"}, "bias"),
     ({"bias": True}, "bias"),
     ({"init_lora_weights": "pissa_niter_16"}, "init_lora_weights"),
     ({"init_lora_weights": "olora"}, "init_lora_weights"),
     ({"init_lora_weights": 1}, "init_lora_weights"),
-    ({"corda_config": {"cache_file": CANARY, "covariance_file": CANARY}}, "corda_config"),
-    ({"eva_config": {"rho": 2.0}}, "eva_config"),
-    ({"loftq_config": {"loftq_bits": 4}}, "loftq_config"),
+    ({"init_lora_weights": "corda", "corda_config": {"cache_file": CANARY}}, "init_lora_weights"),
+    ({"init_lora_weights": "loftq", "loftq_config": {"loftq_bits": 4}}, "init_lora_weights"),
     ({"arrow_config": {"top_k": 3}}, "arrow_config"),
     ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
     ({"trainable_token_indices": [1, 2]}, "trainable_token_indices"),
     ({"target_parameters": ["experts.gate_up_proj"]}, "target_parameters"),
     ({"lora_bias": True}, "lora_bias"),
     ({"use_dora": 1}, "use_dora"),
-    ({"use_dora": True, "use_rslora": True}, "use_rslora"),
+    ({"use_dora": True, "use_rslora": True}, "use_dora"),
     ({"use_qalora": True}, "use_qalora"),
     ({"alora_invocation_tokens": [1]}, "alora_invocation_tokens"),
     ({"runtime_config": {"ephemeral_gpu_offload": True}}, "runtime_config"),
@@ -99,6 +98,19 @@ def test_t03_hostile_fields_are_named(tmp_path: Path, change: dict[str, Any], fi
     assert "adapter_config.json" in str(caught.value)
     assert seen.imported == [] and seen.connected == []
     assert not any(CANARY in path for path in seen.opened)
+
+
+def test_t03_leftovers_of_the_start_are_never_opened(tmp_path: Path) -> None:
+    leftovers = {
+        "corda_config": {"cache_file": CANARY, "covariance_file": CANARY},
+        "eva_config": {"rho": 2.0},
+        "loftq_config": {"loftq_bits": 4},
+    }
+    folder = builders.adapter_folder(tmp_path / "in", builders.config(**leftovers))
+    with watched() as seen:
+        files = read_adapter(folder, tmp_path / "work")
+    assert not any(CANARY in path for path in seen.opened)
+    assert CANARY not in json.dumps(files.settings.fields)
 
 
 BROKEN = [

@@ -12,15 +12,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.adapter_settings import LORA, AdapterSettings
 from workbench.errors import IntakeError
 from workbench.inputs import AdapterFiles
 from workbench.intake.archive import opened
-from workbench.intake.config import claims_of, read_config, settings_for
-from workbench.intake.config_fields import NAME as CONFIG_NAME
+from workbench.intake.config import (
+    Claims,
+    claims_of,
+    lora_settings,
+    other_settings,
+    read_config,
+    refuse_biases,
+    require_claimed,
+)
 from workbench.intake.copying import Copied, copy_in
-from workbench.intake.header import Module, Tensor, check_values, lora_modules, read_header
+from workbench.intake.field_checks import NAME as CONFIG_NAME
+from workbench.intake.header import Tensor, check_values, read_header
 from workbench.intake.layout import WEIGHTS_NAME, Layout, SeveralAdapters, find
+from workbench.intake.lora_tensors import changes_something, lora_modules
+from workbench.intake.methods import METHODS
 from workbench.intake.rewriting import from_mlx, join, mlx_claims
+from workbench.intake.tensor_names import layers_of, require_plain_names
 from workbench.intake.wording import shown
 from workbench.limits import LIMITS
 
@@ -111,11 +123,11 @@ def inspect_adapter(
         doing = LAYERS
         weights = _one_file(gathered, folder)
         tensors = read_header(weights.path)
-        modules = lora_modules(tensors)
-        settings = settings_for(claims, modules)
+        settings, layers = _settings(claims, tensors)
         done.append(Check(doing))
         doing = VALUES
-        check_values(weights.path, tensors)
+        filled = check_values(weights.path, tensors)
+        _require_effect(claims, tensors, filled)
         done.append(Check(doing))
     except SeveralAdapters as error:
         problem = Check(doing, error.message)
@@ -133,7 +145,7 @@ def inspect_adapter(
     return Inspection(
         checks=tuple(done),
         adapter=adapter,
-        modules=_module_counts(modules),
+        modules=_module_counts(layers),
         bytes=weights.bytes,
         dtypes=tuple(sorted({tensor.dtype for tensor in tensors})),
         ignored=gathered.layout.left_out,
@@ -147,8 +159,30 @@ def _count(tensor: Tensor) -> int:
     return count
 
 
-def _module_counts(modules: Sequence[Module]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(Counter(module.name.rsplit(".", 1)[-1] for module in modules).items()))
+def _settings(claims: Claims, tensors: list[Tensor]) -> tuple[AdapterSettings, list[str]]:
+    """What kind of adapter it is, and the names of its layers."""
+    refuse_biases(claims, tensors)
+    if claims.method == LORA:
+        modules = lora_modules(tensors, claims.saved)
+        require_claimed(claims, tensors)
+        return lora_settings(claims, modules), [module.name for module in modules]
+    require_plain_names(tensors)
+    return other_settings(claims, tensors), list(layers_of(tensors, METHODS[claims.method].mark))
+
+
+def _require_effect(claims: Claims, tensors: list[Tensor], filled: frozenset[str]) -> None:
+    if claims.method == LORA:
+        modules = lora_modules(tensors, claims.saved)
+        beside = bool(claims.saved or claims.fields.get("trainable_token_indices"))
+        if not changes_something(modules, filled, beside):
+            raise IntakeError(
+                f"{WEIGHTS_NAME}: every B matrix is zero, so the adapter changes nothing. Hand "
+                "over the adapter after training."
+            )
+
+
+def _module_counts(layers: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(Counter(layer.rsplit(".", 1)[-1] for layer in layers).items()))
 
 
 @dataclass(frozen=True)

@@ -1,142 +1,122 @@
-"""What each field of an adapter_config.json may say: one table, from PEFT 0.5 to 0.21.
+"""What each field of an adapter_config.json may say, from PEFT 0.5 to 0.21.
 
-A field that is not in the table must be off (null, false or empty), so that a field of a newer
-PEFT which changes what the adapter computes is refused by name and one that is at rest passes.
-Patterns are never compiled and names of code are never imported.
+A field that is in no table must be off (null, false or empty), so that a field of a newer PEFT
+which changes what the adapter computes is refused by name and one that is at rest passes. Names of
+code are never imported.
 """
 
 import re
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 from workbench.errors import IntakeError
-from workbench.intake.wording import shown
+from workbench.intake.field_checks import (
+    NAME,
+    Check,
+    flag,
+    indices,
+    maybe,
+    names,
+    one_of,
+    pattern,
+    refuse,
+    rule,
+    text,
+    whole,
+)
+from workbench.intake.methods import METHODS, Method
 from workbench.limits import LIMITS
 
-NAME = "adapter_config.json"
-
-_PLAIN = re.compile(r"[A-Za-z0-9_]{1,64}(?:\.[A-Za-z0-9_]{1,64}){0,15}", re.ASCII)
 _LIBRARY = re.compile(r"transformers(?:\.[a-z0-9_]{1,64}){0,6}", re.ASCII)
 
 # Why a field that changes what the adapter is cannot be taken along, and what to do about it.
 _MERGE = "Merge it into the base, or train a plain LoRA."
 _REFUSED = {
-    "modules_to_save": f"It replaces whole layers of the base. {_MERGE}",
-    "trainable_token_indices": f"It changes embeddings of the base. {_MERGE}",
     "target_parameters": f"It adapts bare parameters instead of linear layers. {_MERGE}",
     "layer_replication": f"It multiplies the layers of the base. {_MERGE}",
-    "lora_bias": f"It adds biases. {_MERGE}",
     "enable_lora": f"It adapts parts of fused layers. {_MERGE}",
     "alora_invocation_tokens": f"It switches the adapter on in mid-text. {_MERGE}",
     "arrow_config": f"It routes between several adapters. {_MERGE}",
     "use_qalora": f"It averages the inputs of a quantised base. {_MERGE}",
     "use_bdlora": f"It is split into blocks. {_MERGE}",
+    "kasa_config": f"It belongs to a base whose weights were changed. {_MERGE}",
+    "monteclora_config": f"It draws its weights at random. {_MERGE}",
     "megatron_config": "It is for Megatron models, which are not supported.",
-    "loftq_config": f"It belongs to a base whose weights were changed. {_MERGE}",
-    "eva_config": "Save the adapter again without it: it is only needed to start training.",
-    "corda_config": f"It belongs to a base whose weights were changed. {_MERGE}",
-    "lora_ga_config": f"It belongs to a base whose weights were changed. {_MERGE}",
 }
 _UNKNOWN = "This field is not known here. Save the adapter as a plain LoRA without it."
+_OTHER_TASKS = {
+    "SEQ_CLS": "This adapter classifies texts by a head of its own (SEQ_CLS); it does not write.",
+    "TOKEN_CLS": "This adapter labels single tokens (TOKEN_CLS); it does not write.",
+    "QUESTION_ANS": "This adapter marks answers in a text (QUESTION_ANS); it does not write.",
+    "FEATURE_EXTRACTION": "This adapter makes embeddings (FEATURE_EXTRACTION); it does not write.",
+    "SEQ_2_SEQ_LM": "This adapter is for encoder-decoder models (SEQ_2_SEQ_LM).",
+}
+_IMAGE = re.compile(
+    r"unet|transformer2d|transformer3d|diffus|\bflux|fluxtransformer|sd3|sdxl|pixart|sanatransf"
+    r"|wantransf|autoencoderkl|hunyuanvideo|cogvideo|controlnet",
+    re.IGNORECASE,
+)
+_SPEECH = re.compile(
+    r"whisper|wav2vec|hubert|speech|seamlessm4t|musicgen|\bbark\b|vits|parler", re.IGNORECASE
+)
+_IMAGE_LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "conv_in", "proj_out")
 
 
-def check_fields(data: dict[str, Any]) -> None:
+def method_of(data: dict[str, Any]) -> Method | None:
+    """The method's row in the table; None for LoRA.
+
+    Raises:
+        IntakeError: the method, or the kind of model, cannot be a teacher; with the true reason.
+    """
+    _refuse_other_models(data)
+    kind = data.get("peft_type")
+    if kind == "LORA":
+        return None
+    if not isinstance(kind, str) or kind not in METHODS:
+        refuse("peft_type", kind, "PEFT's name of the method belongs there. Save it again.")
+    method = METHODS[kind]
+    if method.refused:
+        refuse("peft_type", kind, method.refused)
+    return method
+
+
+def check_fields(data: dict[str, Any], method: Method | None) -> None:
     """Raise IntakeError for the first field that is missing or says what cannot be taken along."""
-    if data.get("peft_type") != "LORA":
-        refuse("peft_type", data.get("peft_type"), "Only LoRA adapters can be transferred.")
-    for field in ("r", "lora_alpha"):
-        if field not in data:
-            refuse(field, None, "Save the adapter again.")
-    for field, value in data.items():
-        if field in _CHECKS:
-            _CHECKS[field](field, value)
-        elif value not in (None, False, "", [], {}):
-            refuse(field, value, _REFUSED.get(field, _UNKNOWN))
+    required = ("r", "lora_alpha") if method is None else method.required
+    for name in required:
+        if name not in data:
+            refuse(name, None, "Save the adapter again.")
+    checks = _COMMON | (_LORA if method is None else method.taken)
+    at_rest = _LORA_AT_REST if method is None else method.at_rest
+    for name, value in data.items():
+        if name in checks:
+            checks[name](name, value)
+        elif name not in at_rest and value not in (None, False, "", [], {}):
+            refuse(name, value, _REFUSED.get(name, _UNKNOWN))
 
 
-def refuse(field: str, value: object, remedy: str) -> NoReturn:
-    """Raise the sentence for one field: its name, what it says, what to do."""
-    raise IntakeError(f'{NAME}: "{shown(field)}" is {_word(value)}. {remedy}')
-
-
-def _word(value: object) -> str:
-    if value is None:
-        return "missing"
-    if isinstance(value, dict | list):
-        return "set"
-    return f'"{shown(value, 40)}"'
-
-
-def _one_of(*allowed: object, remedy: str) -> Callable[[str, Any], None]:
-    def check(field: str, value: Any) -> None:
-        # Types are compared as well: 1 is not True, and a list is not hashable.
-        if not any(type(value) is type(choice) and value == choice for choice in allowed):
-            refuse(field, value, remedy)
-
-    return check
-
-
-def _text(field: str, value: Any) -> None:
-    if value is not None and not (isinstance(value, str) and len(value) <= 500):
-        refuse(field, value, "It must be a short text.")
-
-
-def _boolean(field: str, value: Any) -> None:
-    _one_of(True, False, None, remedy="It must be true or false.")(field, value)
-
-
-def _is_rank(value: Any) -> bool:
-    return type(value) is int and 1 <= value <= LIMITS.rank
-
-
-def _is_alpha(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value <= 4096
-
-
-def _rank(field: str, value: Any) -> None:
-    if not _is_rank(value):
-        refuse(field, value, f"It must be a whole number from 1 to {LIMITS.rank}.")
-
-
-def _alpha(field: str, value: Any) -> None:
-    if not _is_alpha(value):
-        refuse(field, value, "It must be a number above 0 and at most 4096.")
-
-
-def _dropout(field: str, value: Any) -> None:
-    if value is not None and not (type(value) in (int, float) and 0 <= value < 1):
-        refuse(field, value, "It must be a number from 0 up to 1.")
-
-
-def _pattern(is_good: Callable[[Any], bool], wanted: str) -> Callable[[str, Any], None]:
-    def check(field: str, value: Any) -> None:
-        if value is None:
-            return
-        if not isinstance(value, dict) or len(value) > LIMITS.tensors:
-            refuse(field, value, "It must be an object of layer names.")
-        for key, entry in value.items():
-            if not _PLAIN.fullmatch(key):
-                refuse(field, key, "Only plain names of layers are taken, no patterns.")
-            if not is_good(entry):
-                refuse(f"{field}.{key}", entry, f"It must be {wanted}.")
-
-    return check
-
-
-def _target_modules(field: str, value: Any) -> None:
-    if value is None or (isinstance(value, str) and len(value) <= 10_000):
-        return  # A rule is never evaluated: the weights say which layers there are.
-    if not isinstance(value, list) or len(value) > LIMITS.tensors:
-        refuse(field, value, "It must be a list of layer names.")
-    for entry in value:
-        if not isinstance(entry, str) or not _PLAIN.fullmatch(entry):
-            refuse(field, entry, "Only plain names of layers are taken, no patterns.")
-
-
-def _layer_rule(field: str, value: Any) -> None:
-    entries = value if isinstance(value, list) else [value]
-    if len(entries) > LIMITS.tensors or not all(type(e) in (int, str, type(None)) for e in entries):
-        refuse(field, value, "It must be numbers or names of layers.")
+def _refuse_other_models(data: dict[str, Any]) -> None:
+    """Adapters of image and speech models, and of tasks that write nothing, by what they name."""
+    mapping = data.get("auto_mapping")
+    said = [data.get("base_model_name_or_path"), data.get("task_type")]
+    if isinstance(mapping, dict):
+        said += [mapping.get("base_model_class"), mapping.get("parent_library")]
+    words = " ".join(word for word in said if isinstance(word, str))[:2000]
+    targets = data.get("target_modules")
+    layers = (
+        [name for name in targets if isinstance(name, str)] if isinstance(targets, list) else []
+    )
+    for kind, found in (
+        ("image models", _IMAGE.search(words) or any(name in _IMAGE_LAYERS for name in layers)),
+        ("speech", _SPEECH.search(words)),
+    ):
+        if found:
+            raise IntakeError(f"{NAME}: This adapter is for {kind}, not text.")
+    task = data.get("task_type")
+    if isinstance(task, str) and task in _OTHER_TASKS:
+        raise IntakeError(
+            f'{NAME}: "task_type" is "{task}". {_OTHER_TASKS[task]} Only adapters of text '
+            "generation models (CAUSAL_LM) are taken."
+        )
 
 
 def _auto_mapping(field: str, value: Any) -> None:
@@ -161,42 +141,63 @@ def _runtime(field: str, value: Any) -> None:
         refuse(field, value, "Save the adapter again without it.")
 
 
-_CHECKS: dict[str, Callable[[str, Any], None]] = {
-    "peft_type": _text,
-    "peft_version": _text,
-    "base_model_name_or_path": _text,
-    "revision": _text,
-    "task_type": _one_of(
+def _target_modules(field: str, value: Any) -> None:
+    if value is None or (isinstance(value, str) and len(value) <= 10_000):
+        return  # A rule is never evaluated: the weights say which layers there are.
+    names(field, value)
+
+
+def _dropout(field: str, value: Any) -> None:
+    if value is not None and not (type(value) in (int, float) and 0 <= value < 1):
+        refuse(field, value, "It must be a number from 0 up to 1.")
+
+
+def _alpha(field: str, value: Any) -> None:
+    if type(value) not in (int, float) or not 0 < value <= 65536:
+        refuse(field, value, "It must be a number above 0 and at most 65536.")
+
+
+_rank = whole(1, LIMITS.rank)
+# Of every method. Whether biases were really trained is seen from the weights.
+_COMMON: dict[str, Check] = {
+    "peft_type": text,
+    "peft_version": text,
+    "base_model_name_or_path": text,
+    "revision": text,
+    "task_type": one_of(
         "CAUSAL_LM", None, remedy="Only adapters of text generation models (CAUSAL_LM) are taken."
     ),
+    "target_modules": _target_modules,
+    "exclude_modules": rule,
+    "layers_to_transform": rule,
+    "layers_pattern": rule,
+    "modules_to_save": maybe(names),
+    "bias": maybe(one_of("none", "all", *(f"{m}_only" for m in ("lora", "oft", "delora", "boft")))),
+    "fan_in_fan_out": flag,  # PEFT sets it from the layer's class
+    "inference_mode": flag,
+    "auto_mapping": _auto_mapping,
+    "init_weights": lambda field, value: None,  # the weights are those of the file
+}
+_LORA: dict[str, Check] = {
     "r": _rank,
     "lora_alpha": _alpha,
     "lora_dropout": _dropout,
-    "rank_pattern": _pattern(_is_rank, f"a whole number from 1 to {LIMITS.rank}"),
-    "alpha_pattern": _pattern(_is_alpha, "a number above 0 and at most 4096"),
-    "target_modules": _target_modules,
-    "exclude_modules": _layer_rule,
-    "layers_to_transform": _layer_rule,
-    "layers_pattern": _layer_rule,
-    "bias": _one_of("none", None, remedy=f"It changes biases of the base. {_MERGE}"),
-    "use_rslora": _boolean,
-    "use_dora": _boolean,
-    "fan_in_fan_out": _boolean,  # only matters for merging; PEFT sets it from the layer's class
-    "inference_mode": _boolean,
-    "ensure_weight_tying": _boolean,  # only matters with modules_to_save
-    "merge_weights": _boolean,  # PEFT before 0.3
-    "init_lora_weights": _one_of(
-        True,
-        False,
-        None,
-        "gaussian",
-        "orthogonal",
-        "eva",
+    "rank_pattern": pattern(_rank),
+    "alpha_pattern": pattern(_alpha),
+    "use_rslora": flag,
+    "use_dora": flag,
+    "lora_bias": flag,
+    "trainable_token_indices": maybe(indices),
+    "ensure_weight_tying": flag,
+    "merge_weights": flag,  # PEFT before 0.3
+    "init_lora_weights": one_of(
+        *(True, False, None, "gaussian", "orthogonal", "eva", "mica"),
         remedy="That start changes the base, so the adapter does not fit the plain base. "
         "Convert it with save_pretrained(path_initial_model_for_weight_conversion=...).",
     ),
-    "megatron_core": _one_of("megatron.core", None, remedy="It names code to import."),
-    "qalora_group_size": _one_of(16, None, remedy="QALoRA is not supported."),
-    "auto_mapping": _auto_mapping,
+    "megatron_core": one_of("megatron.core", None, remedy="It names code to import."),
+    "qalora_group_size": one_of(16, None, remedy="QALoRA is not supported."),
     "runtime_config": _runtime,
 }
+# How the training began or saved memory; the start itself is "init_lora_weights".
+_LORA_AT_REST = ("eva_config", "corda_config", "lora_ga_config", "loftq_config", "velora_config")

@@ -2,13 +2,11 @@
 
 The format is 8 bytes of length (little endian), that many bytes of JSON, then the values without
 holes (safetensors README). The library allows a header of 100 MB and does not look at the values;
-here both are bounded, names must be those that PEFT gives to a LoRA, and NaN and infinity are
-refused. The metadata entry is checked and dropped.
+here both are bounded, and NaN and infinity are refused. The metadata entry is checked and dropped.
 """
 
 import math
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +29,6 @@ ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "I32": 4, "I64": 8}
 FLOATS = ("F32", "F16", "BF16")
 PREFIX = "base_model.model."  # what PEFT puts before the names of layers
 _CHUNK_BYTES = 4 * 1024**2
-_KEY = re.compile(
-    r"base_model\.model\.(?P<module>[A-Za-z0-9_]{1,64}(?:\.[A-Za-z0-9_]{1,64}){0,15})"
-    r"\.(?P<part>lora_A\.weight|lora_B\.weight|lora_magnitude_vector)",
-    re.ASCII,
-)
 _ZIP, _SEVEN_ZIP, _PICKLE = b"PK\x03\x04", b"7z\xbc\xaf", b"\x80"
 
 
@@ -48,17 +41,6 @@ class Tensor:
     shape: tuple[int, ...]
     start: int
     end: int
-
-
-@dataclass(frozen=True)
-class Module:
-    """The LoRA of one linear layer. A is [rank, inputs], B is [outputs, rank]."""
-
-    name: str
-    rank: int
-    inputs: int
-    outputs: int
-    magnitude: bool
 
 
 def read_header(path: Path, name: str = "adapter_model.safetensors") -> list[Tensor]:
@@ -116,7 +98,7 @@ def _tensor(key: str, entry: object, base: int, name: str) -> Tensor:
             f"{where} has the type {shown(dtype, 12)}. Save the adapter as float32, float16 or "
             "bfloat16."
         )
-    if not _naturals(shape) or not 1 <= len(shape) <= 4 or 0 in shape:
+    if not _naturals(shape) or not 1 <= len(shape) <= 4 or 0 in shape[1:]:
         raise IntakeError(f"{where} has an unusable shape. Save the adapter again.")
     if not _naturals(offsets) or len(offsets) != 2:
         raise IntakeError(f"{where} has unusable data_offsets. Save the adapter again.")
@@ -147,55 +129,15 @@ def _require_contiguous(tensors: Sequence[Tensor], base: int, total: int, name: 
         raise IntakeError(f"{name} has {total - position} bytes too many. Save the adapter again.")
 
 
-def lora_modules(
-    tensors: Sequence[Tensor], name: str = "adapter_model.safetensors"
-) -> list[Module]:
-    """Group tensors by layer; every layer must have A and B of one rank, and nothing else."""
-    parts: dict[str, dict[str, Tensor]] = {}
-    for tensor in tensors:
-        match = _KEY.fullmatch(tensor.name)
-        if match is None:
-            raise IntakeError(
-                f'{name}: "{shown(tensor.name, 120)}" is not a name that PEFT gives to a LoRA '
-                "matrix of a linear layer. Only plain LoRA adapters are taken: no trained "
-                "embeddings, heads or biases."
-            )
-        if tensor.dtype not in FLOATS:
-            raise IntakeError(f'{name}: "{shown(tensor.name, 120)}" has the type {tensor.dtype}.')
-        parts.setdefault(match["module"], {})[match["part"]] = tensor
-    return [_module(module, found, name) for module, found in parts.items()]
-
-
-def _module(module: str, found: dict[str, Tensor], name: str) -> Module:
-    where = f"{name}: layer {shown(module, 120)}"
-    for part in ("A", "B"):
-        if f"lora_{part}.weight" not in found:
-            raise IntakeError(f"{where} has no {part} matrix. Save the adapter again.")
-    down, up = found["lora_A.weight"], found["lora_B.weight"]
-    if len(down.shape) != 2 or len(up.shape) != 2:
-        raise IntakeError(f"{where}: A and B must be matrices of two axes.")
-    rank, inputs = down.shape
-    outputs, rank_of_up = up.shape
-    if rank != rank_of_up:
-        raise IntakeError(
-            f"{where}: A has rank {rank} and B has rank {rank_of_up}. Save the adapter again."
-        )
-    if rank > LIMITS.rank:
-        raise IntakeError(f"{where} has rank {rank}; at most {LIMITS.rank} is taken.")
-    magnitude = found.get("lora_magnitude_vector")
-    if magnitude is not None and magnitude.shape != (outputs,):
-        raise IntakeError(f"{where}: its DoRA magnitudes do not fit B. Save the adapter again.")
-    return Module(module, rank, inputs, outputs, magnitude is not None)
-
-
 def check_values(
     path: Path, tensors: Sequence[Tensor], name: str = "adapter_model.safetensors"
-) -> None:
-    """Read every value once, a few MB at a time: all finite, and not every B matrix zero."""
-    effective = False
+) -> frozenset[str]:
+    """Read every value once, a few MB at a time: all finite; the names of those not all zero."""
+    filled = set()
     with path.open("rb") as file:
         for tensor in tensors:
-            is_up = tensor.name.endswith("lora_B.weight")
+            if tensor.dtype not in FLOATS:
+                continue
             for bits in _bits(file, tensor):
                 exponent, rest = _MASKS[tensor.dtype]
                 if bool(((bits & exponent) == exponent).any()):
@@ -203,12 +145,9 @@ def check_values(
                         f'{name}: "{shown(tensor.name, 120)}" holds NaN or infinity. The training '
                         "diverged: train the adapter again with a smaller learning rate."
                     )
-                effective = effective or (is_up and bool((bits & rest).any()))
-    if not effective:
-        raise IntakeError(
-            f"{name}: every B matrix is zero, so the adapter changes nothing. Hand over the "
-            "adapter after training."
-        )
+                if bool((bits & rest).any()):
+                    filled.add(tensor.name)
+    return frozenset(filled)
 
 
 # Masks of the exponent (all ones means NaN or infinity) and of everything but the sign.

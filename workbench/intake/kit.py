@@ -21,8 +21,8 @@ from workbench.inputs import AdapterFiles, Inputs
 from workbench.intake.adapter import WANTED as ADAPTER_FILES
 from workbench.intake.adapter import WEIGHTS_NAME, read_adapter
 from workbench.intake.archive import unpack
-from workbench.intake.config_fields import NAME as CONFIG_NAME
 from workbench.intake.copying import Copied
+from workbench.intake.field_checks import NAME as CONFIG_NAME
 from workbench.intake.kit_about import About, about_bytes, portable_reference, read_about
 from workbench.intake.rows import decode, parse_rows
 from workbench.intake.wording import shown

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from workbench.errors import IntakeError
-from workbench.intake.config_fields import NAME as CONFIG_NAME
+from workbench.intake.field_checks import NAME as CONFIG_NAME
 from workbench.intake.file_names import is_archive_name, is_pickle_name
 from workbench.intake.wording import shown
 

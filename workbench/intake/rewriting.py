@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import IntakeError
-from workbench.intake.config_fields import NAME as CONFIG_NAME
 from workbench.intake.copying import Copied, write_new
+from workbench.intake.field_checks import NAME as CONFIG_NAME
 from workbench.intake.header import ITEM_BYTES, PREFIX, Tensor, read_header
 from workbench.intake.layout import WEIGHTS_NAME
 from workbench.intake.wording import shown

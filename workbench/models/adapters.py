@@ -40,7 +40,9 @@ def peft_config(settings: AdapterSettings, *, frozen: bool) -> PeftConfig:
 def _escaped(name: str, value: Any) -> Any:
     """Names of layers in patterns are escaped because PEFT compiles them."""
     if name.endswith("_pattern") and isinstance(value, dict):
-        return {re.escape(key): entry for key, entry in value.items()}
+        # AdaLoRA's ranks are lists by the names of tensors, which are looked up as they are.
+        by_name = any(isinstance(entry, list) for entry in value.values())
+        return {key if by_name else re.escape(key): entry for key, entry in value.items()}
     return value
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from peft import PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.poly.layer import PolyLayer
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -19,6 +20,7 @@ from workbench.adapter_settings import AdapterSettings
 from workbench.errors import ModelError
 from workbench.models.adapters import check_tensors, peft_config
 
+_PREFIX = "base_model.model."
 NAME = "default"  # of the adapter inside its PeftModel, as in PEFT's own files
 _KEY_VALUES = ("PREFIX_TUNING", "CARTRIDGE")
 _OTHER_ATTENTION = ("ADAPTION_PROMPT",)  # methods that put attention of their own in
@@ -75,6 +77,7 @@ class Attached:
         self.settings, self.frozen = settings, frozen
         self.keeps_attention = settings.method not in _OTHER_ATTENTION
         self.virtual_tokens: list[int] = []
+        self._base = dict(model.named_parameters(remove_duplicate=False))
         before: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
         self._places: list[Place] = []
         try:
@@ -82,6 +85,7 @@ class Attached:
                 warnings.simplefilter("ignore")
                 config = peft_config(settings, frozen=frozen)
                 self.peft: PeftModel = get_peft_model(model, config, NAME)  # type: ignore
+                self._finish()
                 self.tensors = self._state()
         except (ValueError, TypeError, RuntimeError, NotImplementedError, KeyError) as error:
             raise ModelError(
@@ -119,6 +123,7 @@ class Attached:
             ModelError: a tensor is missing, unexpected, of another shape or not finite, or the
                 adapter would do nothing.
         """
+        tensors = self._without_base(tensors)
         check_tensors(self.settings.method, tensors, self.tensors)
         self.put_in(training=False)
         try:
@@ -156,6 +161,43 @@ class Attached:
         merge: Any = self.peft.merge_and_unload
         return merge()
 
+    def _finish(self) -> None:
+        """What PEFT leaves to loading and to every call."""
+        tuner: Any = self.peft.base_model
+        config: Any = self.peft.peft_config[NAME]
+        if self.settings.method == "ADALORA" and config.rank_pattern:
+            tuner.resize_modules_by_rank_pattern(config.rank_pattern, NAME)
+            config.rank_pattern = None  # else it would be done again
+        if self.settings.method == "POLY":
+            for module in tuner.modules():
+                if isinstance(module, PolyLayer) and isinstance(module, nn.Module):
+                    module.register_forward_pre_hook(_first_task, with_kwargs=True)
+
+    def _without_base(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Without the embeddings of the base that PEFT saves beside an adapter of embeddings.
+
+        Raises:
+            ModelError: they are others than this base has.
+        """
+        kept = {}
+        for key, value in tensors.items():
+            path = key.removeprefix(_PREFIX).replace(".base_layer.", ".")
+            plain = self._base.get(path) if key not in self.tensors else None
+            if plain is None:
+                kept[key] = value
+            elif value.shape != plain.shape:
+                raise ModelError(
+                    f"The adapter brings {path} of the shape {tuple(value.shape)}, this base has "
+                    f"{tuple(plain.shape)}: tokens were added to its base. Merge it, and hand over "
+                    "the whole model."
+                )
+            elif not torch.allclose(value.to(plain), plain, rtol=0.01, atol=1e-4):
+                raise ModelError(
+                    f"The adapter brings {path} with other values than this base has. Choose the "
+                    "base that it was trained on."
+                )
+        return kept
+
     def _state(self) -> dict[str, Tensor]:
         if self._prompt_encoder_weight is not None:
             return {"prompt_embeddings": self._prompt_encoder_weight}
@@ -184,6 +226,11 @@ class Attached:
                     self._places.append(Place(module, child_name, own, plain))
         config: Any = self.peft.peft_config[NAME]
         self.virtual_tokens = list(range(first, first + config.num_virtual_tokens))
+
+
+def _first_task(_: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Poly asks which task each row is of; only adapters of one task are taken."""
+    return args, {**kwargs, "task_ids": args[0].new_zeros(len(args[0]), dtype=torch.long)}
 
 
 def _replaced(module: nn.Module, before: dict[str, nn.Module], path: str = "") -> Iterator[Place]:
