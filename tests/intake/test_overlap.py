@@ -47,3 +47,12 @@ def test_nothing_overlaps_with_nothing() -> None:
     assert overlap([], [Example("a")]) == []
     assert overlap(made("a"), []) == []
     assert overlap(made("..."), [Example("!!!")]) == []
+
+
+def test_scripts_without_spaces_are_compared_by_characters() -> None:
+    row = Example("请帮我把明天早上八点的闹钟取消掉谢谢", "x")
+    other = Example("今天北京的天气怎么样会不会下雨呢", "x")
+    near = Sample(sample_id("a"), "你好请帮我把明天早上八点的闹钟改到九点", "target")
+    far = Sample(sample_id("b"), "播放一首轻松的音乐", "target")
+    found = overlap([far, near], [other, row])
+    assert [(one.sample, one.row) for one in found] == [(1, 1)]

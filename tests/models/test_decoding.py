@@ -299,3 +299,8 @@ def test_every_family_agrees_with_generate(family: str, tiny_source: Path) -> No
     prompts = random_prompts(9, [1, 7, 22, 3])
     for prompt, mine in zip(prompts, greedy(resident, prompts, 14), strict=True):
         assert mine.ids == generated(resident, prompt, 14, [7, 9, 11]).ids
+
+
+def test_a_prompt_that_is_longer_than_the_base_reads_is_named(resident: Resident) -> None:
+    with pytest.raises(ModelError, match="Prompt 2 has 2,048 tokens, and this base reads 2,048"):
+        list(decode(resident, [[5], [5] * 2048], new_tokens=3, stop_ids=[], sampling=None))

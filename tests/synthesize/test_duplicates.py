@@ -57,3 +57,9 @@ def test_a_round_is_judged_as_its_texts_would_be_one_by_one() -> None:
     assert verdicts[:7] == ["copied", "duplicate", "", "", "duplicate", "", "duplicate"]
     assert together.add_new(texts[:7]) == ["copied", *["duplicate"] * 6]
     assert Written([], [], 1.0).add_new(["one", "one", "two"]) == ["", "duplicate", ""]
+
+
+def test_the_nearest_seed_is_found_in_scripts_without_spaces() -> None:
+    seeds = ["播放一首轻松的音乐", "明天早上八点的闹钟取消掉", "พรุ่งนี้ฝนจะตกไหม"]
+    assert nearest("请把明天早上八点的闹钟取消", seeds) == 1
+    assert nearest("วันนี้ฝนจะตกไหม", seeds) == 2

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.samples import Example, Sample, normalise
+from workbench.samples import Example, Sample, normalise, with_words_apart
 
 _STRIPPED = ".,;:!?\"'()[]{}"
 # Words that many rows share are the task's form ("Answer the question:"), not a row's content.
@@ -58,8 +58,9 @@ def overlap(samples: Sequence[Sample], rows: Sequence[Example], n: int = 8) -> l
 
 
 def _grams(text: str, n: int) -> set[tuple[str, ...]]:
-    """All runs of n words; the whole text when it is shorter."""
-    words = [word.strip(_STRIPPED) for word in normalise(text).split()]
+    """All runs of n words; the whole text when it is shorter. A character is a word in scripts
+    that are written without spaces."""
+    words = [word.strip(_STRIPPED) for word in with_words_apart(normalise(text)).split()]
     words = [word for word in words if word]
     if not words:
         return set()

@@ -87,6 +87,15 @@ def decode(
     """
     if any(not prompt for prompt in prompts):
         raise ModelError("A prompt came out empty. Write some text around {input}.")
+    longest, positions = max(map(len, prompts), default=0), resident.positions
+    if positions is not None and longest >= positions:
+        number = next(i for i, prompt in enumerate(prompts) if len(prompt) == longest) + 1
+        raise ModelError(
+            f"Prompt {number} has {longest:,} tokens, and this base reads {positions:,} at most, "
+            "answer included. Shorten the input, or choose another base."
+        )
+    if positions is not None:
+        new_tokens = min(new_tokens, positions - longest)
     if not prompts or new_tokens < 1:
         yield from ((i, Decoded([], [], False)) for i in range(len(prompts)))
         return

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from rapidfuzz import fuzz, process
 
-from workbench.samples import normalise
+from workbench.samples import normalise, with_words_apart
 
 _NUMBERS = re.compile(r"\d+")
 SEARCH_BATCH = 64  # new texts at a time: four bytes for each of them with each that there is
@@ -98,6 +98,8 @@ def nearest(text: str, seeds: Sequence[str]) -> int | None:
     if not seeds:
         return None
     match = process.extractOne(
-        normalise(text), [normalise(seed) for seed in seeds], scorer=fuzz.token_set_ratio
+        with_words_apart(normalise(text)),
+        [with_words_apart(normalise(seed)) for seed in seeds],
+        scorer=fuzz.token_set_ratio,
     )
     return match[2] if match else None
