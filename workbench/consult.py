@@ -8,7 +8,7 @@ run's folder, below exports/.
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from workbench import distill, teach
 from workbench.errors import WorkbenchError
 from workbench.evaluate.arms import answer_rows
+from workbench.events import RoundFinished
 from workbench.export.bundle import CARD, WEIGHTS, find_bundle
 from workbench.export.card import merged_card
 from workbench.models import references
@@ -30,19 +31,17 @@ from workbench.pipeline import require_inputs
 from workbench.recipe import PromptFormat
 from workbench.runs import atomic
 from workbench.runs.folder import Run, open_run
-from workbench.samples import KEPT, REJECTED, Sample, sample_id
-from workbench.steps import label_synthesis
+from workbench.samples import KEPT, REJECTED, Sample
 from workbench.steps.comparison import load_student
 from workbench.steps.distillation import newest_state
-from workbench.steps.labels import answered_seeds
-from workbench.steps.synthesis import judge, used_filter, write_round
+from workbench.steps.synthesis import filter_of, judge_round, known_texts
+from workbench.steps.writer_choice import choose_writer
+from workbench.steps.writing import write_texts
 from workbench.students import STUDENTS, notes
-from workbench.synthesize import answers
-from workbench.synthesize.answers import consistent
-from workbench.synthesize.duplicates import Written, nearest
-from workbench.synthesize.evidence import weigh
-from workbench.synthesize.selection import DOUBTFUL, UNSURE
+from workbench.synthesize.labels import LEAST_CONFIDENCE
+from workbench.synthesize.selection import UNSURE
 
+UNASKED_TRIES = 8  # texts for each sample wanted of a label, by a writer that knows no labels
 PREVIEW_ROUND = 1_000_000  # random numbers that no round of the run uses
 MAP_SAMPLES = 2000  # the newest ones; more make no clearer picture
 MERGED = "merged"  # the folder below exports/
@@ -70,78 +69,68 @@ def answer_question(question: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def preview(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Up to ``count`` samples as a full run would make them: {"samples": [...], "seconds": s}."""
+    """Up to ``count`` samples as the run would make them, by the writer that it will use.
+
+    Returns:
+        {"samples": [...], "seconds": s, "writer": why this writer}.
+    """
     require_inputs(run)
     started = time.monotonic()
     pair = Pair(run.recipe, run.inputs)
-    samples = _fresh(run, pair, int(arguments.get("count", 10)))
-    return {"samples": [asdict(s) for s in samples], "seconds": time.monotonic() - started}
+    samples, _ = _fresh(run, pair, [None] * int(arguments.get("count", 10)))
+    return {
+        "samples": [asdict(sample) for sample in samples],
+        "seconds": time.monotonic() - started,
+        "writer": choose_writer(run, pair).why,
+    }
 
 
 def regenerate(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     """One new input in place of the sample ``id``: {"sample": {...}}."""
     require_inputs(run)
-    samples = _fresh(run, Pair(run.recipe, run.inputs), 8)
+    samples, _ = _fresh(run, Pair(run.recipe, run.inputs), [None] * 8)
     kept = [sample for sample in samples if sample.status == KEPT] or samples
     if not kept:
-        raise WorkbenchError("The generator wrote nothing new this time. Try again.")
+        raise WorkbenchError("Nothing new was written this time. Try again.")
     return {"sample": asdict(kept[0])}
 
 
-def _fresh(run: Run, pair: Pair, count: int) -> list[Sample]:
-    """Other texts every time, and none that the run has."""
-    number = PREVIEW_ROUND + time.time_ns() % 1_000_000
-    seeds = [seed.input for seed in run.inputs.seeds]
-    written = Written(
-        seeds, [s.input for s in run.samples.all()], run.recipe.synthesis.near_duplicate
-    )
-    samples = []
-    for text in write_round(pair, run.recipe, run.inputs.seeds, number):
-        if text and len(samples) < count and not written.verdict(text):
-            written.add(text)
-            samples.append(
-                Sample(
-                    id=sample_id(text),
-                    input=text,
-                    origin=run.recipe.synthesis.generator,
-                    status=KEPT,
-                    nearest_seed=nearest(text, seeds),
-                )
-            )
-    kind = used_filter(run.recipe.synthesis, _discriminates(run))
-    return judge(pair, run.recipe, samples, kind)
-
-
 def write_for(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
-    """One round of ``count`` texts for the answer ``label``: {"samples": […], "round": {…}}.
+    """``count`` texts more for the answer ``label``: {"samples": […], "round": {…}}.
 
-    Kept are those that the teacher answers as asked for and with confidence.
+    Kept are those that the teacher answers so, with confidence. A writer that cannot be asked for
+    a label writes what it writes: then more texts are tried for each that is wanted.
     """
     require_inputs(run)
+    label, count = str(arguments["label"]), int(arguments["count"])
     pair = Pair(run.recipe, run.inputs)
-    label, number = str(arguments["label"]), max(run.samples.rounds(), default=-1) + 1
-    seeds = [answers.Pair(e.input, e.output or "") for e in answered_seeds(run, pair)]
-    known = [sample for sample in run.samples.all() if sample.teacher_output]
-    made, finished = label_synthesis.write_round(
-        run, pair, weigh(seeds, known), [label] * int(arguments["count"]), number
-    )
-    made = judge(pair, run.recipe, made, used_filter(run.recipe.synthesis, _discriminates(run)))
-    made = [_as_asked(sample) for sample in made]
+    tries = count if choose_writer(run, pair).writer == "label" else count * UNASKED_TRIES
+    made, finished = _fresh(run, pair, [label] * tries, max(run.samples.rounds(), default=-1) + 1)
+    made = [_as_asked(sample, label) for sample in made]
     kept = sum(sample.status == KEPT for sample in made)
     finished = replace(finished, kept=kept, rejected=len(made) - kept)
     return {"samples": [asdict(s) for s in made], "round": asdict(finished)}
 
 
-def _as_asked(sample: Sample) -> Sample:
-    if sample.status == KEPT and not consistent(sample):
+def _fresh(
+    run: Run, pair: Pair, targets: Sequence[str | None], number: int | None = None
+) -> tuple[list[Sample], RoundFinished]:
+    """A round of texts that the run does not have; without a number other ones every time."""
+    if number is None:
+        number = PREVIEW_ROUND + time.time_ns() % 1_000_000
+    choice, samples = choose_writer(run, pair), run.samples.all()
+    texts = write_texts(run, pair, choice, samples, targets, number, len(targets))
+    texts = [each for each in texts if each.text][: len(targets)]
+    kind = filter_of(run, choice.writer)
+    return judge_round(run, pair, choice, texts, kind, known_texts(run, choice), number)
+
+
+def _as_asked(sample: Sample, label: str) -> Sample:
+    if sample.status == KEPT and sample.teacher_output != label:
         return replace(sample, status=REJECTED, reason="the teacher answers otherwise than asked")
-    if sample.status == KEPT and (sample.confidence or 0.0) < UNSURE:
-        return replace(sample, status=REJECTED, reason=DOUBTFUL)
+    if sample.status == KEPT and (sample.confidence or 0.0) < LEAST_CONFIDENCE:
+        return replace(sample, status=REJECTED, reason=UNSURE)
     return sample
-
-
-def _discriminates(run: Run) -> bool:
-    return run.inputs.discriminator is not None
 
 
 def merge(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from workbench.models import references
 from workbench.recipe import PromptFormat, TransferRecipe
 from workbench.runs import calibration
 from workbench.stages import Stage
+from workbench.synthesis_plan import expected_samples, expected_writer
 
 GOOD, BAD, UNSURE = "good", "bad", "unsure"
 _STAGES = (Stage.SYNTHESIZE, Stage.LABEL, Stage.DISTIL, Stage.EVALUATE)
@@ -32,6 +33,7 @@ _VALUES_KEPT = 2.25  # that training keeps per token, for each into or out of a 
 _LOGIT_BYTES = 14  # in bf16, in fp32, their softmax and gradients
 _READ_LOGIT_BYTES = 10  # in bf16, in fp32 and their softmax, without gradients
 _ROWS_SCORED = 64  # together
+_PROMPTS = 96  # of a round, where the recipe leaves it open
 _ADAPTER_BYTES = 16  # weight, gradient and two moments
 _LONGEST = 1.8  # the longest row of a batch, by the mean: all are padded to it
 _FREED_SHARE = 0.3  # of freed memory, lost between allocations of other sizes
@@ -68,11 +70,8 @@ class _Place:
 _GPU = _Place(600_000_000, 2, 0, 0, 16384, 2**29)
 
 # Time.
-_KEPT_SHARE = 0.35  # of what is written; the rest is rejected or a duplicate
-# As many where inputs are written per label and answers are objects: of inputs, and of grafts.
-_OBJECT_TIMES, _OBJECT_GRAFTS = 3, 5
-_WORDS_PER_SAMPLE, _MOST_WORDS = 8, 8000  # that are asked about where answers are no objects
-_MANY_ROWS = 53_000  # where answers are objects; the most that was measured
+# Of what is written; the rest is rejected or a duplicate. An adapter writes inputs as they were.
+_KEPT_SHARE = {"kit": 0.95, "own": 0.95, "label": 0.5, "list": 0.35}
 _CHARACTERS_PER_TOKEN = 4.0
 _PROMPT_TOKENS = 16  # of template and turn marks
 _PADDED = 1.4  # of training's rows: all of a batch are as long as its longest
@@ -146,7 +145,6 @@ def estimate(recipe: TransferRecipe, inputs: Inputs, root: Path | None = None) -
         checks = [_gpu_check(taken, least, max(needs.values()))]
     checks = [_memory_check(max(stage.memory for stage in stages)), *checks]
     checks += _download_checks(recipe)
-    checks += _rows_check(recipe, inputs)
     for reference, known in zip((recipe.source_base, recipe.target_base), sizes, strict=True):
         if known is None:
             checks.append((UNSURE, f"The size of {reference} is not known yet: 1 B is assumed"))
@@ -161,7 +159,9 @@ def _times(
     """Seconds by name of a step, and whether they were measured here; {} on an unmeasured GPU."""
     guessed = _seconds(recipe, inputs)
     factors = [
-        calibration.factor(root, _place_name(taken), stage, _kind(recipe)) if root else None
+        calibration.factor(root, _place_name(taken), stage, expected_writer(recipe, inputs))
+        if root
+        else None
         for stage in _STAGES
     ]
     if taken is not None and None in factors:
@@ -180,16 +180,11 @@ def remember(
     if stage in _STAGES:
         guessed = list(_seconds(recipe, inputs).values())[_STAGES.index(stage)]
         place = _place_name(machine.first_gpu())
-        calibration.remember(root, place, stage, _kind(recipe), seconds / guessed)
+        calibration.remember(root, place, stage, expected_writer(recipe, inputs), seconds / guessed)
 
 
 def _place_name(taken: Gpu | None) -> str:
     return taken.name if taken is not None else "cpu"
-
-
-def _kind(recipe: TransferRecipe) -> str:
-    """What a step's time depends on beyond what is counted: who writes."""
-    return recipe.synthesis.settled().writer
 
 
 def base_mismatch(weights: Path, reference: str) -> str:
@@ -240,13 +235,11 @@ def _seconds(recipe: TransferRecipe, inputs: Inputs) -> dict[str, float]:
     writer = target if recipe.synthesis.generator == "target" else source
     item, row = _lengths(inputs)
     trained = _PADDED * _trained_row(recipe.target_format, inputs)
-    synthesis = recipe.synthesis.settled()
-    written = synthesis.samples / _KEPT_SHARE
-    if synthesis.writer == "label" and _answers_are_objects(inputs):
-        written *= _OBJECT_TIMES
+    who = expected_writer(recipe, inputs)
+    written = expected_samples(recipe, inputs, on_gpu=False).count / _KEPT_SHARE[who]
+    writer = source if who in ("kit", "own") else writer
     writing = 2 * writer * written * item / (speed * _DECODING)
-    asked = 2 * written + _asked_words(recipe, inputs)
-    writing += 2 * source * asked * row / (speed * _SCORING)
+    writing += 2 * source * 2 * written * row / (speed * _SCORING)
     labelling = 2 * source * _trained_rows(recipe, inputs) * row / (speed * _SCORING)
     # Forward, and backward through frozen weights: two products each.
     rows = _trained_rows(recipe, inputs)
@@ -273,14 +266,16 @@ def _memory(
     both += _target_bytes(recipe, target, shapes["target"], place)
     item, row = _lengths(inputs)
     # Prompts of a round are read together; answers are scored in batches.
-    synthesis, writer = recipe.synthesis.settled(), shapes[recipe.synthesis.generator]
+    synthesis, writer = recipe.synthesis, shapes[recipe.synthesis.generator]
     prompt = synthesis.seeds_per_prompt * item + _PROMPT_TOKENS
     reading = prompt * number * writer.widest + (2 * prompt) * number * writer.cached
     reading += _READ_LOGIT_BYTES * writer.vocabulary
     asked = _ROWS_SCORED * _ANSWER_TOKENS * shapes["source"].vocabulary
     most = place.batch_logits
-    scoring = _READ_LOGIT_BYTES * (most if synthesis.writer == "label" else min(most, asked))
-    writing = synthesis.prompts_per_round * reading + scoring
+    scoring = _READ_LOGIT_BYTES * (
+        most if expected_writer(recipe, inputs) == "label" else min(most, asked)
+    )
+    writing = (synthesis.prompts_per_round or _PROMPTS) * reading + scoring
     # Each micro-batch of a training step is kept until its gradients are there.
     rows = recipe.training.settled(_trained_rows(recipe, inputs)).batch_rows
     shape = shapes["target"]
@@ -352,25 +347,10 @@ def _trained_row(form: PromptFormat, inputs: Inputs) -> float:
 
 
 def _trained_rows(recipe: TransferRecipe, inputs: Inputs) -> int:
-    """Samples and what is crossed beyond them."""
-    synthesis = recipe.synthesis.settled()
-    crossed = synthesis.grafts * synthesis.samples if synthesis.writer == "label" else 0
-    if _answers_are_objects(inputs):
-        crossed *= _OBJECT_GRAFTS
-    return round(synthesis.samples + crossed)
-
-
-def _asked_words(recipe: TransferRecipe, inputs: Inputs) -> int:
-    synthesis = recipe.synthesis.settled()
-    if synthesis.writer != "label" or not synthesis.grafts or _answers_are_objects(inputs):
-        return 0
-    return min(_WORDS_PER_SAMPLE * synthesis.samples, _MOST_WORDS)
-
-
-def _answers_are_objects(inputs: Inputs) -> bool:
-    seeds = inputs.seeds or inputs.evaluation[:50]
-    outputs = [seed.output for seed in seeds if seed.output]
-    return bool(outputs) and all(text.lstrip().startswith("{") for text in outputs)
+    """Samples and what is mixed from them."""
+    count = expected_samples(recipe, inputs, on_gpu=machine.first_gpu() is not None).count
+    labels = expected_writer(recipe, inputs) == "label"
+    return round(count * (1 + recipe.synthesis.mixed if labels else 1))
 
 
 def _mean(numbers: Iterable[int]) -> float:
@@ -409,19 +389,6 @@ def _gpu_check(taken: Gpu, least: int, most: int) -> tuple[str, str]:
     if least < 0.9 * taken.free_bytes:
         return UNSURE, f"{words}. Batches will be made smaller where they do not fit"
     return BAD, f"{words}. The bases alone take {least / 1e9:.1f} GB: choose smaller ones"
-
-
-def _rows_check(recipe: TransferRecipe, inputs: Inputs) -> list[tuple[str, str]]:
-    """Where answers are objects the number of rows decides (docs/method.md, JSON)."""
-    rows, objects = _trained_rows(recipe, inputs), _answers_are_objects(inputs)
-    if not objects or recipe.synthesis.settled().writer != "label" or rows >= _MANY_ROWS:
-        return []
-    words = (
-        f"Answers are objects, which take many rows: these settings make about {rows:,}. Measured "
-        "on one task, 7,000 rows kept 69 % of the source's accuracy, 28,000 kept 86 % and 54,000 "
-        "kept 92 %: ask for more samples if there is time"
-    )
-    return [(UNSURE, words)]
 
 
 def _download_checks(recipe: TransferRecipe) -> list[tuple[str, str]]:

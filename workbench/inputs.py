@@ -45,11 +45,33 @@ class AdapterFiles:
 
 
 @dataclass(frozen=True)
+class Memorised:
+    """What a writer repeats: of ``distinct`` texts, ``copied`` are rows, ``near`` others nearly.
+
+    Attributes:
+        closest: (text, row, similarity in 0..100), the most similar first; copies among them.
+    """
+
+    distinct: int
+    copied: int
+    near: int
+    closest: tuple[tuple[str, str, float], ...] = ()
+
+    def sentence(self) -> str:
+        """What the owner has to know."""
+        return (
+            f"Of {self.distinct} different texts that the writer wrote, {self.copied} are rows of "
+            f"yours word for word and {self.near} more are nearly so."
+        )
+
+
+@dataclass(frozen=True)
 class Inputs:
-    """All files and rows of a run. Only adapter and seeds are required for a transfer."""
+    """All files and rows of a run. Only the adapter is required, and seeds where a base writes."""
 
     adapter: AdapterFiles | None = None
     discriminator: AdapterFiles | None = None
+    writer: AdapterFiles | None = None
     seeds: tuple[Example, ...] = ()
     evaluation: tuple[Example, ...] = ()
     unlabelled: tuple[Example, ...] = ()

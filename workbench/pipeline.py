@@ -1,6 +1,6 @@
 """The transfer as the paper has it, step by step, resumable at any point.
 
-    1  write samples with the generator, keep those that look like the task   (paper: 5, 6)
+    1  write samples, drop what is not new, score them, keep what the filter keeps (5, 6)
     2  let the teacher, source base + source adapter, answer them             (paper: 7)
     3  train a new adapter on the target base with these answers              (paper: 8)
     4  compare all arms on held-out rows                                      (paper: section 4)
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from workbench import fit
-from workbench.errors import RunError, StageError
+from workbench.errors import RunError
 from workbench.events import Event, RoundFinished, StageFinished, StageStarted
 from workbench.memory import peak_memory_bytes
 from workbench.models.pair import Pair
@@ -24,10 +24,10 @@ from workbench.runs.folder import Run
 from workbench.stages import ORDER, Stage
 from workbench.steps.comparison import compare
 from workbench.steps.distillation import distil
-from workbench.steps.label_synthesis import synthesize_for_labels
 from workbench.steps.labels import answer_owed
 from workbench.steps.packing import pack
 from workbench.steps.synthesis import synthesize
+from workbench.steps.writer_choice import FEWEST_SEEDS
 
 PAUSES = ("pause", "discard")  # reasons that end the work here; "keep" only ends a training
 
@@ -55,12 +55,8 @@ def advance(
     """
     require_inputs(run)
     pair = Pair(run.recipe, run.inputs)
-    writers = {"list": synthesize, "label": synthesize_for_labels}
-    writer = run.recipe.synthesis.settled().writer
-    if writer not in writers:
-        raise StageError(f'The writer "{writer}" is not available yet. Choose "auto".')
     steps: dict[Stage, Callable[[], Iterator[Event]]] = {
-        Stage.SYNTHESIZE: lambda: writers[writer](run, pair),
+        Stage.SYNTHESIZE: lambda: synthesize(run, pair),
         Stage.LABEL: lambda: answer_owed(run, pair),
         Stage.DISTIL: lambda: distil(run, pair, stop_reason),
         Stage.EVALUATE: lambda: compare(run, pair),
@@ -104,7 +100,9 @@ def require_inputs(run: Run) -> None:
     """Raise RunError with what is still missing before anything is loaded."""
     if run.inputs.adapter is None:
         raise RunError("The run has no source adapter. Add one before starting.")
-    if len(run.inputs.seeds) < 3:
+    writes_itself = run.inputs.writer is not None or run.recipe.synthesis.writer in ("auto", "own")
+    if len(run.inputs.seeds) < FEWEST_SEEDS and not writes_itself:
         raise RunError(
-            f"The run has {len(run.inputs.seeds)} seeds; add at least 3 inputs of the task."
+            f"The run has {len(run.inputs.seeds)} seeds; add at least {FEWEST_SEEDS} inputs of "
+            "the task."
         )

@@ -2,7 +2,8 @@
 
 Trains the source adapter on the real rows, writes negatives with the source base, trains the
 discriminator, measures both on held-out rows and packs a transfer kit. Of the data only the seeds
-and, if the owner gives them, the evaluation rows are in the kit.
+and, if the owner gives them, the evaluation rows are in the kit; and what a writer repeats of it,
+if the owner agrees to have one.
 """
 
 import random
@@ -20,28 +21,36 @@ from workbench.evaluate.arms import answer_rows
 from workbench.evaluate.intervals import Interval, accuracy
 from workbench.evaluate.kinds import metric_for
 from workbench.evaluate.metrics import is_correct
-from workbench.inputs import AdapterFiles, Inputs, choose_seeds
+from workbench.inputs import AdapterFiles, Inputs, Memorised, choose_seeds
 from workbench.intake.adapter import read_adapter
 from workbench.intake.kit import write_kit
 from workbench.models import references
 from workbench.models.answer_room import answer_room
+from workbench.models.decoding import Sampling
 from workbench.models.formats import bind
 from workbench.models.pair import Pair
 from workbench.models.training import TrainingRow, train
 from workbench.recipe import LoraSettings, TrainingSettings, TransferRecipe
 from workbench.samples import Example
-from workbench.steps.synthesis import write_round
+from workbench.steps.rounds import input_tokens
+from workbench.steps.writing import write_list
+from workbench.synthesize.adapter_writer import input_slot, whole_row, write_inputs
 from workbench.synthesize.duplicates import Written
-from workbench.teach import TEACHER
+from workbench.synthesize.memorised import TEXTS, memorised
+from workbench.teach import TEACHER, WRITER
 
 HELD_OUT = 0.15  # of real and synthetic inputs, to measure the discriminator
 MOST_NEGATIVES = 400  # synthetic inputs for the discriminator, and as many real ones
 NEGATIVE_ROUNDS = 40
+CHECKED_TOGETHER = 250  # texts of the writer, between two reports
 FEWEST_ROWS = 20
 LORA = LoraSettings(rank=8, alpha=16)
 SOURCE_TRAINING = TrainingSettings(learning_rate=1e-3, epochs=3, batch_rows=16)
+# Inputs are more to learn than answers; docs/method.md has what other numbers gave.
+WRITER_TRAINING = TrainingSettings(learning_rate=1e-3, epochs=3, batch_rows=16)
 DISCRIMINATOR_TRAINING = TrainingSettings(learning_rate=5e-4, epochs=2, batch_rows=16)
 Report = Callable[[str, int, int], None]  # phase in words, done, total
+Consent = Callable[[Memorised], bool]  # the owner sees what a writer repeats, and decides
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,8 @@ class Prepared:
     discriminator_auc: float
     training_rows: int
     negatives: int
+    writer: Memorised | None = None
+    writer_packed: bool = False
 
 
 def prepare(
@@ -64,6 +75,7 @@ def prepare(
     seed_count: int,
     report: Report,
     attribution: str = "",
+    consent: Consent | None = None,
 ) -> Prepared:
     """Make a transfer kit from real data.
 
@@ -74,6 +86,8 @@ def prepare(
         kit: zip to write.
         seed_count: seeds in the kit, spread over the answers.
         attribution: licence and source of the data, kept in the kit.
+        consent: asked whether a writer that repeats so much may leave the house; None trains no
+            writer.
 
     Raises:
         StageError: too few rows to train on.
@@ -92,14 +106,21 @@ def prepare(
         measured = _measure_adapter(pair, recipe, evaluation, report)
         negatives = write_negatives(pair, recipe, seeds, min(MOST_NEGATIVES, len(rows)), report)
         discriminator, auc = train_discriminator(pair, recipe, rows, negatives, workspace, report)
+        writer = repeats = None
+        if consent is not None:
+            writer = train_whole(pair, recipe, rows, workspace, "writer", report)
+            repeats = measure_repeats(pair, recipe, writer, rows, report)
+            if not consent(repeats):
+                writer = None
         write_kit(
             kit,
-            Inputs(adapter, discriminator, tuple(seeds), tuple(evaluation)),
+            Inputs(adapter, discriminator, writer, tuple(seeds), tuple(evaluation)),
             recipe,
             discriminator_auc=auc,
             attribution=attribution,
+            memorised=repeats,
         )
-    return Prepared(kit, measured, auc, len(rows), len(negatives))
+    return Prepared(kit, measured, auc, len(rows), len(negatives), repeats, writer is not None)
 
 
 def train_source(
@@ -114,6 +135,45 @@ def train_source(
     return _train(pair, recipe, phase, task_rows, SOURCE_TRAINING, folder, report)
 
 
+def train_whole(
+    pair: Pair,
+    recipe: TransferRecipe,
+    rows: Sequence[Example],
+    workspace: Path,
+    name: str,
+    report: Report,
+) -> AdapterFiles:
+    """An adapter over whole rows, input and answer: one that writes inputs of the task."""
+    form = bind(recipe.source_format, pair.source.tokenizer)
+    slot = input_slot(form)
+    whole = [whole_row(form, slot, row.input, row.output or "") for row in rows]
+    phase = f"training the {name}"
+    return _train(pair, recipe, phase, whole, WRITER_TRAINING, workspace / name, report)
+
+
+def measure_repeats(
+    pair: Pair,
+    recipe: TransferRecipe,
+    writer: AdapterFiles,
+    rows: Sequence[Example],
+    report: Report,
+) -> Memorised:
+    """Let the writer write, and count what are rows that it was trained on."""
+    form, inputs = bind(recipe.source_format, pair.source.tokenizer), [row.input for row in rows]
+    pair.source.attach(WRITER, writer.settings, writer.weights)
+    texts: list[str] = []
+    while len(texts) < TEXTS:
+        report("seeing what the writer repeats", len(texts), TEXTS)
+        texts += write_inputs(
+            pair.source, WRITER, form, min(CHECKED_TOGETHER, TEXTS - len(texts)),
+            new_tokens=input_tokens(pair.source, rows), sampling=Sampling(),
+            seed=recipe.seed * 1_000_003 + len(texts), held_texts=inputs,
+        )  # fmt: skip
+    pair.source.detach(WRITER)
+    report("seeing what the writer repeats", TEXTS, TEXTS)
+    return memorised(texts, inputs)
+
+
 def write_negatives(
     pair: Pair, recipe: TransferRecipe, seeds: Sequence[Example], count: int, report: Report
 ) -> list[str]:
@@ -124,7 +184,7 @@ def write_negatives(
     for number in range(NEGATIVE_ROUNDS):
         if len(negatives) >= count:
             break
-        for text in write_round(pair, by_source, seeds, number):
+        for text in write_list(pair, by_source, seeds, number):
             if text and not written.verdict(text):
                 written.add(text)
                 negatives.append(text)

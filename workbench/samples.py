@@ -28,10 +28,9 @@ class Example:
 # Who decided what happens to a sample; a person's word is never overruled by the filter.
 KEPT = "kept"
 REJECTED = "rejected"
-GRAFT = "graft"  # an origin, see ``synthesize.grafts``
-NAMED = "named"  # an origin, see ``synthesize.mining.named_inputs``
-WORD = "word"  # an origin, see ``synthesize.vocabulary``
-CROSSED = frozenset({GRAFT, NAMED, WORD})  # nobody wrote them: beyond the number asked for
+SPAN_SWAP = "mixed"  # an origin, see ``synthesize.span_swap``
+# Nobody wrote them: beyond the number asked for. Runs of earlier versions have the other origins.
+MIXED = frozenset({SPAN_SWAP, "graft", "named", "word"})
 PENDING = "pending"  # made, but not yet scored (or edited and to be scored again)
 
 
@@ -42,9 +41,8 @@ class Sample:
     Attributes:
         id: ``sample_id(input)`` at creation; stays when the input is edited, so links hold.
         input: the text that the task would receive.
-        origin: who wrote it: "target", "source", "user" (own unlabelled input), "hand"; GRAFT is
-            a known input with a part of another or a word, NAMED a seed's beginning and a label's
-            own words, WORD one and a word of the vocabulary.
+        origin: who wrote it: "target" or "source" base, "own" (the source adapter), "kit" (the
+            kit's writer), "user" (own unlabelled input), "hand"; SPAN_SWAP is mixed from two.
         written_for: the label it was asked for, or None when the generator was free.
         round: synthesis round that made it; -1 for inputs that a person gave.
         status: KEPT, REJECTED or PENDING.

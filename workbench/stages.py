@@ -22,3 +22,11 @@ WORDS = {
     Stage.EVALUATE: "Comparing source and target",
     Stage.EXPORT: "Packing the adapter",
 }
+
+# Who may write the inputs of a run (recipe field synthesis.writer).
+WRITERS = {
+    "kit": "The kit's writer writes the inputs",
+    "own": "The adapter writes its own inputs",
+    "label": "A base writes from the seeds, label by label",
+    "list": "A base continues a numbered list of seeds",
+}

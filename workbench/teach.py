@@ -13,6 +13,7 @@ from workbench.models.resident import Resident
 from workbench.models.scoring import answer_log_probs, choice_log_probs
 
 TEACHER = "teacher"  # name of the source adapter on the source base
+WRITER = "writer"  # name of the kit's writer on it
 MOST_ALTERNATIVES = 4  # answers of a soft label
 LEAST_SHARE = 0.03  # of the probability, below which an answer is left out of it
 

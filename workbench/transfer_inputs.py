@@ -62,8 +62,7 @@ def _require_same(run: Run, inputs: Inputs, recipe: TransferRecipe) -> None:
     for role in ADAPTER_ROLES:
         there, here = getattr(run.inputs, role), getattr(inputs, role)
         if (there and there.sha256) != (here and here.sha256):
-            what = "the adapter" if role == "adapter" else "the discriminator"
-            differences.append(f"{what} is {_other(there, here)}")
+            differences.append(f"the {role} is {_other(there, here)}")
     for role in EXAMPLE_ROLES:
         there, here = getattr(run.inputs, role), getattr(inputs, role)
         if there != here:
@@ -118,7 +117,7 @@ def gather(
     inputs = Inputs(**{role: parts.get(role) or getattr(inputs, role) for role in _ROLES})
     if inputs.adapter is None:
         raise IntakeError(
-            "Nothing to move: give --kit FILE, --adapter and --seeds, or --from-run NAME."
+            "Nothing to move: give --kit FILE, --adapter (and --seeds), or --from-run NAME."
         )
     bases = {"source_base": options.source_base, "target_base": options.target_base}
     return inputs, recipes.override(recipe, {key: ref for key, ref in bases.items() if ref})
@@ -136,8 +135,7 @@ def _row_files(options: argparse.Namespace) -> dict[str, Rows]:
 def _fingerprint(inputs: Inputs, recipe: TransferRecipe) -> str:
     parts = [
         recipe_hash(recipe),
-        inputs.adapter.sha256 if inputs.adapter else "",
-        inputs.discriminator.sha256 if inputs.discriminator else "",
+        *(files.sha256 if (files := getattr(inputs, role)) else "" for role in ADAPTER_ROLES),
         *(
             json.dumps([[row.input, row.output] for row in rows])
             for rows in (inputs.seeds, inputs.evaluation, inputs.unlabelled)

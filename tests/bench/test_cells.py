@@ -1,5 +1,6 @@
 """Cells of the quality benchmark on tiny models: that they measure, not what."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,13 +42,28 @@ def test_arms_with_synthesis(
     few = {"synthesis.new_tokens": 16, "training.epochs": 1}
     monkeypatch.setitem(PRESETS, "paper", {**PRESETS["paper"], **few, "synthesis.samples": 3})
     monkeypatch.setitem(PRESETS, "balanced", {**PRESETS["balanced"], **few})
-    monkeypatch.setattr("workbench.bench.cells.SYNTHETIC", {arm: {"synthesis.filter": "none"}})
+    monkeypatch.setattr(
+        "workbench.bench.cells.SYNTHETIC",
+        {arm: {"synthesis.writer": "list", "synthesis.filter": "none"}},
+    )
     result = run_cell(TASK, arm, 0, SPLIT, "hash", tmp_path, bases)
     assert result.counts["kept"] >= 1
     assert result.counts["test rows met"] == 0
     # The second time everything is read from the workspace.
     again = run_cell(TASK, arm, 0, SPLIT, "hash", tmp_path, bases)
     assert again.correct == result.correct
+
+
+@pytest.mark.parametrize("arm", [arms.OWN, arms.KIT])
+def test_adapters_that_write(
+    arm: str, bases: Bases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = replace(bases, whole_source=arm == arms.OWN)
+    monkeypatch.setitem(PRESETS, "best", {"synthesis.new_tokens": 48, "synthesis.max_rounds": 2})
+    result = run_cell(TASK, arm, 0, SPLIT, "hash", tmp_path, whole)
+    assert result.counts["made"] >= 1
+    folder = tmp_path / ("coins-0-whole" if arm == arms.OWN else "coins-0")
+    assert (folder / "writer").exists() == (arm == arms.KIT)
 
 
 def test_recipes_differ_where_outcomes_could(bases: Bases) -> None:

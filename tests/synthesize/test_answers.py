@@ -3,8 +3,6 @@
 import json
 
 import pytest
-
-from workbench.samples import Sample
 from workbench.synthesize.answers import (
     Pair,
     begun_with,
@@ -16,6 +14,8 @@ from workbench.synthesize.answers import (
     mangles,
     recur,
 )
+
+from workbench.samples import Sample
 
 
 def test_a_plain_answer_is_its_own_kind() -> None:

@@ -5,13 +5,6 @@ from pathlib import Path
 from random import Random
 
 import pytest
-
-from workbench.models.decoding import Sampling
-from workbench.models.formats import bind
-from workbench.models.resident import Resident, load
-from workbench.recipe import PromptFormat
-from workbench.samples import Sample
-from workbench.synthesize import by_label, mining
 from workbench.synthesize.answers import Coverage, Pair
 from workbench.synthesize.by_label import (
     DOUBTFUL_ATTEMPTS,
@@ -25,6 +18,13 @@ from workbench.synthesize.by_label import (
     write,
 )
 from workbench.synthesize.mining import NAMED_INPUTS, choose_probes, come_nearer, named_inputs
+
+from workbench.models.decoding import Sampling
+from workbench.models.formats import bind
+from workbench.models.resident import Resident, load
+from workbench.recipe import PromptFormat
+from workbench.samples import Sample
+from workbench.synthesize import by_label, mining
 
 SEEDS = [Pair(f"the film was fine {n}", ("good", "bad", "dull")[n % 3]) for n in range(6)]
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from workbench.samples import Sample
 from workbench.synthesize.answers import Pair
 from workbench.synthesize.evidence import (
     BY_ITSELF,
@@ -11,6 +10,8 @@ from workbench.synthesize.evidence import (
     weigh,
     well_known,
 )
+
+from workbench.samples import Sample
 
 SEEDS = [Pair("pay my bill", "pay bill")]
 

@@ -7,11 +7,6 @@ from types import SimpleNamespace
 from typing import cast
 
 import torch
-
-from workbench.models.pair import Pair as ModelPair
-from workbench.recipe import TransferRecipe, override
-from workbench.runs.folder import create
-from workbench.samples import Sample
 from workbench.steps.finding import (
     LEAST_PROBE_SHARE,
     LEVELS,
@@ -31,6 +26,11 @@ from workbench.steps.label_synthesis import WORTH_TRYING, choose_targets
 from workbench.synthesize.answers import Pair
 from workbench.synthesize.by_label import DOUBTFUL_SHARE, PROBE_SHARE
 from workbench.synthesize.evidence import Findings, weigh
+
+from workbench.models.pair import Pair as ModelPair
+from workbench.recipe import TransferRecipe, override
+from workbench.runs.folder import create
+from workbench.samples import Sample
 
 SEEDS = [Pair("pay my bill", "pay bill")]
 

@@ -3,10 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-from workbench.events import RoundFinished
-from workbench.recipe import SynthesisSettings, TransferRecipe, override
-from workbench.runs.folder import create
-from workbench.samples import KEPT, WORD, Sample, sample_id
 from workbench.steps.grafting import (
     MANY_ANSWERS,
     MANY_TIMES,
@@ -17,6 +13,11 @@ from workbench.steps.grafting import (
 )
 from workbench.synthesize.answers import Pair
 from workbench.synthesize.evidence import weigh
+
+from workbench.events import RoundFinished
+from workbench.recipe import SynthesisSettings, TransferRecipe, override
+from workbench.runs.folder import create
+from workbench.samples import KEPT, WORD, Sample, sample_id
 
 SETTINGS = SynthesisSettings(samples=100, grafts=2.0)
 BEGINNING = '{"intent": "Music", "song":'

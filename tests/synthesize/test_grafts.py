@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
+from workbench.synthesize.answers import Pair
+from workbench.synthesize.grafts import cross, swap, write_values
 
 from workbench.models.resident import load
 from workbench.samples import normalise
 from workbench.synthesize import by_label
-from workbench.synthesize.answers import Pair
-from workbench.synthesize.grafts import cross, swap, write_values
 
 TEXTS = ["add this song to my list", "is it going to rain tomorrow", "rate this book five stars"]
 SEEDS = [Pair(text, text.split()[0]) for text in TEXTS]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from workbench.synthesize.answers import Pair
 
 from workbench.samples import KEPT, WORD, Sample, normalise, sample_id
-from workbench.synthesize.answers import Pair
 from workbench.synthesize.vocabulary import (
     frequent_words,
     in_turns,

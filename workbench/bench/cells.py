@@ -19,14 +19,14 @@ from workbench.distill import STUDENT, SoftLabel, training_rows
 from workbench.errors import StageError
 from workbench.evaluate.arms import answer_rows, few_shot_format
 from workbench.evaluate.coverage import effective_labels, mmd
-from workbench.evaluate.metrics import is_correct
+from workbench.evaluate.metrics import is_correct, is_graded, score
 from workbench.inputs import AdapterFiles, Inputs
 from workbench.intake.adapter import read_adapter
 from workbench.models.embedding import embed
 from workbench.models.pair import Pair
 from workbench.models.training import TrainingRow, train
 from workbench.pipeline import advance
-from workbench.prepare import train_discriminator, train_source, write_negatives
+from workbench.prepare import train_discriminator, train_source, train_whole, write_negatives
 from workbench.recipe import PromptFormat, TransferRecipe, recipe_hash
 from workbench.runs.folder import Run, create, find_run
 from workbench.samples import Example
@@ -40,16 +40,20 @@ NEGATIVES = 600
 WITH_DISCRIMINATOR = (arms.PAPER,)
 # Arms that are the pipeline with these changes.
 SYNTHETIC: dict[str, dict[str, Any]] = {
-    arms.UNFILTERED: {"synthesis.filter": "none"},
-    arms.SELF_LABELS: {"synthesis.filter": "none"},
-    arms.EXCESS: {"synthesis.filter": "excess"},
-    arms.PAPER: {"synthesis.filter": "discriminator"},
-    arms.BEST: {},
+    arms.UNFILTERED: {"synthesis.writer": "list", "synthesis.filter": "none"},
+    arms.SELF_LABELS: {"synthesis.writer": "list", "synthesis.filter": "none"},
+    arms.EXCESS: {"synthesis.writer": "list", "synthesis.filter": "excess"},
+    arms.PAPER: {"synthesis.writer": "list", "synthesis.filter": "discriminator"},
+    arms.BEST: {"synthesis.writer": "label"},
+    arms.OWN: {"synthesis.writer": "own"},
+    arms.KIT: {"synthesis.writer": "kit"},
 }
 # The arms with real rows are trained like "best": what they differ in is where inputs come from.
 PRESET = {
     arms.PAPER: "paper",
     arms.BEST: "best",
+    arms.OWN: "best",
+    arms.KIT: "best",
     arms.ORACLE: "best",
     arms.REAL_INPUTS: "best",
 }
@@ -63,7 +67,8 @@ class Bases:
     target: str = "package:gemma-3-270m"
     quantize: bool = True
     samples: int = SAMPLES
-    prompts: int = 96  # of a round of writing
+    prompts: int = 0  # of a round of writing; 0 as the recipe has it
+    whole_source: bool = False  # the source adapter is trained on whole rows, inputs included
 
 
 def arm_recipe(task: Task, arm: str, seed: int, bases: Bases) -> TransferRecipe:
@@ -83,7 +88,6 @@ def arm_recipe(task: Task, arm: str, seed: int, bases: Bases) -> TransferRecipe:
         "evaluation.answer_tokens": task.answer_tokens,
         "training.checkpoint_steps": 0,
         "synthesis.prompts_per_round": bases.prompts,
-        "synthesis.max_rounds": 120,
         **SYNTHETIC.get(arm, {}),
     }
     if arm != arms.PAPER:
@@ -106,16 +110,16 @@ def run_cell(
         StageError: the arm is unknown or cannot be trained.
     """
     recipe = arm_recipe(task, arm, seed, bases)
-    shared = workspace / f"{task.name}-{seed}"
+    shared = workspace / f"{task.name}-{seed}{'-whole' if bases.whole_source else ''}"
     shared.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    inputs = _source_side(recipe, split, shared, arm in WITH_DISCRIMINATOR)
+    inputs = _source_side(recipe, split, shared, arm, bases.whole_source)
     prepared = time.monotonic()
     pair = Pair(recipe, inputs)
     examples, counts, soft = _training_examples(arm, recipe, split, inputs, pair, shared)
     made = time.monotonic()
     rows = training_rows(pair.target_form, examples, soft)
-    correct = _measure(arm, recipe, split, pair, rows)
+    correct, scores = _measure(arm, recipe, split, pair, rows)
     return CellResult(
         task=task.name,
         arm=arm,
@@ -123,6 +127,7 @@ def run_cell(
         recipe_hash=recipe_hash,
         rows=row_ids(split.test),
         correct="".join("1" if right else "0" for right in correct),
+        scores=scores,
         counts=counts,
         effective_labels=effective_labels([e.output or "" for e in examples]) if examples else None,
         mmd=_distance(pair, split, examples),
@@ -136,23 +141,25 @@ def run_cell(
 
 
 def _source_side(
-    recipe: TransferRecipe, split: Split, shared: Path, with_discriminator: bool
+    recipe: TransferRecipe, split: Split, shared: Path, arm: str, whole: bool
 ) -> Inputs:
-    """Source adapter (and discriminator) of this task and seed, trained once."""
+    """Source adapter (and discriminator, or writer) of this task and seed, trained once."""
     pair = Pair(recipe, Inputs())
-    adapter = _kept(shared, "adapter")
-    if adapter is None:
-        train_source(pair, recipe, split.train, shared, _silent)
-        adapter = _kept(shared, "adapter")
-    discriminator = _kept(shared, "discriminator")
-    if with_discriminator and discriminator is None:
+    if _kept(shared, "adapter") is None:
+        if whole:
+            train_whole(pair, recipe, split.train, shared, "adapter", _silent)
+        else:
+            train_source(pair, recipe, split.train, shared, _silent)
+    if arm in WITH_DISCRIMINATOR and _kept(shared, "discriminator") is None:
         negatives = write_negatives(pair, recipe, split.seeds, NEGATIVES, _silent)
         train_discriminator(pair, recipe, split.train, negatives, shared, _silent)
-        discriminator = _kept(shared, "discriminator")
+    if arm == arms.KIT and _kept(shared, "writer") is None:
+        train_whole(pair, recipe, split.train, shared, "writer", _silent)
     return Inputs(
-        adapter,
-        discriminator if with_discriminator else None,
-        split.seeds,
+        _kept(shared, "adapter"),
+        _kept(shared, "discriminator") if arm in WITH_DISCRIMINATOR else None,
+        _kept(shared, "writer") if arm == arms.KIT else None,
+        () if arm == arms.OWN else split.seeds,
         evaluation=split.test,
     )
 
@@ -172,7 +179,7 @@ def _training_examples(
     arm: str, recipe: TransferRecipe, split: Split, inputs: Inputs, pair: Pair, shared: Path
 ) -> tuple[list[Example], dict[str, int], dict[str, SoftLabel]]:
     """What the new adapter is trained on, counts, soft labels; nothing for the reference arms."""
-    real = list(split.train[: recipe.synthesis.samples])
+    real = list(split.train[: recipe.synthesis.samples or None])
     if arm in arms.REFERENCES:
         return [], {}, {}
     if arm == arms.ORACLE:
@@ -233,7 +240,8 @@ def _run_of(arm: str, recipe: TransferRecipe, inputs: Inputs, shared: Path) -> R
 
 def _measure(
     arm: str, recipe: TransferRecipe, split: Split, pair: Pair, rows: list[TrainingRow]
-) -> list[bool]:
+) -> tuple[list[bool], tuple[float, ...]]:
+    """Which test rows are right, and their scores where the metric has degrees."""
     resident, adapter, form = pair.target, None, recipe.target_format
     if arm == arms.SOURCE:
         resident, adapter, form = pair.source, TEACHER, recipe.source_format
@@ -245,11 +253,14 @@ def _measure(
             pass
         adapter = STUDENT
     texts = [row.input for row in split.test]
-    correct = [False] * len(texts)
+    answers = [""] * len(texts)
     for index, text in answer_rows(resident, adapter, form, texts, recipe.evaluation.answer_tokens):
-        expected = split.test[index].output or ""
-        correct[index] = is_correct(recipe.evaluation.metric, text, expected)
-    return correct
+        answers[index] = text
+    metric, pairs = recipe.evaluation.metric, list(zip(answers, split.test, strict=True))
+    correct = [is_correct(metric, text, row.output or "") for text, row in pairs]
+    if not is_graded(metric):
+        return correct, ()
+    return correct, tuple(score(metric, text, row.answers) for text, row in pairs)
 
 
 def _distance(pair: Pair, split: Split, examples: Sequence[Example]) -> float | None:

@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--peft", action="store_true", help="with --quality: from one kind of adapter to another"
     )
-    parser.add_argument("--data", type=Path, help="folder with clinc150, snips and bbh")
+    parser.add_argument("--data", type=Path, help="folder with clinc150, snips, …")
     parser.add_argument("--tasks", nargs="+", help="names of tasks; default: all in the folder")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -35,15 +35,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train-rows", type=int, default=2000, help="of the source adapter")
     parser.add_argument("--test-rows", type=int, default=300)
     parser.add_argument("--seed-examples", type=int, default=15)
-    parser.add_argument("--samples", type=int, default=1000, help="inputs that arms train on")
-    parser.add_argument("--prompts", type=int, default=96, help="per round of writing")
+    parser.add_argument(
+        "--samples", type=int, default=0, help="inputs that arms train on; 0: as the task needs"
+    )
+    parser.add_argument("--prompts", type=int, default=0, help="per round of writing; 0: automatic")
+    parser.add_argument(
+        "--source-loss",
+        choices=("answers", "whole"),
+        default="answers",
+        help="what source adapters are trained on: answers only, or inputs as well",
+    )
     parser.add_argument("--bf16", action="store_true", help="target in bf16 instead of 4-bit")
     parser.set_defaults(command=bench)
 
 
-def _key(recipe: TransferRecipe, sizes: Sizes) -> str:
+def _key(recipe: TransferRecipe, sizes: Sizes, source_loss: str) -> str:
     """Changes with everything that could change an outcome: the recipe and the splits."""
-    return hashlib.sha256(f"{recipe_hash(recipe)} {sizes}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{recipe_hash(recipe)} {sizes} {source_loss}".encode()).hexdigest()[:16]
 
 
 def _peft(options: argparse.Namespace, tasks: Sequence[Task], bases: "Bases", sizes: Sizes) -> int:
@@ -61,14 +69,19 @@ def bench(options: argparse.Namespace) -> int:
     if not options.quality:
         raise RecipeError("Say what to measure: --quality. (Speeds: make bench.)")
     if options.data is None:
-        raise RecipeError("--quality needs --data: a folder with clinc150, snips and bbh.")
+        raise RecipeError("--quality needs --data: a folder with clinc150, snips, ….")
     # torch and plotly are imported only when something is measured.
     from workbench.bench.cells import Bases, arm_recipe, run_cell  # noqa: PLC0415
     from workbench.bench.report import write_report  # noqa: PLC0415
     from workbench.models import references  # noqa: PLC0415
 
     tasks = choose_tasks(options.data, options.tasks) if options.tasks else all_tasks(options.data)
-    bases = Bases(quantize=not options.bf16, samples=options.samples, prompts=options.prompts)
+    bases = Bases(
+        quantize=not options.bf16,
+        samples=options.samples,
+        prompts=options.prompts,
+        whole_source=options.source_loss == "whole",
+    )
     for reference in (bases.source, bases.target):
         references.fetch(reference)
     sizes = Sizes(
@@ -82,7 +95,7 @@ def bench(options: argparse.Namespace) -> int:
         tasks,
         options.arms,
         options.seeds,
-        lambda task, arm: _key(arm_recipe(task, arm, 0, bases), sizes),
+        lambda task, arm: _key(arm_recipe(task, arm, 0, bases), sizes, options.source_loss),
     )
     events = quality.run(
         cells,

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from workbench.evaluate.intervals import score_interval
+from workbench.evaluate.intervals import paired_score_difference, score_interval
 
 SOURCE = "source"
 ZERO_SHOT = "target_zero_shot"
@@ -25,6 +25,8 @@ UNFILTERED = "unfiltered"
 PAPER = "paper"
 EXCESS = "excess"
 BEST = "best"
+OWN = "own"
+KIT = "kit"
 
 # arm -> what it is, in the order of the tables.
 ARMS = {
@@ -38,7 +40,9 @@ ARMS = {
     UNFILTERED: "list synthesis as in the paper, nothing filtered",
     PAPER: "Trans-LoRA as published: list synthesis, discriminator, q/v LoRA",
     EXCESS: "list synthesis, the better half by contrastive excess (TiTok's filter)",
-    BEST: "the preset of this workbench that is meant to be lossless",
+    BEST: "this workbench from seed examples: a base writes, label by label",
+    OWN: "this workbench: the source adapter writes its own inputs (--source-loss whole)",
+    KIT: "this workbench: the kit's writer writes",
 }
 # Not the outcome of a transfer: no retention or recovery is shown for them.
 REFERENCES = (SOURCE, ZERO_SHOT, FEW_SHOT)
@@ -61,6 +65,7 @@ class CellResult:
     Attributes:
         rows: ids of the test rows (``sample_id`` of the input), in the order of ``correct``.
         correct: "1" or "0" per row.
+        scores: per row, 0..1, where the metric has degrees (chrF); else empty.
         counts: what was made on the way: samples made and kept, rejected by reason, test rows
             met in synthesis, ...
         effective_labels: exponential of the entropy of the training answers; None without.
@@ -75,6 +80,7 @@ class CellResult:
     recipe_hash: str
     rows: tuple[str, ...]
     correct: str
+    scores: tuple[float, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     effective_labels: float | None = None
     mmd: float | None = None
@@ -84,6 +90,8 @@ class CellResult:
     def __post_init__(self) -> None:
         if len(self.rows) != len(self.correct) or set(self.correct) - set("01"):
             raise ValueError(f"{self.task}, {self.arm}: one 0 or 1 per row is needed")
+        if self.scores and len(self.scores) != len(self.rows):
+            raise ValueError(f"{self.task}, {self.arm}: one score per row is needed")
 
     @property
     def cell(self) -> Cell:
@@ -92,8 +100,13 @@ class CellResult:
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers; 0 without rows."""
-        return self.correct.count("1") / len(self.correct) if self.correct else 0.0
+        """Share of right answers, or the mean score; 0 without rows."""
+        return sum(self.marks) / len(self.marks) if self.marks else 0.0
+
+    @property
+    def marks(self) -> tuple[float, ...]:
+        """The score of every row, 1 or 0 where the metric has no degrees."""
+        return self.scores or tuple(map(float, self.correct))
 
     @property
     def acceptance(self) -> float | None:
@@ -143,7 +156,8 @@ def read_results(path: Path) -> dict[Cell, CellResult]:
         try:
             data = json.loads(line)
             kept = {key: value for key, value in data.items() if key in known}
-            result = CellResult(**{**kept, "rows": tuple(kept["rows"])})
+            kept["rows"], kept["scores"] = tuple(kept["rows"]), tuple(kept.get("scores", ()))
+            result = CellResult(**kept)
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
         results.pop(result.cell, None)
@@ -200,25 +214,30 @@ def recovery(arms: Mapping[str, Mapping[int, CellResult]], arm: str) -> float | 
 def paired(a: Mapping[int, CellResult], b: Mapping[int, CellResult]) -> Paired | None:
     """Accuracy of b minus a over the seeds and rows that both have; None without any.
 
-    A test row that comes back with another seed is one row, not two: its verdicts are averaged
-    over the seeds before Tango's interval is taken, with fractions of discordant pairs. That is
-    on the safe side when the same rows are used for all seeds, and exact when none is.
+    A test row that comes back with another seed is one row, not two: its marks are averaged over
+    the seeds before the interval is taken: Tango's, with fractions of discordant pairs (on the
+    safe side when the same rows are used for all seeds, and exact when none is), or for scores a
+    bootstrap over rows.
     """
-    only_a: dict[str, list[float]] = defaultdict(list)
-    only_b: dict[str, list[float]] = defaultdict(list)
+    before: dict[str, list[float]] = defaultdict(list)
+    after: dict[str, list[float]] = defaultdict(list)
     seeds = sorted(set(a) & set(b))
     for seed in seeds:
-        before = dict(zip(a[seed].rows, a[seed].correct, strict=True))
-        for row, after in zip(b[seed].rows, b[seed].correct, strict=True):
-            if row in before:
-                only_a[row].append(float(before[row] > after))
-                only_b[row].append(float(before[row] < after))
-    if not only_a:
+        of_a = dict(zip(a[seed].rows, a[seed].marks, strict=True))
+        for row, mark in zip(b[seed].rows, b[seed].marks, strict=True):
+            if row in of_a:
+                before[row].append(of_a[row])
+                after[row].append(mark)
+    if not before:
         return None
-    n = len(only_a)
-    lost, gained = (
-        sum(sum(marks) / len(marks) for marks in only.values()) for only in (only_a, only_b)
-    )
+    n = len(before)
+    if any(result.scores for result in b.values()):
+        means = [[sum(marks) / len(marks) for marks in side.values()] for side in (before, after)]
+        difference = paired_score_difference(*means)
+        return Paired(difference.mean, difference.low, difference.high, n, len(seeds))
+    pairs = [list(zip(before[row], after[row], strict=True)) for row in before]
+    lost = sum(sum(x > y for x, y in marks) / len(marks) for marks in pairs)
+    gained = sum(sum(x < y for x, y in marks) / len(marks) for marks in pairs)
     low, high = score_interval(lost, gained, n)
     return Paired((gained - lost) / n, low, high, n, len(seeds))
 

@@ -1,16 +1,17 @@
 """Tasks of the quality benchmark and their splits, from a folder of public data.
 
-The folder holds ``snips``, ``clinc150`` (``train.jsonl`` and ``test.jsonl`` each) and ``bbh`` (one
-file per task); one JSON object a line with ``input``, ``output`` and, where there is one, ``json``
-and ``domain``. Refuses to let a row of the test or validation pool become a training row: pools
-are decided by the rows themselves, the same for every seed, and equal inputs count as one row.
+The folder holds ``snips``, ``clinc150``, ``wikisql``, ``rnnlg`` (``train.jsonl`` and ``test.jsonl``
+each) and ``bbh`` (one file per task); one JSON object a line with ``input``, ``output`` and, where
+there is one, ``json``, ``domain`` and ``references``; ``tasks.json`` may add more. Refuses to let
+a row of the test or validation pool become a training row: pools are decided by the rows
+themselves, the same for every seed, and equal inputs count as one row.
 """
 
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,12 @@ SNIPS_INTENT = "snips-intent"
 SNIPS_JSON = "snips-json"
 CLINC_TWO = "clinc150-two"
 CLINC_ALL = "clinc150-all"
+WIKISQL = "wikisql"
+RNNLG = "rnnlg"
+CODES = "-codes"  # suffix: labels are replaced by codes, which say nothing
 BBH = "bbh-"  # prefix; the rest is the file's name
 TWO_DOMAINS = ("banking", "travel")
+OWN_TASKS = "tasks.json"  # of the data folder: more tasks, without code
 
 # BBH answers that are numbers or lists; all others are one choice.
 _BBH_METRIC = {"object_counting": "number", "multistep_arithmetic_two": "number"}
@@ -39,12 +44,20 @@ class Task:
         description: the task name that the discriminator and the generator are told.
         metric: see ``workbench.evaluate.metrics``.
         answer_tokens: ceiling of an answer's length.
+        folder: of train.jsonl and test.jsonl, below the data folder; "" for BBH.
+        output: the column of the answer.
+        where: column -> values that a row must have one of.
+        codes: labels are replaced by codes.
     """
 
     name: str
     description: str
     metric: str = "exact"
     answer_tokens: int = 16
+    folder: str = ""
+    output: str = "output"
+    where: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    codes: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,21 +98,27 @@ def all_tasks(data: Path) -> list[Task]:
     Raises:
         IntakeError: there is nothing that we know.
     """
-    tasks = []
-    if (data / "snips").is_dir():
-        tasks.append(Task(SNIPS_INTENT, "requests to a voice assistant"))
-        description = "requests to a voice assistant with their slots"
-        tasks.append(Task(SNIPS_JSON, description, "json", 96))
-    if (data / "clinc150").is_dir():
-        tasks.append(Task(CLINC_TWO, "banking and travel requests"))
-        tasks.append(Task(CLINC_ALL, "requests to a personal assistant"))
+    assistant, banking = "requests to a personal assistant", "banking and travel requests"
+    voice, domains = "requests to a voice assistant", {"domain": TWO_DOMAINS}
+    known = [
+        Task(SNIPS_INTENT, voice, folder="snips"),
+        Task(SNIPS_JSON, f"{voice} with their slots", "json", 96, "snips", "json"),
+        Task(CLINC_TWO, banking, folder="clinc150", where=domains),
+        Task(CLINC_TWO + CODES, banking, folder="clinc150", where=domains, codes=True),
+        Task(CLINC_ALL, assistant, folder="clinc150"),
+        Task(CLINC_ALL + CODES, assistant, folder="clinc150", codes=True),
+        Task(WIKISQL, "table columns with a question", answer_tokens=96, folder="wikisql"),
+        Task(RNNLG, "dialogue acts with their slots", "chrf", 96, "rnnlg"),
+        *_own_tasks(data),
+    ]
+    tasks = [task for task in known if (data / task.folder).is_dir()]
     for path in sorted((data / "bbh").glob("*.jsonl")):
         stem = path.stem
         metric, tokens = _BBH_METRIC.get(stem, "exact"), _BBH_TOKENS.get(stem, 16)
         tasks.append(Task(BBH + stem, stem.replace("_", " "), metric, tokens))
     if not tasks:
         raise IntakeError(
-            f'"{data}" holds none of the folders snips, clinc150 and bbh. '
+            f'"{data}" holds none of the folders snips, clinc150, wikisql, rnnlg and bbh. '
             "Name the folder of the benchmark's data."
         )
     return tasks
@@ -170,27 +189,42 @@ def _pools(task: Task, data: Path) -> Pools:
         # 40 % test: with 250 rows 100 of them, and 125 are left to train on.
         test, validation = round(0.4 * len(rows)), round(0.1 * len(rows))
         return ranked[test + validation :], ranked[test : test + validation], ranked[:test]
-    folder, column, wanted = _layout(task.name)
-    test_pool = _unique(_read(data / folder / "test.jsonl", column, wanted))
+    test_pool = _unique(_rows_of(task, data, "test"))
     held_out = set(row_ids(test_pool))
-    rows = _unique(_read(data / folder / "train.jsonl", column, wanted))
+    rows = _unique(_rows_of(task, data, "train"))
     free = [row for row in rows if sample_id(row.input) not in held_out]
     ranked = _shuffled(free, "pool")
     validation = round(0.15 * len(ranked))
     return ranked[validation:], ranked[:validation], test_pool
 
 
-def _layout(name: str) -> tuple[str, str, Callable[[dict[str, Any]], bool]]:
-    """(folder, column of the answer, which rows)."""
-    layouts: dict[str, tuple[str, str, Callable[[dict[str, Any]], bool]]] = {
-        SNIPS_INTENT: ("snips", "output", lambda row: True),
-        SNIPS_JSON: ("snips", "json", lambda row: True),
-        CLINC_TWO: ("clinc150", "output", lambda row: row.get("domain") in TWO_DOMAINS),
-        CLINC_ALL: ("clinc150", "output", lambda row: True),
-    }
-    if name not in layouts:
-        raise IntakeError(f'Task "{name}" is unknown.')
-    return layouts[name]
+def _own_tasks(data: Path) -> list[Task]:
+    """Tasks that somebody added in ``tasks.json``: a list of objects with ``Task``'s fields."""
+    path = data / OWN_TASKS
+    if not path.exists():
+        return []
+    try:
+        return [Task(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError) as error:
+        raise IntakeError(
+            f"{path}: {error}. Write a list of objects with Task's fields."
+        ) from error
+
+
+def _rows_of(task: Task, data: Path, part: str) -> Iterator[Example]:
+    def wanted(row: dict[str, Any]) -> bool:
+        return all(row.get(column) in values for column, values in task.where.items())
+
+    rows = _read(data / task.folder / f"{part}.jsonl", task.output, wanted)
+    if not task.codes:
+        return rows
+    labels = {row.output for row in _read(data / task.folder / "train.jsonl", task.output, wanted)}
+    codes = {label: f"C{100 + at}" for at, label in enumerate(sorted(labels, key=_hash))}
+    return (replace(row, output=codes[row.output]) for row in rows)
+
+
+def _hash(label: str | None) -> str:
+    return hashlib.sha256((label or "").encode()).hexdigest()
 
 
 def _read(
@@ -204,7 +238,8 @@ def _read(
         try:
             row = json.loads(line)
             if wanted(row):
-                yield Example(str(row["input"]), str(row[column]))
+                references = tuple(map(str, row.get("references", ())))
+                yield Example(str(row["input"]), str(row[column]), references)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise IntakeError(f'{path}, line {number}: no object with "{column}".') from error
 

@@ -29,7 +29,7 @@ _FILTERS = {
 _COUNTS = {
     "seeds": "seed examples",
     "samples": "synthetic inputs",
-    "grafts": "of them crossed from known inputs, labels and words",
+    "mixed": "of them mixed from two inputs (span swap)",
     "kept": "of them kept and trained on",
     "edited": "of them edited by a person",
     "labels": "different answers of the teacher",
@@ -172,8 +172,7 @@ def _making(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:
     lines = [
         "## How it was made",
         "",
-        f"- Preset: {_plain(recipe.preset)}; inputs written by the {recipe.synthesis.generator} "
-        f'base, writer "{recipe.synthesis.settled().writer}".',
+        f"- Preset: {_plain(recipe.preset)}. {_plain((result.get('writer') or {}).get('why', ''))}",
         f"- Selection: {_FILTERS.get(chosen, _plain(chosen))}.",
         f"- Labels: {_labels(recipe)}.",
         f"- Training: {training.epochs:g} epochs, rate {rate:.2g}, "

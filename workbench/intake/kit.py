@@ -1,8 +1,8 @@
 """The transfer kit: one zip with everything that a data owner hands over.
 
-kit.json (what it is, and the SHA-256 of every other member), adapter/, optionally discriminator/,
-seeds.jsonl, optionally evaluation.jsonl, NOTICE. The hashes find damage and mix-ups; they do not
-prove who made a kit, so every member is checked like a stranger's file.
+kit.json (what it is, and the SHA-256 of every other member), adapter/, optionally discriminator/
+and writer/, seeds.jsonl, optionally evaluation.jsonl, NOTICE. The hashes find damage and mix-ups;
+they do not prove who made a kit, so every member is checked like a stranger's file.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import IntakeError
-from workbench.inputs import AdapterFiles, Inputs
+from workbench.inputs import AdapterFiles, Inputs, Memorised
 from workbench.intake.adapter import WANTED as ADAPTER_FILES
 from workbench.intake.adapter import WEIGHTS_NAME, read_adapter
 from workbench.intake.archive import unpack
@@ -36,7 +36,11 @@ _MEMBERS = {
     "seeds.jsonl": LIMITS.rows_file_bytes,
     "evaluation.jsonl": LIMITS.rows_file_bytes,
     **{f"adapter/{name}": at_most for name, at_most in ADAPTER_FILES.items()},
-    **{f"discriminator/{name}": at_most for name, at_most in ADAPTER_FILES.items()},
+    **{
+        f"{role}/{name}": at_most
+        for role in ("discriminator", "writer")
+        for name, at_most in ADAPTER_FILES.items()
+    },
 }
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that zip can say: equal kits are equal bytes
 
@@ -49,6 +53,7 @@ class Kit:
         source_base: a package or Hub reference, or "" when the kit names none that can be used.
         discriminator_auc: of the discriminator on held-out rows, 0..1; None when not known.
         attribution: licences and sources of the data, in the owner's words.
+        memorised: what its owner was told of the writer (``kit_about.About``); None without one.
     """
 
     inputs: Inputs
@@ -58,6 +63,7 @@ class Kit:
     metric: str = "exact"
     discriminator_auc: float | None = None
     attribution: str = ""
+    memorised: dict[str, int] | None = None
 
     def recipe_from(self, recipe: TransferRecipe) -> TransferRecipe:
         """``recipe`` with what the kit knows: task, source base and format, metric."""
@@ -77,6 +83,7 @@ def write_kit(
     *,
     discriminator_auc: float | None = None,
     attribution: str = "",
+    memorised: Memorised | None = None,
 ) -> Path:
     """Write a kit to ``target``, which is replaced when complete; equal content, equal bytes.
 
@@ -85,6 +92,7 @@ def write_kit(
         recipe: task name, source base and format, and metric are taken from it. A source base
             that is a local folder is left out: it means nothing on another machine.
         attribution: becomes the file NOTICE.
+        memorised: what a writer that was trained repeats, whether it is packed or not.
     """
     if inputs.adapter is None or not 0 < len(inputs.seeds) <= LIMITS.seeds:
         raise IntakeError(f"A kit needs an adapter and 1 to {LIMITS.seeds} seeds.")
@@ -96,6 +104,13 @@ def write_kit(
         source_format=recipe.source_format,
         metric=recipe.evaluation.metric,
         discriminator_auc=discriminator_auc,
+        memorised=memorised
+        and {
+            "distinct": memorised.distinct,
+            "copied": memorised.copied,
+            "near": memorised.near,
+            "packed": int(inputs.writer is not None),
+        },
         counts={"seeds": len(inputs.seeds), "evaluation": len(inputs.evaluation)},
         files={name: _fingerprint(content) for name, content in contents.items()},
     )
@@ -127,6 +142,7 @@ def read_kit(path: Path, workspace: Path) -> Kit:
     inputs = Inputs(
         adapter=adapter,
         discriminator=_adapter(files, "discriminator", folder),
+        writer=_adapter(files, "writer", folder),
         seeds=_rows(files, "seeds.jsonl", LIMITS.seeds),
         evaluation=_rows(files, "evaluation.jsonl", LIMITS.rows),
     )
@@ -140,6 +156,7 @@ def read_kit(path: Path, workspace: Path) -> Kit:
         source_format=about.source_format,
         metric=about.metric,
         discriminator_auc=about.discriminator_auc,
+        memorised=about.memorised,
         attribution=decode(notice.path.read_bytes(), "NOTICE").strip() if notice else "",
     )
 
@@ -174,7 +191,8 @@ def _rows(files: Mapping[str, Copied], name: str, at_most: int) -> tuple[Example
 def _contents(inputs: Inputs, base: str, attribution: str) -> dict[str, bytes | Path]:
     """Members by name; weights stay files, so that they are streamed."""
     contents: dict[str, bytes | Path] = {}
-    for role, adapter in (("adapter", inputs.adapter), ("discriminator", inputs.discriminator)):
+    for role in ("adapter", "discriminator", "writer"):
+        adapter: AdapterFiles | None = getattr(inputs, role)
         if adapter is not None:
             hint = portable_reference(adapter.base_hint) or base
             config = json.dumps(adapter.settings.file(hint or None), indent=2) + "\n"

@@ -18,6 +18,7 @@ from workbench.recipe import AUTO, METRICS, PromptFormat
 SCHEMA = 1
 KIND = "trans-lora-kit"
 COUNTED = ("seeds", "evaluation")
+MEMORISED = ("distinct", "copied", "near", "packed")
 
 _PACKAGE = r"package:[a-z0-9][a-z0-9._-]{0,63}"
 _HUB = r"(?:hub:)?[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(?:@[\w.-]{1,64})?"
@@ -32,6 +33,8 @@ class About:
     Attributes:
         source_base: a package or Hub reference, or "" when there is none that means anything here.
         discriminator_auc: of the discriminator on held-out rows, 0..1; None when not known.
+        memorised: of a writer that was trained, {"distinct", "copied", "near", "packed"}: how many
+            of its texts are training rows, and whether the owner put it into the kit; else None.
         counts: rows by file, "seeds" and "evaluation".
         files: member name -> {"sha256", "bytes"}, of every member but kit.json.
     """
@@ -41,6 +44,7 @@ class About:
     source_format: PromptFormat
     metric: str
     discriminator_auc: float | None
+    memorised: dict[str, int] | None
     counts: dict[str, int]
     files: dict[str, dict[str, Any]]
 
@@ -79,6 +83,7 @@ def read_about(text: str) -> About:
         source_format=_format(_object(data, "source_format")),
         metric=metric,
         discriminator_auc=_share(data, "discriminator_auc"),
+        memorised=_memorised(data),
         counts={name: counts.get(name, 0) for name in COUNTED},
         files=_object(data, "files"),
     )
@@ -107,6 +112,16 @@ def _share(data: Mapping[str, Any], name: str) -> float | None:
     if type(value) not in (int, float) or not 0 <= value <= 1:
         raise IntakeError(f'kit.json: "{name}" must be a number from 0 to 1, or null. {_AGAIN}')
     return float(value)
+
+
+def _memorised(data: Mapping[str, Any]) -> dict[str, int] | None:
+    if data.get("memorised") is None:
+        return None
+    told = _object(data, "memorised")
+    numbers = {name: told.get(name) for name in MEMORISED}
+    if not all(type(value) is int and value >= 0 for value in numbers.values()):
+        raise IntakeError(f'kit.json: "memorised" must hold counts. {_AGAIN}')
+    return {name: int(value or 0) for name, value in numbers.items()}
 
 
 def _format(data: Mapping[str, Any]) -> PromptFormat:

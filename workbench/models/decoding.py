@@ -1,10 +1,10 @@
 """Writing text with a model: batches of prompts in, token ids and log-probabilities out.
 
 A loop of our own instead of ``generate``: a prefix that all prompts share is computed once,
-prompts of similar length go together, finished rows leave the batch, and sampling takes the
-top k of the row first and works on those only (sorting a vocabulary of 262,144 at every step
-costs more than the model). A prompt's random numbers depend on the seed and its own index, not
-on its neighbours. It refuses prompts without tokens.
+prompts of similar length go together, finished rows leave the batch, and nothing is sorted that
+need not be (sorting a vocabulary of 262,144 at every step costs more than the model): with top_k
+only those k are, without it only where top_p cuts. A prompt's random numbers depend on the seed
+and its own index, not on its neighbours. It refuses prompts without tokens.
 """
 
 import hashlib
@@ -30,11 +30,11 @@ class Sampling:
     """How to draw a token: the top k of the row, at a temperature, cut where p is reached.
 
     top_k comes first, then temperature, then top_p over those k: transformers' order but for
-    the tail beyond k. top_k 0 is off.
+    the tail beyond k. top_k 0 and top_p 1 are off: then the whole distribution is drawn from.
     """
 
     temperature: float = 1.0
-    top_k: int = 64
+    top_k: int = 0
     top_p: float = 1.0
 
 
@@ -204,25 +204,27 @@ def _choose(
     drawn: [rows] uniform numbers in [0, 1) for the inverse of the cumulative distribution.
     """
     if sampling is None:
-        top, ids = logits.max(dim=-1, keepdim=True)
-        pick = torch.zeros_like(ids)
+        log_prob, ids = logits.max(dim=-1)
+        return ids, log_prob.float() - log_totals(logits)
+    assert drawn is not None
+    if sampling.top_k:
+        top, order = logits.topk(min(sampling.top_k, logits.shape[-1]), dim=-1)
+    elif sampling.top_p < 1:
+        top, order = logits.sort(dim=-1, descending=True)
     else:
-        assert drawn is not None
-        if sampling.top_k or sampling.top_p < 1:
-            most = sampling.top_k or logits.shape[-1]
-            top, ids = logits.topk(min(most, logits.shape[-1]), dim=-1)
-        else:  # nothing is cut, so nothing need be sorted
-            top, ids = logits, torch.arange(logits.shape[-1], device=logits.device)
-            ids = ids.expand_as(logits)
-        probabilities = (top.float() / sampling.temperature).softmax(dim=-1)
-        total = probabilities.cumsum(dim=-1)
+        top, order = logits, None
+    total = (top.float() / sampling.temperature).softmax(dim=-1).cumsum(dim=-1)
+    last = total.shape[-1] - 1
+    if sampling.top_p < 1:
         # A token stays when those before it do not reach p yet; the first always stays.
-        kept = ((total - probabilities) < sampling.top_p).sum(dim=-1, keepdim=True)
-        mass = total.gather(1, kept - 1)
-        threshold = drawn[:, None] * mass
-        pick = (total <= threshold).sum(dim=-1, keepdim=True).minimum(kept - 1)
+        last = (total < sampling.top_p).sum(dim=-1, keepdim=True).clamp(max=last)
+    else:
+        last = torch.full_like(drawn, last, dtype=torch.long)[:, None]
+    threshold = drawn[:, None] * total.gather(1, last)
+    pick = torch.searchsorted(total, threshold, right=True).minimum(last)
     log_probs = top.gather(1, pick)[:, 0].float() - log_totals(logits)
-    return ids.gather(1, pick)[:, 0], log_probs
+    ids = pick if order is None else order.gather(1, pick)
+    return ids[:, 0], log_probs
 
 
 def _numbers(seed: int, indices: Sequence[int], steps: int) -> Tensor:

@@ -31,12 +31,13 @@ class Pair:
 
     @property
     def source(self) -> Resident:
-        """Source base with the adapters "teacher" and, if there is one, "discriminator"."""
+        """Source base with "teacher" and, where the kit has them, "discriminator" and "writer"."""
         if self._source is None:
             self._source = load(_folder(self._recipe.source_base))
             for name, files in (
                 ("teacher", self._inputs.adapter),
                 ("discriminator", self._inputs.discriminator),
+                ("writer", self._inputs.writer),
             ):
                 if files is not None:
                     self._source.attach(name, files.settings, files.verified())

@@ -7,7 +7,7 @@ _FORMER_DEFAULTS: dict[str, dict[str, Any]] = {
     "synthesis": {
         "writer": "list",
         "samples": 300,
-        "grafts": 0.0,
+        "mixed": 0.0,
         "prompts_per_round": 32,
         "temperature": 0.9,
         "top_k": 64,
@@ -25,6 +25,8 @@ def current_name(dotted: str) -> str:
     section, point, rest = dotted.partition(".")
     if dotted == "synthesis.method":
         return "synthesis.writer"
+    if dotted == "synthesis.grafts":
+        return "synthesis.mixed"
     return _FORMER_NAMES.get(section, section) + point + rest
 
 
@@ -52,6 +54,8 @@ def migrated(data: dict[str, Any]) -> dict[str, Any]:
         given = dict(given)
         if section == "synthesis" and "method" in given:
             given["writer"] = given.pop("method")
+        if section == "synthesis" and "grafts" in given:
+            given["mixed"] = given.pop("grafts")
         current[section] = {**values, **given}
     if isinstance(seed := current.get("seed"), int):
         current["seed"] = seed % 2**32  # any whole number was accepted

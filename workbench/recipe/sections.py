@@ -12,16 +12,15 @@ from workbench.recipe.declaring import checked, setting
 
 FEWEST_BATCH_ROWS, MOST_BATCH_ROWS = 16, 128  # of automatic batches
 MOST_STEPS = 600  # of an epoch with automatic batches, while they can grow
-AUTOMATIC_SAMPLES = 1000
 
 # What reads a field, where not everything does.
 _LORA = {"student.method": ("lora", "rslora", "dora")}
 _RANKED = {"student.method": ("lora", "rslora", "dora", "oft", "miss")}
 _LAYERS = {"student.method": ("lora", "rslora", "dora", "oft", "miss", "ia3")}
 _VIRTUAL = {"student.method": ("prompt_tuning", "prefix_tuning")}
-_SHOWS_SEEDS = {"synthesis.writer": ("auto", "list", "label")}
+_SHOWS_SEEDS = {"synthesis.writer": ("list", "label")}
 _LIST = {"synthesis.writer": ("list",)}
-_BY_LABEL = {"synthesis.writer": ("auto", "label")}
+_BY_LABEL = {"synthesis.writer": ("label",)}
 
 AUTO = "auto"  # the metric that fits the kind of task
 METRICS = {
@@ -237,7 +236,6 @@ class TrainingSettings:
             "Soft labels",
             "Where answers form a set and the teacher is not sure, train on its probabilities "
             "over several answers instead of the likeliest one.",
-            read_by=_BY_LABEL,
         ),
     ] = True
 
@@ -270,7 +268,8 @@ class SynthesisSettings:
         setting(
             "Who writes the inputs",
             "The kit's writer and an adapter that learned its inputs need no seeds. Automatic "
-            "takes the first of these that there is, else inputs are written for each label.",
+            "takes the first of these that there is, else a base writes from the seeds, label by "
+            "label where answers are labels.",
             choices={
                 "auto": "Automatic",
                 "own": "The source adapter itself",
@@ -293,7 +292,8 @@ class SynthesisSettings:
         int,
         setting(
             "Samples to keep",
-            "How many kept inputs are asked for; 0 is automatic. 300 to 1,000 is usual.",
+            "How many are trained on; 0 is automatic: 100 for each label that is seen, 600 at "
+            "least, and 2,000 where answers are free text; on a GPU 3,000 and 12,000.",
             unit="samples",
             least=0,
             most=100_000,
@@ -305,15 +305,15 @@ class SynthesisSettings:
             "Filter",
             "Scores are shown for every sample where the kit has a discriminator; this says "
             'whether they also decide. "discriminator" keeps P(yes) > P(no); "excess" keeps the '
-            "better half of twice as many by how much the adapter matters; automatic is the "
-            "discriminator where there is one, else excess.",
+            "better half of twice as many by how much the adapter matters. Automatic keeps what "
+            "an adapter wrote, an equal share of every label where a base wrote label by label, "
+            "and for the numbered list what the discriminator, or without one excess, keeps.",
             choices={
                 "auto": "Automatic",
                 "discriminator": "Discriminator: more likely real than not",
                 "excess": "Excess: where the adapter matters",
                 "none": "Keep all",
             },
-            read_by=_LIST,
         ),
     ] = "auto"
     seeds_per_prompt: Annotated[
@@ -331,12 +331,12 @@ class SynthesisSettings:
         int,
         setting(
             "Prompts per round",
-            "Written together; a round is repeated whole after a stop.",
+            "Written together; a round is repeated whole after a stop. 0 is automatic.",
             unit="prompts",
-            least=1,
-            most=1024,
+            least=0,
+            most=4096,
         ),
-    ] = 96
+    ] = 0
     max_rounds: Annotated[
         int,
         setting(
@@ -346,7 +346,7 @@ class SynthesisSettings:
             least=1,
             most=10_000,
         ),
-    ] = 60
+    ] = 400
     new_tokens: Annotated[
         int,
         setting(
@@ -364,14 +364,15 @@ class SynthesisSettings:
             "Similarity from which two inputs count as the same; 1 is equality.",
             least=0.5,
             most=1,
+            read_by=_SHOWS_SEEDS,
         ),
     ] = 0.9
-    grafts: Annotated[
+    mixed: Annotated[
         float,
         setting(
             "Mixed inputs per sample",
-            "Known inputs mixed with others and with single words, answered by the teacher. "
-            "Twice as many for over 100 labels, five times for objects.",
+            "Span-swap augmentation where answers are labels: inputs with a part of another one, "
+            "answered by the teacher.",
             unit="inputs",
             least=0,
             most=10,
@@ -404,11 +405,6 @@ class SynthesisSettings:
             most=1,
         ),
     ] = 1.0
-
-    def settled(self) -> "SynthesisSettings":
-        """With what is automatic decided: the writer, and how many samples."""
-        writer = "label" if self.writer == "auto" else self.writer
-        return dataclasses.replace(self, writer=writer, samples=self.samples or AUTOMATIC_SAMPLES)
 
 
 @checked

@@ -18,7 +18,7 @@ from workbench.recipe import LoraSettings
 from workbench.runs import atomic
 from workbench.samples import Example
 
-ADAPTER_ROLES = ("adapter", "discriminator")
+ADAPTER_ROLES = ("adapter", "discriminator", "writer")
 EXAMPLE_ROLES = ("seeds", "evaluation", "unlabelled")
 
 

@@ -66,7 +66,7 @@ def reopens(old: TransferRecipe, new: TransferRecipe, started: dict[Stage, bool]
 
 
 def _asks_for_more(old: TransferRecipe, new: TransferRecipe) -> bool:
-    return new.synthesis.settled().samples > old.synthesis.settled().samples
+    return new.synthesis.samples > old.synthesis.samples
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from workbench.errors import RunError
 from workbench.runs.database import Database
 from workbench.runs.sample_rows import SELECT, to_sample
-from workbench.samples import CROSSED, KEPT, NAMED, PENDING, REJECTED, Sample
+from workbench.samples import KEPT, MIXED, PENDING, REJECTED, Sample
 
 SCORES = ("discriminator_score", "excess", "confidence")
 # What a person can sort by; a leading "-" turns the order round. "made" is the order of creation.
@@ -87,7 +87,7 @@ def where(chosen: SampleFilter, sorted_by: str = "seq") -> tuple[str, list[Any]]
     if chosen.origin:
         parts.append(("origin = ?", [chosen.origin]))
     if chosen.written:
-        parts.append((f"origin NOT IN ({', '.join('?' * len(CROSSED))})", sorted(CROSSED)))
+        parts.append((f"origin NOT IN ({', '.join('?' * len(MIXED))})", sorted(MIXED)))
     if chosen.edited is not None:
         parts.append(("edited" if chosen.edited else "NOT edited", []))
     if chosen.decided_by == "person":  # literal, so that the partial index is used
@@ -156,19 +156,11 @@ def label_counts(database: Database, status: str) -> dict[str, int]:
 
 
 def consistency(database: Database) -> dict[str, tuple[int, int]]:
-    """(asked, given) by the answer that samples were written for, the least consistent first.
-
-    What was asked for may be the beginning of an answer: a JSON object up to a field whose value
-    is copied from the input. Candidates in their own words are trials that nobody wrote: left out.
-    """
+    """(asked, given) by the label that samples were written for, the least consistent first."""
     rows = database.read(
-        "SELECT written_for, count(*) AS asked, sum(teacher_output = written_for OR "
-        "(written_for LIKE '{%' AND substr(written_for, -1) IN (':', '{') "
-        "AND substr(teacher_output, 1, length(written_for)) = written_for)) AS given "
+        "SELECT written_for, count(*) AS asked, sum(teacher_output = written_for) AS given "
         "FROM samples WHERE written_for IS NOT NULL AND teacher_output IS NOT NULL "
-        "AND origin != ? GROUP BY written_for "
-        "ORDER BY 1.0 * given / asked, asked DESC, written_for",
-        (NAMED,),
+        "GROUP BY written_for ORDER BY 1.0 * given / asked, asked DESC, written_for"
     )
     return {row["written_for"]: (row["asked"], row["given"]) for row in rows}
 

@@ -27,7 +27,7 @@ from workbench.runs.folder import Run
 from workbench.samples import Example
 from workbench.stages import Stage
 from workbench.steps.distillation import newest_state, split_examples
-from workbench.steps.labels import answered_seeds
+from workbench.steps.seed_answers import answered_seeds
 from workbench.steps.teacher_view import read_by_teacher, sample_teacher, teacher_samples
 from workbench.teach import TEACHER
 
@@ -90,7 +90,9 @@ def asked_arms(run: Run) -> tuple[str, ...]:
     """The arms of this comparison; examples in a prompt need right answers to be told from."""
     bare = run.recipe.evaluation.base_arms
     if is_labelled(run.inputs.evaluation):
-        return arms.ARMS if bare else (arms.SOURCE_ADAPTER, arms.TRANSFERRED)
+        wanted = arms.ARMS if bare else (arms.SOURCE_ADAPTER, arms.TRANSFERRED)
+        # Without seeds there is nothing to show as examples.
+        return tuple(a for a in wanted if run.inputs.seeds or a != arms.TARGET_FEW_SHOT)
     return (arms.SOURCE_ADAPTER, *((arms.TARGET_BASE,) if bare else ()), arms.TRANSFERRED)
 
 

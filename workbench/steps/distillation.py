@@ -18,7 +18,7 @@ from workbench.runs import checkpoints
 from workbench.runs.folder import Run
 from workbench.samples import Example
 from workbench.stages import Stage
-from workbench.steps.labels import answered_seeds
+from workbench.steps.seed_answers import answered_seeds
 from workbench.steps.soft_labels import ask_softly, soft_labels
 from workbench.students import notes
 from workbench.teach import TEACHER, answer

@@ -14,11 +14,12 @@ from workbench.memory import peak_memory_bytes
 from workbench.models import references
 from workbench.models.pair import Pair
 from workbench.runs.folder import Run
-from workbench.samples import CROSSED, REJECTED
+from workbench.samples import MIXED, REJECTED
 from workbench.stages import Stage
 from workbench.steps.comparison import load_student, summarise
 from workbench.steps.distillation import newest_state
-from workbench.steps.synthesis import used_filter
+from workbench.steps.synthesis import filter_of
+from workbench.steps.writer_choice import CHOICE
 
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes")
 _SETTLED = ("batch_rows", "learning_rate")  # by the number of rows, where the recipe leaves it open
@@ -59,7 +60,8 @@ def build_result(run: Run) -> dict[str, Any]:
         "run": run.id,
         "task_name": run.recipe.task_name,
         "preset": run.recipe.preset,
-        "filter": used_filter(run.recipe.synthesis, run.inputs.discriminator is not None),
+        "writer": run.recall(CHOICE),
+        "filter": filter_of(run, run.recall(CHOICE, {}).get("writer", "list")),
         **summarise(run),
         "seconds": seconds_by_stage(run),
         "peak_memory_bytes": max(
@@ -68,7 +70,7 @@ def build_result(run: Run) -> dict[str, Any]:
         "counts": {
             "seeds": len(run.inputs.seeds),
             "samples": len(samples),
-            "grafts": sum(sample.origin in CROSSED for sample in samples),
+            "mixed": sum(sample.origin in MIXED for sample in samples),
             "kept": len(kept),
             "rejected": sum(sample.status == REJECTED for sample in samples),
             "rounds": len(run.samples.rounds()),

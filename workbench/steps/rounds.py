@@ -1,4 +1,4 @@
-"""What both ways of synthesis share: sorting out texts, labelling, the user's own inputs."""
+"""What every writer's rounds share: room for texts, sorting them out, labels and scores."""
 
 import statistics
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,9 @@ from workbench.samples import KEPT, REJECTED, Example, Sample
 from workbench.stages import Stage
 from workbench.synthesize.duplicates import Written
 
-# A free item longer than this many times the longest seed is rambling, not an input.
+# A text longer than this many times the longest seed is rambling, not an input.
 LONGEST_TIMES = 4
+UNKNOWN_ROOM = 512  # tokens of an input where no real one is known
 CHUNK = 64  # samples per commit where there are no rounds; the same after an interruption
 
 
@@ -23,6 +24,14 @@ def room_for_items(generator: Resident, seeds: Sequence[Example], items: float) 
     """Tokens for so many items of about the seeds' length, number and line break included."""
     lengths = [len(generator.tokenizer(seed.input)["input_ids"]) for seed in seeds]
     return min(2048, max(32, round(items * (statistics.mean(lengths) * 1.25 + 4))))
+
+
+def input_tokens(resident: Resident, examples: Sequence[Example]) -> int:
+    """Tokens that one input may have: some times the longest real one's, or ``UNKNOWN_ROOM``."""
+    if not examples:
+        return UNKNOWN_ROOM
+    longest = max(len(resident.tokenizer(example.input)["input_ids"]) for example in examples)
+    return min(2048, max(64, LONGEST_TIMES * longest))
 
 
 @dataclass
@@ -35,9 +44,9 @@ class Sorting:
     empty: int = 0
 
 
-def sort_out(texts: Sequence[str], written: Written, longest: int) -> Sorting:
-    """New texts in order, and how many were empty (or over ``longest`` characters) or known."""
-    usable = [text for text in texts if text and len(text) <= longest]
+def sort_out(texts: Sequence[str], written: Written, longest: int | None) -> Sorting:
+    """New texts in order; how many were empty (or over ``longest`` characters, if given), known."""
+    usable = [text for text in texts if text and (longest is None or len(text) <= longest)]
     verdicts = written.add_new(usable)
     return Sorting(
         new=[text for text, verdict in zip(usable, verdicts, strict=True) if not verdict],
@@ -82,6 +91,18 @@ def _with_answer(sample: Sample, reply: teach.Answer) -> Sample:
         status=KEPT if reply.text else REJECTED,
         reason="" if reply.text else "the teacher's answer is empty",
     )
+
+
+def score(pair: Pair, recipe: TransferRecipe, samples: Sequence[Sample]) -> list[Sample]:
+    """The discriminator's score of every sample that has none (paper, step 6)."""
+    scored = list(samples)
+    owed = [at for at, sample in enumerate(scored) if sample.discriminator_score is None]
+    values = discriminate.score(
+        pair.source, recipe.task_name, recipe.source_format.kind, [scored[at].input for at in owed]
+    )
+    for at, value in zip(owed, values, strict=True):
+        scored[at] = replace(scored[at], discriminator_score=value)
+    return scored
 
 
 def score_seeds(run: Run, pair: Pair) -> None:

@@ -9,9 +9,11 @@ from workbench.events import Event, Progress
 from workbench.models.pair import Pair as ModelPair
 from workbench.runs.folder import Run
 from workbench.stages import Stage
-from workbench.steps.finding import closed_answers
+from workbench.steps.seed_answers import answered_seeds
+from workbench.synthesis_plan import recur
+from workbench.synthesize.labels import task_labels
 
-SURE = 0.95  # of an answer the teacher is sure enough: it is the whole label
+HARD_LABEL_CONFIDENCE = 0.95  # of an answer the teacher is sure enough: it is the whole label
 CHUNK = 512  # samples that are asked about together
 SOFT_LABELS = "soft labels"  # where the run remembers them, and what they were made of
 
@@ -31,18 +33,20 @@ def ask_softly(run: Run, pair: ModelPair) -> Iterator[Event]:
     run, so that a resumed training has the same rows.
     """
     recipe = run.recipe
-    if not recipe.training.soft_labels or recipe.synthesis.settled().writer != "label":
+    if not recipe.training.soft_labels:
         return
     kept = [sample for sample in run.samples.kept() if sample.answered_by == "teacher"]
-    doubtful = [sample for sample in kept if (sample.confidence or 0) < SURE]
-    of = hashlib.sha256(repr([(s.id, s.version) for s in doubtful]).encode()).hexdigest()
+    unsure = [sample for sample in kept if (sample.confidence or 0) < HARD_LABEL_CONFIDENCE]
+    of = hashlib.sha256(repr([(s.id, s.version) for s in unsure]).encode()).hexdigest()
     if run.recall(SOFT_LABELS, {}).get("of") == of:
         return
-    answers = closed_answers(run, pair)
-    asked = [sample.input for sample in doubtful if sample.teacher_output in answers]
+    answers = []
+    if recur([sample.teacher_output or "" for sample in kept]):
+        answers = task_labels(answered_seeds(run, pair), kept)
+    asked = [sample.input for sample in unsure if sample.teacher_output in answers]
     found: dict[str, SoftLabel] = {}
     for start in range(0, len(asked), CHUNK):
-        yield Progress(Stage.DISTIL, start, len(asked), "samples", note="asking what else fits")
+        yield Progress(Stage.DISTIL, start, len(asked), "samples", note="computing soft labels")
         inputs = asked[start : start + CHUNK]
         labels = teach.soft_labels(pair.source, pair.source_form, inputs, answers)
         found |= zip(inputs, labels, strict=True)

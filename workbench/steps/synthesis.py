@@ -1,4 +1,8 @@
-"""Step 1: write, judge and keep samples until the asked number is reached (paper, steps 5 and 6).
+"""Step 1: write inputs until there are enough, let the teacher answer them, decide what is kept.
+
+    inputs = the user's own, then what the writer writes, round by round
+    each   : drop what is empty, copied or a duplicate; answer it; score it
+    keep   = all, or what the recipe's filter keeps; written label by label, every label alike
 
 A round is written, judged and committed whole. Its random numbers come from (seed, round), so a
 round that was interrupted is written again exactly as it would have been.
@@ -7,130 +11,143 @@ round that was interrupted is written again exactly as it would have been.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from workbench import discriminate, teach
+from workbench import teach
 from workbench.events import Event, Progress, RoundFinished, Warned
-from workbench.models.decoding import Sampling, decode
-from workbench.models.formats import bind
 from workbench.models.pair import Pair
-from workbench.recipe import PromptFormat, SynthesisSettings, TransferRecipe
+from workbench.recipe import SynthesisSettings, TransferRecipe
 from workbench.runs.folder import Run
-from workbench.samples import KEPT, REJECTED, Example, Sample, sample_id
+from workbench.samples import KEPT, MIXED, REJECTED, Sample, sample_id
 from workbench.stages import Stage
+from workbench.steps.label_balance import keep_balanced, targets_of_round, written
 from workbench.steps.rounds import (
     LONGEST_TIMES,
     label,
-    room_for_items,
+    score,
     score_seeds,
     sort_out,
     take_own_inputs,
 )
-from workbench.synthesize import numbered_list
+from workbench.steps.writer_choice import Choice, choose_writer, examples_of
+from workbench.steps.writing import write_texts
+from workbench.synthesis_plan import SampleCount, samples_for
 from workbench.synthesize.duplicates import Written, nearest
+from workbench.synthesize.per_label import Text
+
+# A round of which less than this part is new brings no more: the task has hardly other inputs.
+LEAST_NEW = 0.05
+SURPLUS = "more than was asked for"
+LABEL_BALANCE = "label balance"
 
 
-def used_filter(settings: SynthesisSettings, has_discriminator: bool) -> str:
-    """The filter that a run really applies: "auto" follows what was uploaded.
+def used_filter(settings: SynthesisSettings, writer: str, has_discriminator: bool) -> str:
+    """What really decides which samples are kept: "auto" follows the writer.
 
-    Writing for labels has a sign of its own, "consistency": the teacher gives the answer that the
-    sample was written for.
+    An adapter that has learned its inputs writes them as they were: nothing is filtered. Written
+    label by label, every label is kept alike. For the paper's list it is the paper's filter, or
+    contrastive excess where nobody trained a discriminator.
     """
-    if settings.settled().writer == "label":
-        return "consistency"
-    if settings.filter == "auto":
+    if settings.filter != "auto":
+        return settings.filter
+    if writer == "list":
         return "discriminator" if has_discriminator else "excess"
-    return settings.filter
+    return LABEL_BALANCE if writer == "label" else "none"
+
+
+def filter_of(run: Run, writer: str) -> str:
+    """``used_filter`` of a run."""
+    return used_filter(run.recipe.synthesis, writer, run.inputs.discriminator is not None)
 
 
 def synthesize(run: Run, pair: Pair) -> Iterator[Event]:
-    """Rounds until enough samples are kept or the cap on attempts is hit."""
-    settings = run.recipe.synthesis.settled()
-    kind = used_filter(settings, run.inputs.discriminator is not None)
-    # The excess filter keeps the better half, so it needs twice the number first.
-    wanted = settings.samples * (2 if kind == "excess" else 1)
+    """Rounds until there are enough samples, nothing new comes, or the cap is hit."""
+    recipe = run.recipe
     yield from take_own_inputs(run, pair)
+    choice = choose_writer(run, pair)
+    kind = filter_of(run, choice.writer)
     score_seeds(run, pair)
-    written = Written(
-        [seed.input for seed in run.inputs.seeds],
-        [sample.input for sample in run.samples.all()],
-        settings.near_duplicate,
-    )
-    usable = _usable(run, kind)
-    yield Progress(Stage.SYNTHESIZE, min(usable, wanted), wanted, "samples")
-    for number in range(len(run.samples.rounds()), settings.max_rounds):
-        if usable >= wanted:
+    known = known_texts(run, choice)
+    stale = False
+    for number in range(len(run.samples.rounds()), recipe.synthesis.max_rounds):
+        samples = run.samples.all()
+        have, wanted = _usable(samples, kind), _pool_size(run, pair, samples, kind)
+        yield Progress(Stage.SYNTHESIZE, min(have, wanted), wanted, "samples", note=choice.why)
+        targets: list[str | None] = []
+        if kind == LABEL_BALANCE:
+            targets = targets_of_round(run, pair, samples, wanted, number)
+            stale = stale or not targets
+        if stale or (have >= wanted and kind != LABEL_BALANCE):
             break
-        texts = write_round(pair, run.recipe, run.inputs.seeds, number)
-        samples, finished = judge_round(run, pair, texts, kind, written, number)
-        run.samples.commit_round(number, samples, finished)
+        texts = write_texts(run, pair, choice, samples, targets, number, wanted - have)
+        made, finished = judge_round(run, pair, choice, texts, kind, known, number)
+        run.samples.commit_round(number, made, finished)
         yield finished
-        usable = _usable(run, kind)
-        yield Progress(Stage.SYNTHESIZE, min(usable, wanted), wanted, "samples")
+        stale = len(made) < LEAST_NEW * len(texts)
+    yield from _decide(run, pair, choice, kind)
+
+
+def known_texts(run: Run, choice: Choice) -> Written:
+    """What is not written again: seeds and samples, and what is too near to them."""
+    return Written(
+        [example.input for example in examples_of(run)],
+        [sample.input for sample in run.samples.all()],
+        # An adapter that has learned its inputs writes neighbours because the task has them.
+        1.0 if choice.writer in ("own", "kit") else run.recipe.synthesis.near_duplicate,
+    )
+
+
+def _usable(samples: Sequence[Sample], kind: str) -> int:
+    """Samples that count towards the asked number, of which the filter may still drop some."""
     if kind == "excess":
-        keep_best(run, settings.samples)
-    kept = len(run.samples.kept())
-    if kept < settings.samples:
-        yield Warned(
-            Stage.SYNTHESIZE,
-            f"Only {kept} of {settings.samples} samples were kept after {settings.max_rounds} "
-            "rounds. The transfer goes on with these; raise max_rounds, add seeds or choose "
-            "another filter for more.",
-        )
+        return sum(s.excess is not None or s.status == KEPT for s in samples)
+    if kind == LABEL_BALANCE:
+        return len(written(samples))
+    return sum(s.status == KEPT and s.origin not in MIXED for s in samples)
 
 
-def _usable(run: Run, kind: str) -> int:
-    """Samples that count towards the asked number: kept ones, for "excess" the whole pool."""
-    if kind == "excess":
-        return sum(s.excess is not None or s.status == KEPT for s in run.samples.all())
-    return len(run.samples.kept())
+def _pool_size(run: Run, pair: Pair, samples: Sequence[Sample], kind: str) -> int:
+    """Samples to write: the excess filter keeps the better half, so it needs twice the number."""
+    count = samples_wanted(run, pair, samples).count
+    return count * 2 if kind == "excess" else count
 
 
-def write_round(
-    pair: Pair, recipe: TransferRecipe, seeds: Sequence[Example], number: int
-) -> list[str]:
-    """Texts of one round; "" where the generator wrote nothing usable (paper, step 5)."""
-    settings = recipe.synthesis
-    generator = pair.target if settings.generator == "target" else pair.source
-    shown = numbered_list.draw_seeds(seeds, settings.seeds_per_prompt, recipe.seed, number)
-    prompt = numbered_list.write_prompt(recipe.task_name, shown)
-    multiline = any("\n" in seed.input.strip() for seed in seeds)
-    form = bind(PromptFormat(kind="text", template="{input}"), generator.tokenizer)
-    first, last = len(shown) + 1, numbered_list.last_item(len(shown))
-    texts: dict[int, list[str]] = {}
-    with generator.using(None):
-        for index, decoded in decode(
-            generator,
-            [form.prompt_ids(prompt)] * settings.prompts_per_round,
-            new_tokens=settings.new_tokens or room_for_items(generator, seeds, last - first + 1),
-            stop_ids=form.stop_ids,
-            sampling=Sampling(settings.temperature, settings.top_k, settings.top_p),
-            seed=recipe.seed * 1_000_003 + number,
-            rows=settings.prompts_per_round,
-            stop_text=f"\n{last + 1}.",
-        ):
-            text = str(generator.tokenizer.decode(decoded.ids, skip_special_tokens=True))
-            texts[index] = numbered_list.parse_items(text, first, multiline, decoded.finished)
-    return [item for index in sorted(texts) for item in texts[index]]
+def samples_wanted(run: Run, pair: Pair, samples: Sequence[Sample]) -> SampleCount:
+    """What the recipe asks for, else what the answers so far call for.
+
+    That grows while new labels still come, so it is asked anew every round.
+    """
+    if asked := run.recipe.synthesis.samples:
+        return SampleCount(asked, "as the recipe asks")
+    answers = [s.teacher_output for s in samples if s.teacher_output and s.origin not in MIXED]
+    return samples_for(answers, pair.source.device.type != "cpu")
 
 
 def judge_round(
-    run: Run, pair: Pair, texts: Sequence[str], kind: str, written: Written, number: int
+    run: Run,
+    pair: Pair,
+    choice: Choice,
+    texts: Sequence[Text],
+    kind: str,
+    known: Written,
+    number: int,
 ) -> tuple[list[Sample], RoundFinished]:
-    """Drop what is empty, copied or a duplicate; score, decide and label the rest (step 6)."""
-    seed_texts = [seed.input for seed in run.inputs.seeds]
-    longest = LONGEST_TIMES * max(len(text) for text in seed_texts) + 80
-    sorting = sort_out(texts, written, longest)
+    """Drop what is empty, copied or a duplicate; answer, score and decide the rest."""
+    examples = [example.input for example in examples_of(run)]
+    longest = LONGEST_TIMES * max(map(len, examples)) + 80 if examples else None
+    sorting = sort_out([each.text for each in texts], known, longest)
+    written_for = {each.text: each.written_for for each in reversed(texts)}
     samples = [
         Sample(
             id=sample_id(text),
             input=text,
-            origin=run.recipe.synthesis.generator,
+            origin=origin_of(run.recipe, choice.writer),
+            written_for=written_for[text],
             round=number,
             status=KEPT,
-            nearest_seed=nearest(text, seed_texts),
+            nearest_seed=nearest(text, examples),
         )
         for text in sorting.new
     ]
-    samples = judge(pair, run.recipe, samples, kind)
+    samples = judge(run, pair, samples, kind)
     kept = sum(sample.status == KEPT for sample in samples)
     finished = RoundFinished(
         round=number,
@@ -144,29 +161,28 @@ def judge_round(
     return samples, finished
 
 
-def judge(pair: Pair, recipe: TransferRecipe, samples: Sequence[Sample], kind: str) -> list[Sample]:
-    """Scores by the filter, then the teacher's answer for what is kept.
+def origin_of(recipe: TransferRecipe, writer: str) -> str:
+    """Which model wrote: a base, or for "own" and "kit" an adapter on the source base."""
+    return recipe.synthesis.generator if writer in ("list", "label") else writer
+
+
+def judge(run: Run, pair: Pair, samples: Sequence[Sample], kind: str) -> list[Sample]:
+    """The discriminator's score, the teacher's answer, the filter's word.
 
     Args:
-        kind: "discriminator" decides here; "excess" only measures (``keep_best`` decides when the
-            pool is full); "consistency" and "none" keep all.
+        kind: "discriminator" decides here; "excess" only measures (``_decide`` decides when the
+            pool is full); the others decide nothing yet.
     """
     judged = list(samples)
-    if kind == "discriminator" and judged:
-        scores = discriminate.score(
-            pair.source, recipe.task_name, recipe.source_format.kind, [s.input for s in judged]
-        )
-        judged = [
-            _decide(replace(sample, discriminator_score=score))
-            for sample, score in zip(judged, scores, strict=True)
-        ]
-    judged = label(pair, recipe, judged)
-    if kind == "excess":
-        judged = measure_excess(pair, judged)
-    return judged
+    if run.inputs.discriminator is not None:
+        judged = score(pair, run.recipe, judged)
+    if kind == "discriminator":
+        judged = [_as_discriminated(sample) for sample in judged]
+    judged = label(pair, run.recipe, judged)
+    return measure_excess(pair, judged) if kind == "excess" else judged
 
 
-def _decide(sample: Sample) -> Sample:
+def _as_discriminated(sample: Sample) -> Sample:
     if sample.discriminator_score is not None and sample.discriminator_score > 0.5:
         return replace(sample, status=KEPT, reason="")
     return replace(sample, status=REJECTED, reason="the discriminator says no")
@@ -187,12 +203,31 @@ def measure_excess(pair: Pair, samples: Sequence[Sample]) -> list[Sample]:
     return measured
 
 
+def _decide(run: Run, pair: Pair, choice: Choice, kind: str) -> Iterator[Event]:
+    """Keep as many as are wanted of what the filter lets through; say so when they are fewer."""
+    wanted = samples_wanted(run, pair, run.samples.all()).count
+    if kind == "excess":
+        keep_best(run, wanted)
+    elif kind == LABEL_BALANCE:
+        yield from keep_balanced(run, pair, max(0, wanted - kept_by_person(run)))
+    elif run.recipe.synthesis.samples:
+        _cut(run, wanted)
+    kept = sum(sample.origin not in MIXED for sample in run.samples.kept())
+    yield Progress(Stage.SYNTHESIZE, min(kept, wanted), wanted, "samples")
+    if kept < wanted:
+        yield Warned(
+            Stage.SYNTHESIZE,
+            f"{kept} of {wanted} samples were kept: what else was written was no longer new, or "
+            "was not kept. The transfer goes on with these; give more seeds or unlabelled inputs, "
+            "or raise max_rounds, for more.",
+        )
+
+
 def keep_best(run: Run, count: int) -> None:
     """Of what the filter decides, keep the ``count`` samples with the largest excess."""
     pool = [s for s in run.samples.all() if s.decided_by == "filter" and s.excess is not None]
     pool.sort(key=lambda sample: (-(sample.excess or 0.0), sample.id))
-    chosen_by_person = sum(s.decided_by == "person" for s in run.samples.kept())
-    room = max(0, count - chosen_by_person)
+    room = max(0, count - kept_by_person(run))
     run.samples.update_many(
         [replace(sample, status=KEPT, reason="") for sample in pool[:room]]
         + [
@@ -200,3 +235,15 @@ def keep_best(run: Run, count: int) -> None:
             for sample in pool[room:]
         ]
     )
+
+
+def kept_by_person(run: Run) -> int:
+    kept = run.samples.kept()
+    return sum(s.decided_by == "person" and s.origin not in MIXED for s in kept)
+
+
+def _cut(run: Run, count: int) -> None:
+    """Keep the first ``count``: the last round may have brought more."""
+    pool = [sample for sample in run.samples.kept() if sample.decided_by == "filter"]
+    surplus = pool[max(0, count - kept_by_person(run)) :]
+    run.samples.update_many([replace(s, status=REJECTED, reason=SURPLUS) for s in surplus])

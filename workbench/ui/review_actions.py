@@ -30,6 +30,9 @@ View = tuple[Any, ...]
 _ORIGIN_WORDS = {
     "target": "the target base",
     "source": "the source base",
+    "own": "the source adapter",
+    "kit": "the kit's writer",
+    "mixed": "mixed from two inputs",
     "graft": "mixed from two inputs",
     "named": "label-name probe",
     "word": "vocabulary probe",

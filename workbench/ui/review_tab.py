@@ -17,9 +17,9 @@ _ORIGINS = [
     ("Any", ""),
     ("Target base", "target"),
     ("Source base", "source"),
-    ("Mixed from two inputs", "graft"),
-    ("Label-name probes", "named"),
-    ("Vocabulary probes", "word"),
+    ("Source adapter", "own"),
+    ("Kit's writer", "kit"),
+    ("Mixed from two inputs", "mixed"),
     ("Your own inputs", "user"),
     ("By hand", "hand"),
 ]

@@ -128,7 +128,7 @@ def _sections(live: _Live, need: gr.HTML, log: gr.Textbox) -> list[Section]:
 def _estimate(now: Snapshot) -> fit.Estimate:
     recipe = now.recipe
     if Stage.LABEL in now.done and now.kept >= MIN_SAMPLES:  # as many as there are, not as asked
-        counted = {"synthesis.samples": now.kept, "synthesis.grafts": 0}  # kept ones are counted
+        counted = {"synthesis.samples": now.kept, "synthesis.mixed": 0}  # kept ones are counted
         recipe = override(recipe, counted)
     return fit.estimate(recipe, now.inputs, workspace.runs_root())
 

@@ -107,7 +107,8 @@ def _inspected(paths: Path | Sequence[Path], scratch: Path) -> AdapterFiles:
 
 
 def _kit_bytes(kit: Kit) -> int:
-    return _bytes(kit.inputs.adapter) + _bytes(kit.inputs.discriminator)
+    parts = (kit.inputs.adapter, kit.inputs.discriminator, kit.inputs.writer)
+    return sum(_bytes(part) for part in parts)
 
 
 def _bytes(adapter: AdapterFiles | None) -> int:

@@ -17,7 +17,7 @@ from workbench.recipe import PromptFormat
 from workbench.runs.folder import Run
 from workbench.samples import KEPT
 from workbench.stages import Stage
-from workbench.ui import compare_views, plain, words
+from workbench.ui import compare_views, plain, words, write_views
 from workbench.ui.snapshot import Snapshot
 
 FEWEST_SEEDS = 3  # where a base writes the inputs
@@ -178,7 +178,7 @@ def plan(now: Snapshot) -> str:
     if now.inputs.adapter is None:
         return ""
     recipe, estimate = now.recipe, now.estimate
-    samples = recipe.synthesis.settled().samples
+    samples = write_views.wanted(now)
     form = " in 4-bit" if recipe.quantize_target else ""
     method = recipe.student.method.replace("_", " ")
     rows = len(now.inputs.evaluation[: recipe.evaluation.max_rows or None])
@@ -218,7 +218,7 @@ def live_sentence(now: Snapshot) -> str:
             "note",
         )
     if stage in (Stage.SYNTHESIZE, Stage.LABEL):
-        wanted = now.recipe.synthesis.settled().samples
+        wanted = write_views.wanted(now)
         labels = len(now.run.samples.label_counts()) if now.run else 0
         kinds = f" · {words.count(labels, 'different answer')}" if labels else ""
         return plain.sentence(f"{now.kept:,} kept of {wanted:,} wanted{kinds} · newest first:")

@@ -52,7 +52,7 @@ def more(run_id: str, count: float) -> None:
     run = workspace.find(run_id)
     if not count or count < 1:
         raise RunError("How many more? Give a number above 0.")
-    run.change_recipe({"synthesis.samples": run.recipe.synthesis.settled().samples + int(count)})
+    run.change_recipe({"synthesis.samples": run.samples.status_counts().get(KEPT, 0) + int(count)})
     jobs.start(run, Stage.LABEL)
 
 

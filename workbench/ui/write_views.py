@@ -4,11 +4,13 @@ from typing import Any
 
 import gradio as gr
 
+from workbench import machine
 from workbench.evaluate.coverage import LabelCount, label_coverage
 from workbench.runs.folder import Run
 from workbench.runs.sample_queries import SampleFilter, above_line, below_line
-from workbench.samples import KEPT, PENDING, REJECTED, Sample
+from workbench.samples import KEPT, PENDING, REJECTED, SPAN_SWAP, Sample
 from workbench.stages import Stage
+from workbench.synthesis_plan import expected_samples
 from workbench.ui import charts, plain, words
 from workbench.ui.figures import plotted
 from workbench.ui.snapshot import Snapshot
@@ -45,12 +47,21 @@ def why(now: Snapshot) -> str:
     return plain.sentence(str(chosen.get("why", "")))
 
 
+def wanted(now: Snapshot) -> int:
+    """Samples that the run will ask for, as far as its answers tell."""
+    on_gpu = machine.first_gpu() is not None
+    return expected_samples(now.recipe, now.inputs, on_gpu).count
+
+
 def tiles(now: Snapshot) -> str:
     """Counters: made, kept, duplicate, rejected."""
     totals = now.tail.totals
-    wanted = now.recipe.synthesis.settled().samples
-    mixed = now.run.samples.count(SampleFilter(origin="graft", status=KEPT)) if now.run else 0
-    asked = f"{now.kept - mixed:,} written + {mixed:,} mixed" if mixed else f"of {wanted:,} wanted"
+    mixed = now.run.samples.count(SampleFilter(origin=SPAN_SWAP, status=KEPT)) if now.run else 0
+    asked = (
+        f"{now.kept - mixed:,} written + {mixed:,} mixed"
+        if mixed
+        else f"of about {wanted(now):,} wanted"
+    )
     repeated = totals.get("duplicates", 0) + totals.get("copied", 0)
     made = totals.get("made", 0)
     share = f"{100 * repeated / made:.0f} % of all" if made else ""
@@ -95,12 +106,13 @@ def score_text(sample: Sample) -> str:
 def used_score(now: Snapshot | Run) -> str:
     """The column that the histogram and its line are about: what decides, else what there is."""
     has_discriminator = now.inputs.discriminator is not None
-    settings = now.recipe.synthesis.settled()
-    if settings.writer == "label":
-        return "confidence"  # what is kept there follows from the teacher's answers alone
-    if settings.filter == "discriminator" or (settings.filter == "auto" and has_discriminator):
+    settings = now.recipe.synthesis
+    if settings.filter == "excess":
+        return "excess"
+    if has_discriminator:
         return "discriminator_score"
-    return "confidence" if settings.filter == "none" else "excess"
+    listed = settings.writer == "list" and settings.filter == "auto"
+    return "excess" if listed else "confidence"
 
 
 def scores(now: Snapshot) -> tuple[Any, Any, str, Any]:

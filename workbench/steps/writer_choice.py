@@ -1,0 +1,110 @@
+"""Who writes the inputs of a run, and why: decided once, remembered with the run."""
+
+from dataclasses import asdict, dataclass
+
+from workbench.errors import RunError
+from workbench.models.decoding import Sampling
+from workbench.models.pair import Pair
+from workbench.runs.folder import Run
+from workbench.samples import Example
+from workbench.stages import WRITERS
+from workbench.steps.rounds import input_tokens
+from workbench.synthesize.adapter_writer import input_gain, write_inputs
+from workbench.teach import TEACHER
+
+CHOICE = "writer"  # where the run remembers it
+# Nats per token that an adapter gains on inputs, from which it has learned to write them. Of the
+# adapters in docs/method.md answer-only ones stay below a third of it, others above twice of it.
+LEAST_GAIN = 0.4
+FEWEST_SEEDS = 3  # where a base writes
+GATE_TEXTS = 64  # inputs that the gate looks at
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A writer and one sentence that says why.
+
+    Attributes:
+        writer: "kit", "own", "label" or "list".
+        gain: nats per token (``input_gain``) where it was measured.
+    """
+
+    writer: str
+    why: str
+    gain: float | None = None
+
+
+def choose_writer(run: Run, pair: Pair) -> Choice:
+    """The writer of this run.
+
+    Raises:
+        RunError: nothing here can write inputs of the task.
+    """
+    if remembered := run.recall(CHOICE):
+        return Choice(**remembered)
+    choice = _choose(run, pair)
+    run.remember(CHOICE, asdict(choice))
+    return choice
+
+
+def _choose(run: Run, pair: Pair) -> Choice:
+    asked = run.recipe.synthesis.writer
+    if asked == "kit" and run.inputs.writer is None:
+        raise RunError(
+            "The recipe asks for the kit's writer and this run has none. "
+            'Set synthesis.writer to "auto".'
+        )
+    if asked in ("kit", "own"):
+        return Choice(asked, f"{WRITERS[asked]}, as the recipe asks.")
+    if asked == "auto" and run.inputs.writer is not None:
+        return Choice("kit", f"{WRITERS['kit']}: an adapter that its owner trained on whole rows.")
+    gain = None
+    if asked == "auto":
+        gain = learned_inputs(run, pair)
+        if gain >= LEAST_GAIN:
+            return Choice(
+                "own",
+                f"{WRITERS['own']}: it has learned its inputs ({gain:.1f} nats per token better "
+                "than its base).",
+                gain,
+            )
+    if len(examples_of(run)) < FEWEST_SEEDS:
+        told = "" if gain is None else f" (it gains {gain:.2f} nats per token on inputs)"
+        raise RunError(
+            f"The run has {len(examples_of(run))} seeds, and its adapter has learned answers "
+            f"only{told}, so it cannot write inputs itself. Add at least {FEWEST_SEEDS} inputs of "
+            "the task."
+        )
+    if asked != "auto":
+        return Choice(asked, f"{WRITERS[asked]}, as the recipe asks.")
+    return Choice(
+        "label",
+        f"{WRITERS['label']}: the adapter has learned its answers only ({gain:.1f} nats per token "
+        "on inputs).",
+        gain,
+    )
+
+
+def examples_of(run: Run) -> list[Example]:
+    """Real inputs of the task: the seeds, else the user's own unlabelled inputs."""
+    return list(run.inputs.seeds or run.inputs.unlabelled[:GATE_TEXTS])
+
+
+def learned_inputs(run: Run, pair: Pair) -> float:
+    """``input_gain`` on the seeds; without any on what the adapter itself writes, 0 if nothing."""
+    texts = [example.input for example in examples_of(run)][:GATE_TEXTS]
+    if not texts:
+        written = write_inputs(
+            pair.source,
+            TEACHER,
+            pair.source_form,
+            GATE_TEXTS,
+            new_tokens=input_tokens(pair.source, []),
+            sampling=Sampling(),
+            seed=run.recipe.seed,
+        )
+        texts = [text for text in written if text]
+        # What does not end inputs has not learned them.
+        if len(texts) < GATE_TEXTS / 2:
+            return 0.0
+    return input_gain(pair.source, TEACHER, pair.source_form, texts)

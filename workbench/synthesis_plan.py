@@ -1,0 +1,64 @@
+"""What a run will write: by whom, and how many samples; before it starts and while it writes."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workbench.inputs import Inputs
+from workbench.recipe import TransferRecipe
+
+NEW_SHARE = 1 / 3  # answers recur when the next one is new with at most this probability
+SEEN_TWICE = 2  # samples from which an answer counts as a label
+# Samples for each label that is seen; the table is in docs/method.md.
+PER_LABEL = 100
+# At least, and where answers are free text: a processor trains on a thousand rows in some minutes.
+FEWEST = {False: 600, True: 3000}  # by "on a GPU"
+FREE_TEXT = {False: 2000, True: 12_000}
+MOST = 16_000
+
+
+@dataclass(frozen=True)
+class SampleCount:
+    """A number of samples and a few words on where it comes from."""
+
+    count: int
+    why: str
+
+
+def recur(answers: Sequence[str]) -> bool:
+    """Do the answers come from a limited set? Then they are labels.
+
+    The share of answers met once estimates how likely the next one is new (Good and Turing).
+    """
+    once = sum(count == 1 for count in Counter(answers).values())
+    return once <= max(2, NEW_SHARE * len(answers))
+
+
+def samples_for(answers: Sequence[str], on_gpu: bool) -> SampleCount:
+    """As many samples as a task with these answers needs, where the recipe leaves it open."""
+    fewest = FEWEST[on_gpu]
+    if not answers:
+        return SampleCount(fewest, "to begin with")
+    if not recur(answers):
+        return SampleCount(FREE_TEXT[on_gpu], "answers are free text")
+    labels = sum(count >= SEEN_TWICE for count in Counter(answers).values())
+    count = min(MOST, max(fewest, PER_LABEL * labels))
+    return SampleCount(count, f"{PER_LABEL} for each of {labels} labels, at least {fewest:,}")
+
+
+def expected_samples(recipe: TransferRecipe, inputs: Inputs, on_gpu: bool) -> SampleCount:
+    """What a run will ask for, as far as its answers tell; while it writes it may become more."""
+    if recipe.synthesis.samples:
+        return SampleCount(recipe.synthesis.samples, "as the recipe asks")
+    seeds = [row.output for row in inputs.seeds if row.output]
+    held = [row.output for row in inputs.evaluation if row.output]
+    return samples_for(held if len(held) > len(seeds) else seeds * SEEN_TWICE, on_gpu)
+
+
+def expected_writer(recipe: TransferRecipe, inputs: Inputs) -> str:
+    """Who will write, as far as it is known before the adapter was asked what it has learned."""
+    if recipe.synthesis.writer != "auto":
+        return recipe.synthesis.writer
+    if inputs.writer is not None:
+        return "kit"
+    return "label" if inputs.seeds else "own"
