@@ -23,11 +23,10 @@ from workbench.intake.adapter import read_adapter
 from workbench.pipeline import advance
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run, create, open_run
-from workbench.samples import CROSSED, GRAFT, KEPT, NAMED, REJECTED, WORD, Example, Sample
+from workbench.samples import KEPT, MIXED, REJECTED, SPAN_SWAP, Example, Sample
 from workbench.stages import Stage
-from workbench.steps import comparison, finding, grafting, label_synthesis
+from workbench.steps import comparison, label_balance, rounds, synthesis, writer_choice
 from workbench.steps.soft_labels import SOFT_LABELS
-from workbench.synthesize.vocabulary import last_word
 
 SEEDS = [Example(f"please move {n} coins to box {n * 7}", f"box{n % 3}") for n in range(1, 7)]
 ROWS = [Example(f"put {n} coins into box {n}", f"box{n % 3}") for n in range(70)]
@@ -41,7 +40,7 @@ SMALL = {
     "training.epochs": 4,
     "training.batch_rows": 4,
     "training.checkpoint_steps": 3,
-    "synthesis.grafts": 0,
+    "synthesis.mixed": 0,
     "student.rank": 4,
 }
 
@@ -180,7 +179,7 @@ def test_cap_on_attempts_is_said(make_run: MakeRun) -> None:
     run = make_run(synthesis__samples=5000, synthesis__max_rounds=1)
     warnings = [e for e in advance(run, Stage.SYNTHESIZE) if isinstance(e, events.Warned)]
     assert len(warnings) == 1
-    assert "of 5000 samples were kept after 1 rounds" in warnings[0].message
+    assert "of 5000 samples were kept" in warnings[0].message
 
 
 def test_without_right_answers_the_teacher_is_asked_what_it_would_write(
@@ -267,10 +266,16 @@ def test_missing_inputs_are_named(make_run: MakeRun, tmp_path: Path) -> None:
     bare = create(tmp_path / "runs", TransferRecipe(), id="bare")
     with pytest.raises(RunError, match="no source adapter"):
         next(advance(bare))
-    few = make_run(name="few")
+    few = make_run(name="few", synthesis__writer="list")
     few.put_examples("seeds", SEEDS[:2])
     with pytest.raises(RunError, match="at least 3"):
         next(advance(few))
+    none = make_run(name="none", seeds=[], synthesis__writer="auto", synthesis__new_tokens=8)
+    with pytest.raises(RunError, match="cannot write inputs itself"):
+        list(advance(none))
+    no_kit = make_run(name="no-kit", synthesis__writer="kit")
+    with pytest.raises(RunError, match="this run has none"):
+        list(advance(no_kit))
 
 
 def test_too_few_samples_to_train(make_run: MakeRun) -> None:
@@ -368,19 +373,84 @@ def test_kill_at_a_random_moment(make_run: MakeRun) -> None:
     assert_same_outcome(killed, plain)
 
 
-def test_best_writes_for_answers_and_keeps_them_level(make_run: MakeRun) -> None:
+@pytest.mark.parametrize("writer", ["own", "kit"])
+def test_an_adapter_writes_without_seeds_and_every_sample_is_scored(
+    make_run: MakeRun, writer: str
+) -> None:
+    run = make_run(
+        seeds=[], discriminator=True, synthesis__writer=writer, synthesis__filter="auto",
+        synthesis__samples=10, training__epochs=1,
+    )  # fmt: skip
+    if writer == "kit":
+        run.put_adapter(run.inputs.adapter, role="writer")
+    result = finish(run)
+    kept = run.samples.kept()
+    assert len(kept) == 10
+    assert {sample.origin for sample in kept} == {writer}
+    assert all(sample.discriminator_score is not None for sample in kept)
+    assert result["writer"]["writer"] == writer
+    assert result["filter"] == "none"
+    assert not result["arms"].get("target_few_shot")
+
+
+def test_what_has_learned_its_inputs_writes_them(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for gain, writer in ((2.0, "own"), (0.1, "label")):
+        monkeypatch.setattr(writer_choice, "input_gain", lambda *_given, gain=gain: gain)
+        run = make_run(name=writer, synthesis__writer="auto", synthesis__max_rounds=1)
+        for _ in advance(run, Stage.SYNTHESIZE):
+            pass
+        choice = run.recall(writer_choice.CHOICE)
+        assert choice["writer"] == writer
+        assert f"{gain:.1f} nats per token" in choice["why"]
+
+
+def test_a_task_that_has_no_more_inputs_ends_the_writing(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = iter([["put a coin down"], ["put a coin down"], ["lay a coin down"]])
+    monkeypatch.setattr(
+        synthesis,
+        "write_texts",
+        lambda *_given: [synthesis.Text(text) for text in next(few) * 24],
+    )
+    run = make_run(synthesis__writer="own")
+    seen = list(advance(run, Stage.SYNTHESIZE))
+    assert len(run.samples.all()) == 1
+    assert sum(isinstance(event, events.RoundFinished) for event in seen) == 1
+    assert any(isinstance(event, events.Warned) for event in seen)
+
+
+def test_the_number_of_samples_follows_the_labels(
+    make_run: MakeRun, sure_teacher: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.synthesis_plan.PER_LABEL", 9)
+    monkeypatch.setattr("workbench.synthesis_plan.FEWEST", {False: 5})
+    run = make_run(synthesis__writer="own", synthesis__samples=0, synthesis__max_rounds=9)
+    for _ in advance(run, Stage.SYNTHESIZE):
+        pass
+    assert 3 * 9 <= len(run.samples.kept()) < 3 * 9 + 24
+
+
+def test_label_by_label_every_label_is_kept_alike(make_run: MakeRun) -> None:
     run = make_run(synthesis__writer="label", synthesis__samples=10, synthesis__max_rounds=4)
     for _ in advance(run, Stage.SYNTHESIZE):
         pass
     samples = run.samples.all()
-    # What is asked for depends on the teacher; tests/synthesize holds the planning itself.
     assert samples
     assert len(run.samples.kept()) <= 10
     assert all(s.reason for s in samples if s.status == REJECTED)
 
 
-def test_best_killed_and_resumed_is_the_same(make_run: MakeRun) -> None:
-    changes = {"synthesis__method": "label", "synthesis__max_rounds": 5}
+@pytest.mark.parametrize("writer", ["own", "label"])
+def test_killed_between_rounds_and_resumed_is_the_same(make_run: MakeRun, writer: str) -> None:
+    changes = {
+        "synthesis__writer": writer,
+        "synthesis__max_rounds": 5,
+        "synthesis__samples": 40,
+        "synthesis__prompts_per_round": 16,
+    }
     broken = make_run(name="broken", **changes)
     for event in advance(broken):  # closed in the middle of a round, as by a kill
         if isinstance(event, events.RoundFinished) and event.round == 1:
@@ -404,95 +474,47 @@ def sure_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return [answered(sample) if not sample.teacher_output else sample for sample in samples]
 
-    monkeypatch.setattr(label_synthesis, "label", label)
-    monkeypatch.setattr(grafting, "label", label)
+    for module in (synthesis, label_balance, rounds):
+        monkeypatch.setattr(module, "label", label)
 
 
-CLOSED = {
-    "synthesis__method": "label",
+MIXING = {
+    "synthesis__writer": "label",
     "synthesis__max_rounds": 20,
-    "synthesis__grafts": 4.0,
+    "synthesis__mixed": 2.0,
     "training__soft_labels": True,
 }
 
 
-def test_grafts_are_added_and_doubts_are_learnt(make_run: MakeRun, sure_teacher: None) -> None:
-    run = make_run(**CLOSED)
+def test_inputs_are_mixed_and_unsure_labels_are_soft(make_run: MakeRun, sure_teacher: None) -> None:
+    run = make_run(**MIXING)
     for _ in advance(run, Stage.DISTIL):
         pass
     kept = run.samples.kept()
-    grafts = [sample for sample in kept if sample.origin == GRAFT]
-    asked = [sample for sample in run.samples.all() if sample.origin == WORD]
-    assert 24 < len(asked) <= 96, "eight per sample"
-    assert {sample.round for sample in asked} == {1}, "before anything is written for an answer"
-    assert grafts
-    assert 12 <= len(kept) <= 12 + 48
-    known = [s.input for s in kept if s.origin not in CROSSED] + [seed.input for seed in SEEDS]
-    words = {word for text in known for word in text.split()}
-    assert any(set(graft.input.split()) <= words for graft in grafts)
-    words |= {last_word(sample) for sample in asked}
-    assert all(set(graft.input.split()) <= words for graft in grafts)
+    mixed = [sample for sample in kept if sample.origin == SPAN_SWAP]
+    written = [sample for sample in kept if sample.origin not in MIXED]
+    assert len(written) == 12
+    assert len(mixed) == 24
+    words = {word for text in (*written, *SEEDS) for word in text.input.split()}
+    assert all(set(sample.input.split()) <= words for sample in mixed)
     soft = run.recall(SOFT_LABELS)["labels"]
     assert set(soft) == {sample.input for sample in kept if (sample.confidence or 0) < 0.95}
     for label in soft.values():
         assert sum(share for _, share in label) == pytest.approx(1)
         assert {answer for answer, _ in label} <= {"box0", "box1", "box2"}
-    assert run.stage_done(Stage.DISTIL)
 
 
-@pytest.mark.parametrize(("unit", "origin"), [("words", WORD), ("grafts", GRAFT)])
-def test_killed_while_it_asks_about_nonsense_it_asks_the_same_again(
-    make_run: MakeRun,
-    sure_teacher: None,
-    monkeypatch: pytest.MonkeyPatch,
-    unit: str,
-    origin: str,
-) -> None:
-    monkeypatch.setattr(grafting, "GRAFT_ROUND", {"cpu": 8})
-    broken, plain = make_run(name="broken", **CLOSED), make_run(name="plain", **CLOSED)
-    for event in advance(broken, Stage.SYNTHESIZE):
-        if isinstance(event, events.Progress) and event.unit == unit and event.done:
-            break  # closed as by a kill: nothing of the round is committed
-    assert not any(sample.origin == origin for sample in broken.samples.all())
-    for run in (broken, plain):
-        for _ in advance(run, Stage.LABEL):
-            pass
-    first = [sample.round for sample in plain.samples.all() if sample.origin == origin]
-    assert first.count(min(first)) > 8
-    assert broken.samples.all() == plain.samples.all()
-
-
-def test_an_answer_is_tried_first_in_seeds_that_say_its_words(
+def test_killed_among_mixed_inputs_it_makes_the_same_ones(
     make_run: MakeRun, sure_teacher: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = {"box9": (SEEDS[0].input, -1.0)}  # a random teacher knows no answers that end
-    monkeypatch.setattr(finding.mining, "mine_answers", lambda *_given: found)
-    run = make_run(**CLOSED | {"synthesis__samples": 40})
-    for _ in advance(run, Stage.SYNTHESIZE):
-        pass
-    named = [sample for sample in run.samples.all() if sample.origin == NAMED]
-    assert named
-    assert {sample.written_for for sample in named} == {"box9"}
-    assert all("box9" in sample.input for sample in named)
-    assert len({sample.round for sample in named}) == 1  # later attempts are written
-
-
-def test_killed_among_grafts_it_makes_the_same_ones(
-    make_run: MakeRun, sure_teacher: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(grafting, "GRAFT_ROUND", {"cpu": 4})
-    broken, plain = make_run(name="broken", **CLOSED), make_run(name="plain", **CLOSED)
-    written = -1
+    monkeypatch.setattr(label_balance, "MIXED_ROUND", {"cpu": 8})
+    broken, plain = make_run(name="broken", **MIXING), make_run(name="plain", **MIXING)
     for event in advance(broken, Stage.SYNTHESIZE):
-        if broken.recall(label_synthesis.WRITTEN) and written < 0:
-            written = len(broken.samples.rounds())
-        if isinstance(event, events.RoundFinished) and event.round == written:
+        done = sum(sample.origin == SPAN_SWAP for sample in broken.samples.all())
+        if isinstance(event, events.RoundFinished) and done:
             break  # closed as by a kill: its last round is committed
-    made = [sample for sample in broken.samples.all() if sample.origin == GRAFT]
-    assert sum(sample.round == written for sample in made) == 4
-    assert any(sample.round < written - 1 for sample in made), "some while there is writing"
+    assert sum(sample.origin == SPAN_SWAP for sample in broken.samples.all()) == 8
     for run in (broken, plain):
         for _ in advance(run, Stage.LABEL):
             pass
-    assert any(sample.origin == GRAFT for sample in plain.samples.all())
     assert broken.samples.all() == plain.samples.all()

@@ -1,0 +1,82 @@
+"""Writing label by label: what is asked for, what a prompt shows, where a text ends."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from workbench.models.decoding import Decoded, Sampling
+from workbench.models.resident import Resident, load
+from workbench.samples import Example, Sample
+from workbench.synthesis_plan import recur
+from workbench.synthesize import per_label
+from workbench.synthesize.labels import task_labels
+from workbench.synthesize.per_label import plan, write
+
+SEEDS = [Example(f"put {n} coins away", f"box{n % 2}") for n in range(6)]
+
+
+def test_thin_labels_are_asked_for_by_what_they_lack() -> None:
+    targets = plan(["a", "b", "c"], {"a": 9, "b": 4}, {"c": 2}, 10, 100, 0)
+    assert Counter(targets) == {"a": 1, "b": 6, "c": 10}
+    assert len(plan(["a", "b", "c"], {}, {}, 100, 24, 0)) == 24
+
+
+def test_a_label_that_the_teacher_never_gives_is_given_up() -> None:
+    assert plan(["made up"], {}, {"made up": per_label.MOST_TRIES}, 10, 50, 0) == []
+    assert len(plan(["rare"], {"rare": 1}, {"rare": 99}, 10, 50, 0)) == 9
+
+
+def test_labels_are_what_seeds_have_and_what_comes_twice_with_confidence() -> None:
+    def answered(name: str, answer: str, confidence: float = 0.9) -> Sample:
+        return Sample(name, name, "target", teacher_output=answer, confidence=confidence)
+
+    samples = [answered("1", "x"), answered("2", "x"), answered("3", "once")]
+    samples += [answered("4", "unsure", 0.2), answered("5", "unsure", 0.3)]
+    probes = [Example("w", "probed")] * 3 + [Example("w", "rarely")] * 2
+    assert task_labels(SEEDS, samples, probes) == ["box0", "box1", "x", "probed"]
+    assert recur(["a", "b"] * 9)
+    assert not recur([f"text {n}" for n in range(9)])
+
+
+def _scripted(monkeypatch: pytest.MonkeyPatch, generator: Resident, texts: list[str]) -> list[str]:
+    """Let the base "write" these texts, up to the stop text; returns the prompts that it gets."""
+    prompts: list[str] = []
+
+    def decode(_resident: Resident, ids: list[list[int]], **asked: object) -> object:
+        for prompt in ids:
+            text = texts[len(prompts)]
+            prompts.append(generator.tokenizer.decode(prompt, skip_special_tokens=True))
+            finished = str(asked["stop_text"]) in text
+            written = generator.tokenizer(text, add_special_tokens=False)["input_ids"]
+            yield len(prompts) - 1, Decoded(written, [], finished)
+
+    monkeypatch.setattr(per_label, "decode", decode)
+    return prompts
+
+
+def test_a_prompt_ends_with_the_label_that_is_asked_for(
+    tiny_target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = load(tiny_target, device="cpu")
+    prompts = _scripted(monkeypatch, generator, ["new text\nmore", "cut off", "other\n"])
+    targets = ["box1", "box0", None]
+    texts = write(generator, SEEDS, [], targets, new_tokens=8, sampling=Sampling(), seed=3)
+    assert [text.text for text in texts] == ["new text", "", "other"]
+    assert [text.written_for for text in texts] == targets
+    assert prompts[0].endswith("### box1\n")
+    assert prompts[0].split("### ")[-2].startswith("box1\n"), "an example of the label comes last"
+    assert prompts[2].endswith("\n\n###\n")
+    assert "box" not in prompts[2]
+
+
+def test_an_input_may_be_any_text_of_several_paragraphs(
+    tiny_target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = load(tiny_target, device="cpu")
+    seeds = [Example(f"Hi,\n\n### {n}\nI paid twice.\n\nBob", f"box{n % 2}") for n in range(4)]
+    letter = "Hi,\n\nwhere is it?\n\nAnn"
+    prompts = _scripted(monkeypatch, generator, [f"{letter}\n\n=== box0", "no end"])
+    texts = write(generator, seeds, [], ["box1", "box1"], new_tokens=8, sampling=Sampling(), seed=3)
+    assert prompts[0].endswith("=== box1\n"), "the mark is one that no input holds"
+    assert [text.text for text in texts] == [letter, ""]
