@@ -130,7 +130,7 @@ def _of_task(
 
 
 def _inputs(adapter: AdapterFiles, rows: Split) -> Inputs:
-    return Inputs(adapter, None, rows.seeds, rows.test)
+    return Inputs(adapter, seeds=rows.seeds, evaluation=rows.test)
 
 
 def _run(work: Path, name: str, recipe: TransferRecipe, inputs: Inputs, **facts: Any) -> Run:
