@@ -23,7 +23,7 @@ import torch
 from safetensors.numpy import load_file
 
 from tests.reliability.dying import KILLED, in_child, strikes_at
-from tests.test_pipeline import ROWS, SEEDS, SMALL
+from tests.test_pipeline import BALANCED, ROWS, SEEDS, SMALL
 from workbench import recipe as recipes
 from workbench.errors import WorkbenchError
 from workbench.events import RoundFinished
@@ -59,9 +59,9 @@ def make(
         "target_base": f"folder:{tiny_target}",
         "training.epochs": 2,
     }
-    recipe = recipes.override(recipes.TransferRecipe(), wanted)
+    recipe = recipes.override(BALANCED, wanted)
     adapter = read_adapter(tiny_adapter, root)
-    inputs = Inputs(adapter, adapter, tuple(SEEDS), tuple(ROWS[:20]))
+    inputs = Inputs(adapter, None, tuple(SEEDS), tuple(ROWS[:20]))
     return lambda name: create(root / "runs", recipe, id=name, inputs=inputs)
 
 

@@ -119,14 +119,14 @@ def test_more_samples_are_asked_for_or_not(tmp_path: Path) -> None:
     before = run.recipe.synthesis.samples
     run.journal.append(StageStarted(Stage.SYNTHESIZE))
     ask: Callable[[], object] = lambda: open_run(run.folder).change_recipe(  # noqa: E731
-        {"synthesis.samples": 999}
+        {"synthesis.samples": 9_999}
     )
 
     def check(moment: int) -> None:
-        assert open_run(run.folder).recipe.synthesis.samples in (before, 999)
+        assert open_run(run.folder).recipe.synthesis.samples in (before, 9_999)
 
     dies_at_each_step(ask, check)
-    assert open_run(run.folder).recipe.synthesis.samples == 999
+    assert open_run(run.folder).recipe.synthesis.samples == 9_999
 
 
 def test_deleting_is_done_or_not(tmp_path: Path) -> None:
