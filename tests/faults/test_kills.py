@@ -38,7 +38,6 @@ from workbench.runs.listing import list_runs
 from workbench.stages import Stage
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
-RELAYS = 14  # disturbed runs; each takes some twenty processes
 KILLS, FULL_DISKS, PROCESS_KILLS = 300, 60, 30
 FULL = 75
 
@@ -114,22 +113,32 @@ def _require_whole(folder: Path) -> None:
     run.database.close()
 
 
-@pytest.mark.parametrize("relay", range(RELAYS))
-def test_a_run_that_is_killed_again_and_again(
-    relay: int, make: Callable[[str], Run], smooth: Run, count: Callable[..., None]
-) -> None:
-    run = make(f"killed-{relay}")
-    chance, kills = random.Random(relay), 0
+def _disturb(folder: Path, chance: random.Random, child: Callable[[int], object], end: int) -> int:
+    """One process after the other until one comes to the end; returns how many did not."""
+    times = 0
     while True:
-        moment = chance.randint(1, 12) + 2 * kills // 25
-        code = in_child(lambda at=moment: (strikes_at(at, _die), _work(run.folder)))
-        assert code in (0, KILLED), "it failed by itself"
-        _require_whole(run.folder)
+        moment = chance.randint(1, 14) + times // 10  # a step may need many to be done at all
+        code = in_child(lambda at=moment: child(at))
+        assert code in (0, end), "it failed otherwise than it was made to"
+        _require_whole(folder)
         if code == 0:
-            break
-        kills += 1
-    _require_same(run, smooth)
-    assert kills >= KILLS // RELAYS, "too few for what is promised"
+            return times
+        times += 1
+
+
+def test_runs_that_are_killed_again_and_again(
+    make: Callable[[str], Run], smooth: Run, count: Callable[..., None]
+) -> None:
+    chance, kills = random.Random(0), 0
+    while kills < KILLS:
+        run = make(f"killed-{kills}")
+
+        def child(moment: int, run: Run = run) -> None:
+            strikes_at(moment, _die)
+            _work(run.folder)
+
+        kills += _disturb(run.folder, chance, child, KILLED)
+        _require_same(run, smooth)
     count("kills of children", kills)
 
 
@@ -137,22 +146,18 @@ def _die() -> None:
     os._exit(KILLED)
 
 
-@pytest.mark.parametrize("relay", range(3))
-def test_a_run_whose_disk_is_full_again_and_again(
-    relay: int, make: Callable[[str], Run], smooth: Run, count: Callable[..., None]
+def test_runs_whose_disk_is_full_again_and_again(
+    make: Callable[[str], Run], smooth: Run, count: Callable[..., None]
 ) -> None:
-    run = make(f"full-{relay}")
-    chance, times = random.Random(100 + relay), 0
-    while True:
-        moment = chance.randint(1, 12) + 2 * times // 25
-        code = in_child(lambda at=moment: _with_full_disk(run.folder, at))
-        assert code in (0, FULL), "it failed otherwise than with a sentence"
-        _require_whole(run.folder)
-        if code == 0:
-            break
-        times += 1
-    _require_same(run, smooth)
-    assert times >= FULL_DISKS // 3
+    chance, times = random.Random(1), 0
+    while times < FULL_DISKS:
+        run = make(f"full-{times}")
+
+        def child(moment: int, run: Run = run) -> None:
+            _with_full_disk(run.folder, moment)
+
+        times += _disturb(run.folder, chance, child, FULL)
+        _require_same(run, smooth)
     count("full disks", times)
 
 
