@@ -70,6 +70,7 @@ class _Place:
 _GPU = _Place(600_000_000, 2, 0, 0, 16384, 2**29)
 
 # Time.
+_HELD_OUT = 0.1  # of the samples, where there are no evaluation rows
 # Of what is written; the rest is rejected or a duplicate. An adapter writes inputs as they were.
 _KEPT_SHARE = {"kit": 0.95, "own": 0.95, "label": 0.5, "list": 0.35}
 _CHARACTERS_PER_TOKEN = 4.0
@@ -245,8 +246,12 @@ def _seconds(recipe: TransferRecipe, inputs: Inputs) -> dict[str, float]:
     rows = _trained_rows(recipe, inputs)
     training = 4 * target * rows * recipe.training.epochs * trained
     training /= speed * _TRAINING
-    rows = len(inputs.evaluation[: recipe.evaluation.max_rows or None])
-    arms = 2 * (2 * source + 3 * target) * rows
+    bare = recipe.evaluation.base_arms
+    models = 2 * source + 3 * target if bare else source + target
+    asked = len(inputs.evaluation[: recipe.evaluation.max_rows or None])
+    if not asked:  # samples are held out, and the source answers them three times
+        asked, models = max(1, _HELD_OUT * rows), 3 * source + (1 + bare) * target
+    arms = 2 * models * asked
     answers = arms * (row / _SCORING + _ANSWER_TOKENS / _DECODING)
     load = (source + target) * 2 / 400e6  # reading weights, at 400 MB a second
     return {WRITE: writing + load, ASK: labelling, TRAIN: training, COMPARE: answers / speed}
