@@ -274,3 +274,52 @@ def test_the_config_is_not_kept(tmp_path: Path) -> None:
     files = read_adapter(folder, tmp_path / "w")
     assert "canary" not in json.dumps(files.__dict__, default=str)
     assert [path.name for path in files.weights.parent.iterdir()] == ["adapter_model.safetensors"]
+
+
+def test_patterns_are_matched_in_pefts_order(tmp_path: Path) -> None:
+    """The first key that fits counts, be it a plain name or a pattern."""
+    settings = builders.config(
+        use_rslora=True,
+        alpha_pattern={r".*layers\.1\..*v_proj": 2, "v_proj": 3, "^model.*q_proj": 5},
+    )
+    fields = read_adapter(
+        builders.adapter_folder(tmp_path / "in", settings), tmp_path / "w"
+    ).settings.fields
+    assert fields["alpha_pattern"] == {
+        "model.layers.0.self_attn.q_proj": 5,
+        "model.layers.1.self_attn.q_proj": 5,
+        "model.layers.0.self_attn.v_proj": 3,
+        "model.layers.1.self_attn.v_proj": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"target_modules": ["to_q", "to_k"]}, "for image models, not text"),
+        ({"base_model_name_or_path": "black-forest-labs/FLUX.1-dev"}, "for image models"),
+        ({"base_model_name_or_path": "openai/whisper-small"}, "for speech, not text"),
+        ({"task_type": "SEQ_CLS"}, "classifies texts"),
+        ({"task_type": "SEQ_2_SEQ_LM"}, "encoder-decoder"),
+    ],
+)
+def test_adapters_of_other_models_have_the_true_sentence(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    folder = builders.adapter_folder(tmp_path / "in", builders.config(**change))
+    with pytest.raises(IntakeError, match=words):
+        read_adapter(folder, tmp_path / "w")
+
+
+@pytest.mark.parametrize("rule", [{"layers_to_transform": 1}, {"exclude_modules": r".*k_proj"}])
+def test_rules_as_number_or_pattern_are_read_from_the_weights(tmp_path: Path, rule: dict) -> None:
+    folder = builders.adapter_folder(tmp_path / "in", builders.config(**rule))
+    fields = read_adapter(folder, tmp_path / "w").settings.fields
+    assert fields["target_modules"] == sorted(builders.LAYERS)
+
+
+def test_targets_named_twice_count_once(tmp_path: Path) -> None:
+    targets = ["q_proj", "v_proj", "q_proj"]
+    folder = builders.adapter_folder(tmp_path / "in", builders.config(target_modules=targets))
+    fields = read_adapter(folder, tmp_path / "w").settings.fields
+    assert fields["target_modules"] == ["q_proj", "v_proj"]

@@ -95,8 +95,8 @@ def find(names: Iterable[str], where: str, part: str = "") -> Layout:
 def _several(where: str, choices: Sequence[str]) -> SeveralAdapters:
     named = ", ".join(shown(name or "(top)", 80) for name in choices[-_NAMED:])
     return SeveralAdapters(
-        f"{where} holds {len(choices)} adapters: {named}. Say which one: choose it on the page, "
-        "or give --adapter-part FOLDER in a terminal.",
+        f"{where} holds {len(choices)} adapters: {named}. Say which one: hand over that folder "
+        "alone, or give --adapter-part FOLDER in a terminal.",
         choices,
     )
 

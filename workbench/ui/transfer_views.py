@@ -73,6 +73,7 @@ def adapter_card(now: Snapshot, asked: Sequence[tuple[str, str]] = ()) -> str:
         ("Adapter", f"{settings.title} · {words.amount(adapter.parameters)} parameters · "
          f"{words.size(adapter.weights.stat().st_size)}"),
         ("Shape", settings.shape),
+        *(("Taken in", note) for note in adapter.notes),
         ("Task", task(now)),
         ("Prompt", _prompt_words(now.recipe.source_format)),
     ]  # fmt: skip
