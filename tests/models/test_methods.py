@@ -4,12 +4,14 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from peft import get_peft_model
 from torch import Tensor
 
-from tests.models.methods import CASES, FAMILIES, base, saved
+from tests.models.methods import CASES, FAMILIES, base, config, saved
 from workbench.adapter_settings import TITLES
 from workbench.errors import IntakeError, ModelError
 from workbench.intake.adapter import read_adapter
@@ -124,6 +126,34 @@ def test_the_table_of_the_documentation_is_true(found: dict[str, dict[str, str]]
     rows = rows_of_the_table(found)
     missing = [row for row in rows if row not in DOCUMENT.read_text(encoding="utf-8").splitlines()]
     assert not missing, "docs/adapters.md lacks:\n" + "\n".join(rows)
+
+
+def test_ranks_that_adalora_has_taken_away_stay_away(
+    residents: dict[str, Resident], tmp_path: Path
+) -> None:
+    torch.manual_seed(3)
+    model = get_peft_model(base("Llama"), config("ADALORA", "Llama"))
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data.add_(torch.randn_like(parameter) * 0.3)
+    tuner: Any = model.base_model
+    kept = {
+        f"{name}.lora_E": [True, False, True, False] if "q_proj" in name else [True] * 4
+        for name, module in tuner.model.named_modules()
+        if hasattr(module, "lora_E")
+    }
+    tuner.peft_config["default"].rank_pattern = kept
+    tuner.resize_modules_by_rank_pattern(kept, "default")
+    with torch.no_grad():
+        wanted = model.eval()(input_ids=IDS).logits
+    model.save_pretrained(str(tmp_path / "saved"))
+    files = read_adapter(tmp_path / "saved", tmp_path / "work")
+    resident = residents["Llama"]
+    resident.attach("teacher", files.settings, files.weights)
+    with resident.using("teacher"), torch.no_grad():
+        ours = scored(resident, IDS.tolist())
+    resident.detach("teacher")
+    assert float((ours - wanted).abs().max()) < 1e-5
 
 
 def test_every_method_of_peft_has_a_row() -> None:
