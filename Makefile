@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXAMPLE := assets/example-kit.zip
+AXE := build/axe/node_modules/axe-core/axe.min.js
+# Processes that test side by side; each computes with one thread.
+WORKERS ?= 2
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: run demo test test-faults test-journey bench bench-page format check example-kit screenshots clean
@@ -14,11 +17,11 @@ demo: $(VENV)/.installed  ## the example transfer in the terminal; the last line
 	$(BIN)/python -m workbench transfer --kit $(EXAMPLE) --preset best --set synthesis.samples=300 \
 		--set training.epochs=2 --set training.learning_rate=1e-3
 
-test: $(VENV)/.installed-dev  ## lint, types and all tests
+test: $(VENV)/.installed-dev $(AXE)  ## lint, types and all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 test-faults: $(VENV)/.installed-dev  ## kills, damage, full disks, bad networks; the last line counts
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m faults tests/faults
@@ -58,6 +61,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 $(VENV)/.installed-bench: $(VENV)/.installed requirements-bench.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-bench.txt
 	touch $@
+
+# What pages are checked with for accessibility; without npm that test alone is skipped.
+$(AXE):
+	if command -v npm >/dev/null; then \
+		npm install --silent --no-audit --no-fund --prefix build/axe axe-core@4.14.1; fi
 
 clean:
 	rm -rf $(VENV) build

@@ -10,6 +10,24 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: one thread each
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+# Tests of one group follow each other in one process, where others run beside it: a browser and
+# its server are started once, real models are in memory once, and what is timed or killed does
+# not meet its like.
+GROUPS = {"browser": "browser", "ui": "page", "real": "real", "jobs": "processes",
+          "reliability": "processes"}  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay together."""
+    for item in items:
+        room = item.path.parent.name
+        group = "browser" if item.get_closest_marker("browser") else GROUPS.get(room)
+        if group:
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
