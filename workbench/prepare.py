@@ -6,11 +6,13 @@ and, if the owner gives them, the evaluation rows are in the kit; and what a wri
 if the owner agrees to have one.
 """
 
+import hashlib
 import random
-import tempfile
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -30,7 +32,8 @@ from workbench.models.decoding import Sampling
 from workbench.models.formats import bind
 from workbench.models.pair import Pair
 from workbench.models.training import TrainingRow, train
-from workbench.recipe import LoraSettings, TrainingSettings, TransferRecipe
+from workbench.recipe import LoraSettings, TrainingSettings, TransferRecipe, to_json
+from workbench.runs import atomic
 from workbench.samples import Example
 from workbench.steps.rounds import input_tokens
 from workbench.steps.writing import write_list
@@ -44,8 +47,8 @@ MOST_NEGATIVES = 400  # synthetic inputs for the discriminator, and as many real
 NEGATIVE_ROUNDS = 40
 CHECKED_TOGETHER = 250  # texts of the writer, between two reports
 FEWEST_ROWS = 20
+# The discriminator's and the writer's own: the recipe is about the source adapter.
 LORA = LoraSettings(rank=8, alpha=16)
-SOURCE_TRAINING = TrainingSettings(learning_rate=1e-3, epochs=3, batch_rows=16)
 # Inputs are more to learn than answers; docs/method.md has what other numbers gave.
 WRITER_TRAINING = TrainingSettings(learning_rate=1e-3, epochs=3, batch_rows=16)
 DISCRIMINATOR_TRAINING = TrainingSettings(learning_rate=5e-4, epochs=2, batch_rows=16)
@@ -80,10 +83,13 @@ def prepare(
     """Make a transfer kit from real data.
 
     Args:
-        recipe: task name, source base, source format, metric and seed are used.
+        recipe: as ``recipe.for_preparing`` begins it: task name, source base and format, metric
+            and seed; ``student`` and ``training`` are those of the source adapter, ``synthesis``
+            those of the negatives.
         rows: real training rows, all with outputs; never evaluation rows.
         evaluation: held-out rows that may travel in the kit; may be empty.
-        kit: zip to write.
+        kit: zip to write. What is finished is kept in a folder beside it until the kit is there,
+            so that the same call goes on after a stop.
         seed_count: seeds in the kit, spread over the answers.
         attribution: licence and source of the data, kept in the kit.
         consent: asked whether a writer that repeats so much may leave the house; None trains no
@@ -99,28 +105,71 @@ def prepare(
     references.fetch(recipe.source_base)
     seeds = choose_seeds(rows, seed_count, recipe.seed)
     pair = Pair(recipe, Inputs())
-    with tempfile.TemporaryDirectory() as scratch:
-        workspace = Path(scratch)
+    workspace = _workspace(kit, recipe, rows)
+    if _finished(workspace, "adapter"):
+        adapter = read_adapter(workspace / "adapter", workspace)
+    else:
         adapter = train_source(pair, recipe, rows, workspace, report)
-        pair.source.attach(TEACHER, adapter.settings, adapter.weights)
-        measured = _measure_adapter(pair, recipe, evaluation, report)
+        _finish(workspace, "adapter", True)
+    pair.source.attach(TEACHER, adapter.settings, adapter.weights)
+    measured = _measure_adapter(pair, recipe, evaluation, report)
+    negatives = _finished(workspace, "negatives")
+    if negatives is None:
         negatives = write_negatives(pair, recipe, seeds, min(MOST_NEGATIVES, len(rows)), report)
+        _finish(workspace, "negatives", negatives)
+    auc = _finished(workspace, "discriminator")
+    if auc is None:
         discriminator, auc = train_discriminator(pair, recipe, rows, negatives, workspace, report)
-        writer = repeats = None
-        if consent is not None:
+        _finish(workspace, "discriminator", auc)
+    else:
+        discriminator = read_adapter(workspace / "discriminator", workspace)
+    writer = repeats = None
+    if consent is not None:
+        if _finished(workspace, "writer"):
+            writer = read_adapter(workspace / "writer", workspace)
+        else:
             writer = train_whole(pair, recipe, rows, workspace, "writer", report)
-            repeats = measure_repeats(pair, recipe, writer, rows, report)
-            if not consent(repeats):
-                writer = None
-        write_kit(
-            kit,
-            Inputs(adapter, discriminator, writer, tuple(seeds), tuple(evaluation)),
-            recipe,
-            discriminator_auc=auc,
-            attribution=attribution,
-            memorised=repeats,
-        )
+            _finish(workspace, "writer", True)
+        repeats = measure_repeats(pair, recipe, writer, rows, report)
+        if not consent(repeats):
+            writer = None
+    write_kit(
+        kit,
+        Inputs(adapter, discriminator, writer, tuple(seeds), tuple(evaluation)),
+        recipe,
+        discriminator_auc=auc,
+        attribution=attribution,
+        memorised=repeats,
+    )
+    shutil.rmtree(workspace)
     return Prepared(kit, measured, auc, len(rows), len(negatives), repeats, writer is not None)
+
+
+def part_folder(kit: Path) -> Path:
+    """Where what is finished is kept until the kit is there."""
+    return kit.with_name(f"{kit.name}.part")
+
+
+def _workspace(kit: Path, recipe: TransferRecipe, rows: Sequence[Example]) -> Path:
+    """That folder, emptied when it was made from another recipe or other rows."""
+    folder = part_folder(kit)
+    made_from = hashlib.sha256(
+        f"{to_json(recipe)}{[(row.input, row.output) for row in rows]}".encode()
+    ).hexdigest()
+    if _finished(folder, "made-from") != made_from:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        _finish(folder, "made-from", made_from)
+    return folder
+
+
+def _finished(workspace: Path, part: str) -> Any:
+    """What was kept of a finished part; None when it is still to be made."""
+    return atomic.read_json(workspace / f"{part}.json")
+
+
+def _finish(workspace: Path, part: str, made: Any) -> None:
+    atomic.write_json(workspace / f"{part}.json", made)
 
 
 def train_source(
@@ -132,7 +181,7 @@ def train_source(
         TrainingRow(form.prompt_ids(row.input), form.answer_ids(row.output or "")) for row in rows
     ]
     phase, folder = "training the source adapter", workspace / "adapter"
-    return _train(pair, recipe, phase, task_rows, SOURCE_TRAINING, folder, report)
+    return _train(pair, recipe, phase, task_rows, recipe.student, recipe.training, folder, report)
 
 
 def train_whole(
@@ -148,7 +197,7 @@ def train_whole(
     slot = input_slot(form)
     whole = [whole_row(form, slot, row.input, row.output or "") for row in rows]
     phase = f"training the {name}"
-    return _train(pair, recipe, phase, whole, WRITER_TRAINING, workspace / name, report)
+    return _train(pair, recipe, phase, whole, LORA, WRITER_TRAINING, workspace / name, report)
 
 
 def measure_repeats(
@@ -215,8 +264,8 @@ def train_discriminator(
     form = bind(question, pair.source.tokenizer)
     files = _train(
         pair, recipe, "training the discriminator",
-        discriminate.training_rows(form, real[held:], negatives[held:]), DISCRIMINATOR_TRAINING,
-        workspace / "discriminator", report,
+        discriminate.training_rows(form, real[held:], negatives[held:]), LORA,
+        DISCRIMINATOR_TRAINING, workspace / "discriminator", report,
     )  # fmt: skip
     pair.source.attach(discriminate.DISCRIMINATOR, files.settings, files.weights)
     auc = discriminate.area_under_curve(
@@ -231,13 +280,14 @@ def _train(
     recipe: TransferRecipe,
     phase: str,
     rows: Sequence[TrainingRow],
+    shape: LoraSettings,
     settings: TrainingSettings,
     folder: Path,
     report: Report,
 ) -> AdapterFiles:
     """Train one adapter on the source base and read it back as intake would."""
     name = "new"
-    pair.source.attach_new(name, LORA, recipe.seed)
+    pair.source.attach_new(name, shape, recipe.seed)
     for step in train(pair.source, name, rows, settings, seed=recipe.seed):
         report(phase, step.step, step.steps)
     base = references.hub_id(recipe.source_base) or recipe.source_base

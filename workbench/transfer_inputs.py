@@ -84,10 +84,10 @@ def gather(
     options: argparse.Namespace, read_recipe: ReadRecipe, workspace: Path
 ) -> tuple[Inputs, TransferRecipe]:
     """Kit or another run first, single files over it; the recipe starts from what that says."""
-    start, inputs = recipes.recommended(), Inputs()
+    start, inputs, kit_base = recipes.recommended(), Inputs(), ""
     if options.kit:
         kit = read_kit(options.kit, workspace)
-        inputs, start = kit.inputs, kit.recipe_from(start)
+        inputs, start, kit_base = kit.inputs, kit.recipe_from(start), kit.source_base
     elif options.from_run:
         inputs, takes = chains.chained(_run(options, options.from_run), workspace)
         start = takes(start)
@@ -120,7 +120,14 @@ def gather(
             "Nothing to move: give --kit FILE, --adapter (and --seeds), or --from-run NAME."
         )
     bases = {"source_base": options.source_base, "target_base": options.target_base}
-    return inputs, recipes.override(recipe, {key: ref for key, ref in bases.items() if ref})
+    given = {key: reference for key, reference in bases.items() if reference}
+    chosen = recipe.source_base != start.source_base or "source_base" in given
+    if options.kit and not kit_base and not chosen:
+        raise IntakeError(
+            "The kit does not say which base its adapter is for: it was made on a folder of "
+            "another machine. Say it with --source-base."
+        )
+    return inputs, recipes.override(recipe, given)
 
 
 def _row_files(options: argparse.Namespace) -> dict[str, Rows]:

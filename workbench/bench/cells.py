@@ -145,14 +145,16 @@ def _source_side(
 ) -> Inputs:
     """Source adapter (and discriminator, or writer) of this task and seed, trained once."""
     pair = Pair(recipe, Inputs())
+    made = recipes.for_preparing()
+    owner = replace(recipe, student=made.student, training=made.training, synthesis=made.synthesis)
     if _kept(shared, "adapter") is None:
         if whole:
             train_whole(pair, recipe, split.train, shared, "adapter", _silent)
         else:
-            train_source(pair, recipe, split.train, shared, _silent)
+            train_source(pair, owner, split.train, shared, _silent)
     if arm in WITH_DISCRIMINATOR and _kept(shared, "discriminator") is None:
-        negatives = write_negatives(pair, recipe, split.seeds, NEGATIVES, _silent)
-        train_discriminator(pair, recipe, split.train, negatives, shared, _silent)
+        negatives = write_negatives(pair, owner, split.seeds, NEGATIVES, _silent)
+        train_discriminator(pair, owner, split.train, negatives, shared, _silent)
     if arm == arms.KIT and _kept(shared, "writer") is None:
         train_whole(pair, recipe, split.train, shared, "writer", _silent)
     return Inputs(

@@ -148,6 +148,23 @@ def recommended() -> TransferRecipe:
     return TransferRecipe(preset=RECOMMENDED)
 
 
+def for_preparing() -> TransferRecipe:
+    """The recipe with which an owner makes a kit: the source adapter's shape and training.
+
+    Negatives are the base's own, written as in the paper, so that the discriminator has to learn.
+    """
+    return override(
+        TransferRecipe(),
+        {
+            **_LIST_WRITER,
+            "synthesis.generator": "source",
+            "student.rank": 8,
+            "student.alpha": 16.0,
+            "training.learning_rate": 1e-3,
+        },
+    )
+
+
 def fields() -> tuple[RecipeField, ...]:
     """Every field that a person may set, with its words and bounds, in their order."""
     plain = TransferRecipe()

@@ -1,0 +1,46 @@
+"""Which prompt format an adapter was trained with, when nobody says so."""
+
+from collections.abc import Iterable, Sequence
+
+from workbench.models.formats import bind
+from workbench.models.resident import Resident
+from workbench.models.scoring import answer_log_probs
+from workbench.recipe import PromptFormat
+from workbench.samples import Example
+
+CANDIDATES = (
+    PromptFormat(kind="chat", template="{input}"),
+    PromptFormat(kind="text", template="{input}\n\nAnswer:"),
+    PromptFormat(kind="text", template="Question: {input}\nAnswer:"),
+    PromptFormat(kind="text", template="Input: {input}\nOutput:"),
+    PromptFormat(kind="text", template="### Instruction:\n{input}\n\n### Response:\n"),
+    PromptFormat(kind="text", template="{input}\n"),
+)
+
+
+def ranked_formats(
+    resident: Resident,
+    adapter: str | None,
+    formats: Iterable[PromptFormat],
+    examples: Sequence[Example],
+) -> list[tuple[PromptFormat, float]]:
+    """Formats by how likely they make the examples' outputs, best first, with mean log-likelihood.
+
+    Args:
+        adapter: of ``resident``; None asks the base alone.
+        formats: chat formats are left out where the base has no chat template.
+        examples: with outputs.
+
+    Returns:
+        (format, mean over examples of ln P(output | prompt), in nats).
+    """
+    scored = []
+    for candidate in dict.fromkeys(formats):
+        if candidate.kind == "chat" and not resident.tokenizer.chat_template:
+            continue
+        form = bind(candidate, resident.tokenizer)
+        pairs = [(form.prompt_ids(e.input), form.answer_ids(e.output or "")) for e in examples]
+        with resident.using(adapter):
+            log_probs = answer_log_probs(resident, pairs)
+        scored.append((candidate, sum(float(row.sum()) for row in log_probs) / len(log_probs)))
+    return sorted(scored, key=lambda entry: -entry[1])
