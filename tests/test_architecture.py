@@ -25,7 +25,7 @@ LEVELS: dict[str, int] = {
     **dict.fromkeys(("pipeline", "prepare"), 4),
     **dict.fromkeys(("jobs", "consult"), 5),
     **dict.fromkeys(("ui", "__main__", "terminal", "transfer_inputs", "chains", "bench"), 6),
-    **dict.fromkeys(("inspection", "runs_command"), 6),
+    **dict.fromkeys(("inspection", "measuring", "runs_command"), 6),
 }
 # Plain data builds on plain data; jobs run consult; the command line is several modules.
 NEIGHBOURS = (0, 5, 6)

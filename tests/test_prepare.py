@@ -1,16 +1,19 @@
 """The owner's side on tiny models, and the whole way from kit to adapter by the command line."""
 
 import json
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
-from workbench.__main__ import DONE, FAILED, main
+from workbench.__main__ import DONE, FAILED, INTERRUPTED, main
 from workbench.errors import StageError
-from workbench.inputs import choose_seeds
-from workbench.intake.kit import read_kit
-from workbench.prepare import prepare
-from workbench.recipe import TransferRecipe
+from workbench.inputs import Inputs, choose_seeds
+from workbench.intake.adapter import read_adapter
+from workbench.intake.kit import read_kit, write_kit
+from workbench.prepare import prepare, work_folder
+from workbench.recipe import PromptFormat, TransferRecipe, to_json
 from workbench.samples import Example
 
 ROWS = [Example(f"put {n} coins into box {n % 9}", f"box{n % 3}") for n in range(60)]
@@ -118,3 +121,79 @@ def test_mistakes_are_one_sentence_and_exit_code_one(
     message = capsys.readouterr().err.strip()
     assert sentence in message
     assert len(message.splitlines()) == 1
+
+
+def test_a_stopped_prepare_says_how_to_go_on_and_goes_on(
+    tmp_path: Path,
+    tiny_source: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And the recipe decides the training: 60 rows in batches of 30 for one epoch are 2 steps."""
+    monkeypatch.setattr("workbench.prepare.FEWEST_ROWS", 1)
+    monkeypatch.setattr("workbench.prepare.NEGATIVE_ROUNDS", 3)
+    kit = tmp_path / "a kit.zip"
+    command = [
+        *("prepare", "--base", f"folder:{tiny_source}", "--task-name", "coins", "--kit", str(kit)),
+        *("--data", str(write_rows(tmp_path / "train.jsonl", ROWS)), "--seeds", "6"),
+        *("--set", "training.epochs=1", "--set", "training.batch_rows=30"),
+        *("--set", "student.rank=2", "--set", "synthesis.new_tokens=24"),
+    ]
+    with monkeypatch.context() as during:
+        during.setattr("workbench.prepare.write_negatives", interrupted)
+        assert main(command) == INTERRUPTED
+    told = capsys.readouterr().err
+    assert "Traceback" not in told and "2/2" in told
+    line = next(line for line in told.splitlines() if line.startswith("Stopped."))
+    assert shlex.split(line.partition("on: ")[2]) == ["python", "-m", "workbench", *command]
+    with monkeypatch.context() as during:
+        during.setattr("workbench.prepare.train_source", interrupted)
+        assert main(command) == DONE
+    adapter = read_kit(kit, tmp_path).inputs.adapter
+    assert adapter is not None and adapter.settings.fields["r"] == 2
+    assert not work_folder(kit).exists()
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_evaluate_takes_the_format_of_what_it_evaluates(
+    tmp_path: Path,
+    tiny_source: Path,
+    tiny_adapter: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It silently took the target's: a source adapter came out at 0.0."""
+    rows = write_rows(tmp_path / "rows.jsonl", ROWS[:4])
+    base = ["evaluate", "--base", f"folder:{tiny_source}", "--rows", str(rows), "--json"]
+    base += ["--set", "evaluation.answer_tokens=2"]
+
+    def chosen(*more: str) -> dict[str, str]:
+        assert main([*base, *more]) == DONE
+        return json.loads(capsys.readouterr().out.splitlines()[-1])["format"]
+
+    own = tmp_path / "adapter"
+    shutil.copytree(tiny_adapter, own)
+    form = PromptFormat(kind="text", template="Box of {input}:")
+    (own / "recipe.json").write_text(to_json(TransferRecipe(target_format=form)))
+    assert chosen("--adapter", str(own))["template"] == "Box of {input}:"
+    assert chosen("--adapter", str(own), "--format", "chat")["kind"] == "chat"
+    assert chosen("--adapter", str(own), "--side", "target")["template"] == "{input}\n\nAnswer:"
+    assert chosen("--set", "target_format.template=In {input}")["template"] == "In {input}"
+    (own / "recipe.json").write_text("{")
+    assert main([*base, "--adapter", str(own)]) == FAILED
+    assert "--format" in capsys.readouterr().err
+    assert "{input}" in chosen("--adapter", str(tiny_adapter))["template"]
+    kit = tmp_path / "kit.zip"
+    write_kit(
+        kit,
+        Inputs(read_adapter(tiny_adapter, tmp_path), None, tuple(ROWS[:3])),
+        TransferRecipe(source_base=f"folder:{tiny_source}", source_format=form),
+        discriminator_auc=None,
+    )
+    assert chosen("--adapter", str(kit))["template"] == "Box of {input}:"
+
+    # A kit made on a folder does not name its base: asked for, not failed with a tensor's name.
+    assert main(["transfer", "--kit", str(kit), "--runs", str(tmp_path / "runs")]) == FAILED
+    assert "--source-base" in capsys.readouterr().err

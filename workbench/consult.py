@@ -23,12 +23,11 @@ from workbench.export.bundle import CARD, WEIGHTS, find_bundle
 from workbench.export.card import merged_card
 from workbench.models import references
 from workbench.models.embedding import embed
+from workbench.models.format_choice import CANDIDATES, ranked_formats
 from workbench.models.formats import bind
 from workbench.models.pair import Pair
 from workbench.models.resident import load
-from workbench.models.scoring import answer_log_probs
 from workbench.pipeline import require_inputs
-from workbench.recipe import PromptFormat
 from workbench.runs import atomic
 from workbench.runs.folder import Run, open_run
 from workbench.samples import KEPT, REJECTED, Sample
@@ -45,15 +44,6 @@ UNASKED_TRIES = 8  # texts for each sample wanted of a label, by a writer that k
 PREVIEW_ROUND = 1_000_000  # random numbers that no round of the run uses
 MAP_SAMPLES = 2000  # the newest ones; more make no clearer picture
 MERGED = "merged"  # the folder below exports/
-# Prompt formats to try when the person does not know how the adapter was trained.
-CANDIDATE_FORMATS = (
-    PromptFormat(kind="chat", template="{input}"),
-    PromptFormat(kind="text", template="{input}\n\nAnswer:"),
-    PromptFormat(kind="text", template="Question: {input}\nAnswer:"),
-    PromptFormat(kind="text", template="Input: {input}\nOutput:"),
-    PromptFormat(kind="text", template="### Instruction:\n{input}\n\n### Response:\n"),
-    PromptFormat(kind="text", template="{input}\n"),
-)
 
 
 def answer_question(question: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -204,24 +194,12 @@ def propose_format(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
             "least three seeds, or choose the format by hand."
         )
     pair = Pair(run.recipe, run.inputs)
-    scored = []
-    for candidate in dict.fromkeys((run.recipe.source_format, *CANDIDATE_FORMATS)):
-        if candidate.kind == "chat" and not pair.source.tokenizer.chat_template:
-            continue
-        form = bind(candidate, pair.source.tokenizer)
-        pairs = [(form.prompt_ids(e.input), form.answer_ids(e.output or "")) for e in examples]
-        with pair.source.using(teach.TEACHER):
-            log_probs = answer_log_probs(pair.source, pairs)
-        mean = sum(float(row.sum()) for row in log_probs) / len(log_probs)
-        scored.append({**asdict(candidate), "mean_log_prob": mean})
-    scored.sort(key=lambda entry: -entry["mean_log_prob"])
-    return {"formats": scored, "preview": bind(_format(scored[0]), pair.source.tokenizer).preview(
+    formats = (run.recipe.source_format, *CANDIDATES)
+    ranked = ranked_formats(pair.source, teach.TEACHER, formats, examples)
+    scored = [{**asdict(form), "mean_log_prob": mean} for form, mean in ranked]
+    return {"formats": scored, "preview": bind(ranked[0][0], pair.source.tokenizer).preview(
         examples[0].input
     )}  # fmt: skip
-
-
-def _format(entry: dict[str, Any]) -> PromptFormat:
-    return PromptFormat(entry["kind"], entry["template"], entry["system"])
 
 
 def inspect(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:

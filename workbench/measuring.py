@@ -1,0 +1,174 @@
+"""The command ``evaluate``: how well one adapter, or a bare base, answers the rows of a file.
+
+An adapter only works with the prompt format that it was trained with, so the format is that of
+what is evaluated: the one that was given, else the one beside the adapter, else the likeliest.
+"""
+
+import argparse
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tqdm import tqdm
+
+from workbench import recipe as recipes
+from workbench.errors import IntakeError, WorkbenchError
+from workbench.evaluate.arms import answer_rows
+from workbench.evaluate.intervals import Interval, accuracy, mean_score
+from workbench.evaluate.kinds import metric_for
+from workbench.evaluate.metrics import MEASURES, is_graded, score
+from workbench.inputs import AdapterFiles
+from workbench.intake.adapter import read_adapter
+from workbench.intake.archive import holds
+from workbench.intake.columns import REQUIRED
+from workbench.intake.kit import read_kit
+from workbench.intake.row_format import fitted_rows, proposed_format
+from workbench.intake.rows import Rows
+from workbench.limits import LIMITS
+from workbench.models import references
+from workbench.models.answer_room import answer_room
+from workbench.models.format_choice import CANDIDATES, ranked_formats
+from workbench.models.formats import bind
+from workbench.models.resident import Resident, load
+from workbench.recipe import PromptFormat, TransferRecipe
+from workbench.terminal import tell, told_rows
+
+ADAPTER = "adapter"
+SIDES = ("source", "target")
+ROWS_FOR_FORMAT = 24  # that tell formats apart
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came out: the measure's name, its mean with a 95 % interval, and the prompt format."""
+
+    measure: str
+    interval: Interval
+    format: PromptFormat
+    format_reason: str
+
+
+def measure(options: argparse.Namespace, recipe: TransferRecipe, say: Say) -> Measured:
+    """Answer all rows and compare.
+
+    Args:
+        options: of the command ``evaluate``.
+        recipe: of the options, for metric, length of answers and, where one is named, the format.
+        say: is told what is being done.
+
+    Raises:
+        IntakeError, ModelError: with a sentence.
+    """
+    given = told_rows(options.rows, REQUIRED, options)
+    with tempfile.TemporaryDirectory() as scratch:
+        files, own = _adapter(options, Path(scratch))
+        say(f"Loading {options.base} …")
+        resident = load(references.fetch(options.base), quantize=options.quantize)
+        name = None
+        if files is not None:
+            name = ADAPTER
+            resident.attach(name, files.settings, files.weights)
+        chosen = _given_format(options, recipe) or own or _likeliest(resident, name, given, say)
+        form, reason = proposed_format(given, chosen[0]), chosen[1]
+        rows, note = fitted_rows(given, form, options.rows.name)
+        tell(options.rows, *filter(None, [note]))
+        say(f"Prompt format: {described(form)} ({reason})")
+        answers = [row.output or "" for row in rows]
+        metric = metric_for(recipe.evaluation.metric, answers)
+        tokens = answer_room(
+            recipe.evaluation.answer_tokens, answers, bind(form, resident.tokenizer)
+        )
+        inputs = [row.input for row in rows]
+        answered = answer_rows(resident, name, form, inputs, tokens)
+        bar = tqdm(answered, desc="Answering", total=len(rows), unit=" rows", disable=options.json)
+        scores = [score(metric, text, rows[index].answers or ("",)) for index, text in bar]
+    interval = mean_score(scores) if is_graded(metric) else accuracy([s == 1 for s in scores])
+    return Measured(MEASURES[metric], interval, form, reason)
+
+
+def described(form: PromptFormat) -> str:
+    """A format in a line."""
+    kind = "chat template of the base" if form.kind == "chat" else "plain text"
+    system = f", system {form.system!r}" if form.system else ""
+    return f"{kind}, {form.template!r}{system}"
+
+
+def _adapter(
+    options: argparse.Namespace, scratch: Path
+) -> tuple[AdapterFiles | None, tuple[PromptFormat, str] | None]:
+    """The adapter and the format that lies beside it; a kit stands for its source adapter."""
+    if not options.adapter:
+        return None, None
+    first = options.adapter[0]
+    if first.suffix.lower() == ".zip" and holds(first, "kit.json"):
+        kit = read_kit(first, scratch)
+        return kit.inputs.adapter, (kit.source_format, "of the kit")
+    files = read_adapter(options.adapter, scratch, part=options.adapter_part, links=True)
+    text = _beside(first)
+    if text is None:
+        return files, None
+    try:
+        form = recipes.from_json(text).target_format
+    except WorkbenchError as error:
+        raise IntakeError(
+            f"The recipe.json beside the adapter cannot be read: {error.message} Say the prompt "
+            "format with --format."
+        ) from error
+    return files, (form, "of the recipe.json beside the adapter")
+
+
+def _beside(adapter: Path) -> str | None:
+    """The text of the recipe.json that our bundles hold; None where there is none."""
+    try:
+        if adapter.suffix.lower() == ".zip":
+            with zipfile.ZipFile(adapter) as archive:
+                members = [name for name in archive.namelist() if Path(name).name == "recipe.json"]
+                if not members:
+                    return None
+                with archive.open(members[0]) as member:
+                    return _bounded(member)
+        folder = adapter if adapter.is_dir() else adapter.parent
+        with (folder / "recipe.json").open("rb") as file:
+            return _bounded(file)
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+        return None
+
+
+def _bounded(file: IO[bytes]) -> str:
+    return file.read(LIMITS.recipe_bytes).decode("utf-8", "replace")
+
+
+def _given_format(
+    options: argparse.Namespace, recipe: TransferRecipe
+) -> tuple[PromptFormat, str] | None:
+    if options.format == "chat":
+        return PromptFormat(), "as given"
+    if options.format:
+        template = options.format.replace("\\n", "\n")
+        return PromptFormat(kind="text", template=template), "as given"
+    side = options.side or next(
+        (side for side in SIDES if any(a.startswith(f"{side}_format.") for a in options.set)), None
+    )
+    if side is None and options.recipe:
+        at_home = recipe.source_base in (options.base, f"hub:{options.base}")
+        side = "source" if at_home else "target"
+    if side is None:
+        return None
+    form = recipe.source_format if side == "source" else recipe.target_format
+    return form, f"{side} format of the recipe"
+
+
+def _likeliest(
+    resident: Resident, adapter: str | None, given: Rows, say: Say
+) -> tuple[PromptFormat, str]:
+    say("Trying prompt formats …")
+    formats = [proposed_format(given, form) for form in CANDIDATES]
+    rows = fitted_rows(given, formats[0], "")[0][:ROWS_FOR_FORMAT]
+    return ranked_formats(resident, adapter, formats, rows)[0][0], (
+        f"likeliest of {len(CANDIDATES)} for {len(rows)} outputs; --format says another"
+    )
