@@ -242,7 +242,6 @@ def _transfer(options: argparse.Namespace) -> int:
     from workbench.terminal import result_table, show  # noqa: PLC0415
     from workbench.transfer_inputs import open_or_create  # noqa: PLC0415
 
-    _say(options, "Reading the inputs …")
     run = open_or_create(options, lambda start: _read_recipe(options, start))
     for reference in (run.recipe.source_base, run.recipe.target_base):
         references.fetch(reference)
