@@ -14,6 +14,7 @@ Exit codes: 0 done, 1 a mistake that the message explains, 2 wrong usage, 3 stop
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import secrets
