@@ -220,7 +220,7 @@ def test_what_the_method_does_not_read_is_known() -> None:
     assert "student.rank" in read and "student.virtual_tokens" not in read
     listed = with_preset(TransferRecipe(), "paper")
     read = {one.name for one in fields() if is_read(listed, one)}
-    assert "synthesis.filter" in read and "training.soft_labels" not in read
+    assert "synthesis.filter" in read and "student.virtual_tokens" not in read
 
 
 def test_another_kind_of_adapter_brings_its_own_rate_and_takes_it_back() -> None:
