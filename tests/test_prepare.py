@@ -188,7 +188,7 @@ def test_evaluate_takes_the_format_of_what_it_evaluates(
     kit = tmp_path / "kit.zip"
     write_kit(
         kit,
-        Inputs(read_adapter(tiny_adapter, tmp_path), None, tuple(ROWS[:3])),
+        Inputs(read_adapter(tiny_adapter, tmp_path), seeds=tuple(ROWS[:3])),
         TransferRecipe(source_base=f"folder:{tiny_source}", source_format=form),
         discriminator_auc=None,
     )
