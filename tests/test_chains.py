@@ -26,7 +26,11 @@ def transfer(root: Path, name: str, *options: str) -> int:
 @pytest.fixture
 def moved(make_run: MakeRun) -> Run:  # noqa: F811
     """A finished transfer from the tiny source to the tiny target."""
-    run = make_run("first", evaluation=ROWS[:10], training__epochs=1, evaluation__base_arms=False)
+    # Long enough that it ends its answers: one that does not gives no labels.
+    run = make_run(
+        "first", evaluation=ROWS[:10], training__epochs=30, training__learning_rate=0.01,
+        evaluation__base_arms=False,
+    )  # fmt: skip
     finish(run)
     return run
 
