@@ -46,7 +46,7 @@ SEEDS = (
     ("seeds.csv", b"question;reply\n", "has no rows"),
     ("seeds.jsonl", b'{"input": 3}\n', "row 1: the input is a number"),
     ("seeds.jsonl", b"\x1f\x8b\x08\x00", "is compressed. Unpack it first."),
-    ("seeds.csv", "input\ncafé\n".encode("utf-16"), "is in UTF-16. Save it as UTF-8."),
+    ("seeds.csv", "input\ncafé\n".encode("utf-16"), "is in UTF-16. Save it as UTF-8"),
     ("seeds.txt", b"\n".join(b"line %d" % n for n in range(40)), "more than 15 rows"),
 )
 
@@ -97,7 +97,7 @@ def test_bad_files_of_the_other_kinds(
     rows.write_text('{"output": "a label"}\n')
     for element in ("evaluation-file", "unlabelled-file"):
         page.locator(f"#{element} input[type=file]").set_input_files(rows)
-        toast(page, 'rows.jsonl: row 1: there is no "input"')
+        toast(page, "rows.jsonl: which column is the input")
     zero = sorted(fake_run.write_adapter(tmp_path / "zero", zero=True).iterdir())
     page.locator("#discriminator-files input[type=file]").set_input_files(zero)
     toast(page, "every B matrix is zero")
