@@ -305,9 +305,9 @@ def test_line_shows_what_it_keeps_and_spares_people(reviewable: Run) -> None:
     assert reviewable.samples.status_counts()[KEPT] == kept
 
 
-def test_scores_without_discriminator_are_the_teachers(draft: Run) -> None:
+def test_scores_without_discriminator_are_the_teachers(runs: Path) -> None:
     """The section stayed empty for the preset "best": it looked for a score that nobody gives."""
-    run = fake_run.synthesize(draft, for_labels=True)
+    run = fake_run.synthesize(fake_run.draft(runs, discriminator=False), for_labels=True)
     now = take(run)
     chart, slider, sentence, _ = write_views.scores(now)
     assert chart["visible"] and (slider["minimum"], slider["maximum"]) == (0.0, 1.0)
@@ -383,7 +383,7 @@ def test_settings_show_what_is_read_and_may_be_changed(draft: Run, reviewable: R
     assert "synthesis.seeds_per_prompt" in offered and "student.virtual_tokens" not in offered
     draft.change_recipe({"synthesis.writer": "label", "student.method": "dora"})
     offered = {name for name in fields.FIELDS if settings_part.offered(take(draft), name)}
-    assert "synthesis.seeds_per_prompt" not in offered and "synthesis.grafts" in offered
+    assert "synthesis.seeds_per_prompt" not in offered and "synthesis.mixed" in offered
     later = {name for name in fields.FIELDS if settings_part.offered(take(reviewable), name)}
     assert "student.rank" in later and not any(name.startswith("synthesis") for name in later)
 
@@ -415,10 +415,10 @@ def test_page_turns_and_keeps_its_bounds(reviewable: Run) -> None:
     assert last[2] == 10 and len(last[0]) == 30
 
 
-def test_score_means_the_one_that_decides(draft: Run) -> None:
+def test_score_means_the_one_that_decides(runs: Path) -> None:
     """In a run without discriminator a bound on the score showed nothing, and ordering by it did
     not order."""
-    run = fake_run.synthesize(draft, for_labels=True)
+    run = fake_run.synthesize(fake_run.draft(runs, discriminator=False), for_labels=True)
     finder = ("", "", "", "", 0.9, None, False, "score")
     table, _, _, ids, keep, *_ = review_actions.same_page(run.id, *finder, 1, "")
     scores = [run.samples.get(name).confidence for name in ids]  # type: ignore[union-attr]

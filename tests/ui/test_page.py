@@ -120,7 +120,7 @@ def test_counters_follow_the_form_of_a_draft(page: gr.Blocks, draft: Run) -> Non
     snapshot.take(draft.id, fresh=True)
     now = json.loads(json.loads(tick(draft.id, "write", json.dumps(former)))["pulse"])
     assert now["write rows"] != former["write rows"]
-    assert any("of 1,000 wanted" in str(shown) for shown in draw(f"{draft.id}|").values())
+    assert any("of about" in str(shown) for shown in draw(f"{draft.id}|").values())
 
 
 @pytest.mark.parametrize("steps", [1, 2, 199, 201, 799, 12_345])
