@@ -35,7 +35,11 @@ def test_draft_can_be_previewed_inspected_and_drawn(
     before = run.samples.all()
     preview = ask(run, "preview", count=3)
     assert 1 <= len(preview["samples"]) <= 3
-    assert all(sample["teacher_output"] is not None for sample in preview["samples"])
+    # Only an answer that was cut at the limit is none.
+    assert all(
+        sample["teacher_output"] is not None or "did not end" in sample["reason"]
+        for sample in preview["samples"]
+    )
     assert run.samples.all() == before  # a preview leaves no trace
     again = ask(run, "preview", count=3)
     assert [s["input"] for s in again["samples"]] != [s["input"] for s in preview["samples"]]
@@ -139,6 +143,19 @@ def test_wrong_base_is_one_failed_check(make_run: MakeRun, tmp_path: Path) -> No
     checks = ask(run, "inspect")["checks"]
     assert not checks[-1]["ok"]
     assert checks[-1]["sentence"]
+
+
+def test_what_a_base_cannot_do_is_known_before_the_run(
+    make_run: MakeRun,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AttributeError("no vocab_size")
+
+    monkeypatch.setattr(consult, "train", fail)
+    last = ask(make_run(), "inspect")["checks"][-1]
+    assert not last["ok"]
+    assert last["sentence"].startswith("These bases cannot train, which a transfer needs: no vocab")
 
 
 def test_mistakes_are_sentences(tmp_path: Path) -> None:

@@ -49,11 +49,13 @@ def test_answers_that_are_cut_are_told_from_those_that_end(pair: Pair) -> None:
 
 def test_a_stop_text_ends_answers_and_is_no_part_of_them(pair: Pair) -> None:
     form = pair.source_form
-    written = dict(answer(pair.source, TEACHER, form, TEXTS, 12))
-    letter = max(written[0].text[2:])  # of the first answer, not at its beginning
+    texts = [f"move {n} coins" for n in range(16)]
+    written = dict(answer(pair.source, TEACHER, form, texts, 12))
+    at = max(written, key=lambda index: len(written[index].text))
+    letter = max(written[at].text[2:])  # of an answer, not at its beginning
     stopped = replace(form, format=replace(form.format, stop_text=letter))
-    replies = dict(answer(pair.source, TEACHER, stopped, TEXTS, 12))
-    assert replies[0].finished
-    assert replies[0].text == written[0].text.split(letter)[0].strip()
+    replies = dict(answer(pair.source, TEACHER, stopped, texts, 12))
+    assert replies[at].finished
+    assert replies[at].text == written[at].text.split(letter)[0].strip()
     assert stopped.answer_ids("yes") == [*form.answer_ids(f"yes{letter}")[:-1]]
     assert stopped.read(stopped.answer_ids("yes")) == "yes"

@@ -27,6 +27,7 @@ from workbench.models.format_choice import CANDIDATES, ranked_formats
 from workbench.models.formats import bind
 from workbench.models.pair import Pair
 from workbench.models.resident import load
+from workbench.models.training import TrainingRow, train
 from workbench.pipeline import require_inputs
 from workbench.runs import atomic
 from workbench.runs.folder import Run, open_run
@@ -212,9 +213,47 @@ def inspect(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
         form = bind(run.recipe.source_format, source.tokenizer)
         text = run.inputs.seeds[0].input if run.inputs.seeds else "an input"
         checks.append({"ok": True, "sentence": "Prompt: " + form.preview(text)})
+        _try_everything(pair, run)
     except WorkbenchError as error:
         checks.append({"ok": False, "sentence": error.message})
     return {"checks": checks}
+
+
+def _try_everything(pair: Pair, run: Run) -> None:
+    """What a run does to its bases, small, so that none fails an hour later for what was known.
+
+    The target is tried where its weights are on this machine.
+
+    Raises:
+        WorkbenchError: with what did not work.
+    """
+    source, form = pair.source, pair.source_form
+    work: list[tuple[str, Callable[[], object]]] = [
+        ("answer", lambda: list(teach.answer(source, teach.TEACHER, form, ["a"], 2))),
+        ("score", lambda: teach.contrastive_excess(source, form, ["a"], ["b"])),
+        ("embed", lambda: embed(source, ["a"])),
+    ]
+    if references.ready(run.recipe.target_base) is not None:
+        work.append(("train", lambda: _train_a_step(pair, run)))
+    for name, attempt in work:
+        try:
+            attempt()
+        except WorkbenchError:
+            raise
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise WorkbenchError(
+                f"These bases cannot {name}, which a transfer needs: {reason}. Choose others."
+            ) from error
+
+
+def _train_a_step(pair: Pair, run: Run) -> None:
+    target, form = pair.target, pair.target_form
+    target.attach_new(distill.STUDENT, run.recipe.student, run.recipe.seed)
+    rows = [TrainingRow(form.prompt_ids(text), form.answer_ids("x")) for text in ("a", "b c")]
+    settings = replace(run.recipe.training, epochs=1, batch_rows=2)
+    for _ in train(target, distill.STUDENT, rows, settings, seed=0):
+        pass
 
 
 def draw_map(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
