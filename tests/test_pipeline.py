@@ -3,7 +3,9 @@
 Random weights show that the code runs; that a transfer works is shown by tests/real.
 """
 
+import importlib.metadata
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import numpy
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from workbench import events, recipe
@@ -135,6 +138,14 @@ def test_whole_transfer(make_run: MakeRun) -> None:
     assert all(arm["n"] == len(ROWS) for arm in result["arms"].values())
     assert set(result["difference"]) == {"mean", "low", "high"}
     assert set(result["seconds"]) == set(Stage)
+    # F15: what decides the numbers is kept with them.
+    packages = ("torch", "transformers", "peft", "bitsandbytes")
+    installed = {name: importlib.metadata.version(name) for name in packages}
+    assert installed.items() <= result["versions"].items()
+    assert result["versions"]["python"] == platform.python_version()
+    assert result["seed"] == run.recipe.seed
+    assert result["device"]["threads"] == torch.get_num_threads()
+    assert result["device"]["name"] and result["device"]["deterministic"] in (True, False)
     assert result["peak_memory_bytes"] > 10**8
     assert result["counts"]["kept"] >= 12
     assert list(advance(run)) == []  # nothing is owed any more

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import torch
+
 from workbench import __version__, distill
 from workbench.events import Event, Progress, StageFinished, StageStarted, Stopped
 from workbench.export.bundle import write_bundle
@@ -83,6 +85,8 @@ def build_result(run: Run) -> dict[str, Any]:
         "recipe_hash": run.recipe_hash(),
         "adapter_sha256": run.inputs.adapter.sha256 if run.inputs.adapter else None,
         "versions": versions(),
+        "seed": run.recipe.seed,
+        "device": device(),
     }
 
 
@@ -101,6 +105,17 @@ def seconds_by_stage(run: Run) -> dict[str, float]:
             if isinstance(entry.event, StageFinished | Stopped):
                 stage = ""
     return seconds
+
+
+def device() -> dict[str, Any]:
+    """What the numbers were reckoned on, and whether its kernels were held to one order."""
+    gpu = torch.cuda.is_available()
+    return {
+        "name": torch.cuda.get_device_name() if gpu else "cpu",
+        "cuda": torch.version.cuda if gpu else None,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def versions() -> dict[str, str]:
