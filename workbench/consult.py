@@ -21,7 +21,7 @@ from workbench.evaluate.arms import answer_rows
 from workbench.events import RoundFinished
 from workbench.export.bundle import CARD, WEIGHTS, find_bundle
 from workbench.export.card import merged_card
-from workbench.models import references
+from workbench.models import references, templates
 from workbench.models.embedding import embed
 from workbench.models.format_choice import CANDIDATES, ranked_formats
 from workbench.models.formats import bind
@@ -56,6 +56,7 @@ def answer_question(question: str, arguments: dict[str, Any]) -> dict[str, Any]:
     if question not in QUESTIONS:
         raise WorkbenchError(f'There is no question "{question}".')
     run = open_run(Path(arguments["run"]))
+    templates.keep_in(run.folder)
     return QUESTIONS[question](run, arguments)
 
 

@@ -27,6 +27,8 @@ class Limits:
     input_characters: int = 200_000
     output_characters: int = 50_000
     json_depth: int = 32
+    # Of a run's database: samples, their history, the journal.
+    database_bytes: int = 1024**3
     # Below this, nothing new is begun and nothing is taken in.
     free_disk_bytes: int = 2 * 1024**3
     # Of what a browser, or a program in its place, sends to the page:

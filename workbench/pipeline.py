@@ -17,6 +17,7 @@ from workbench import fit
 from workbench.errors import RunError
 from workbench.events import Event, RoundFinished, StageFinished, StageStarted
 from workbench.memory import peak_memory_bytes
+from workbench.models import templates
 from workbench.models.pair import Pair
 from workbench.runs.atomic import full_disk_told
 from workbench.runs.damage import lost_stage
@@ -53,6 +54,7 @@ def advance(
     Raises:
         WorkbenchError: with a sentence for people, when the run cannot go on.
     """
+    templates.keep_in(run.folder)
     require_inputs(run)
     pair = Pair(run.recipe, run.inputs)
     steps: dict[Stage, Callable[[], Iterator[Event]]] = {

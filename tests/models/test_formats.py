@@ -11,7 +11,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from tests import tiny
 from workbench.errors import ModelError
-from workbench.models.formats import TEMPLATE_CHARACTERS, bind
+from workbench.models.formats import bind
+from workbench.models.templates import TEMPLATE_CHARACTERS
 from workbench.recipe import PromptFormat
 
 CHAT = PromptFormat()

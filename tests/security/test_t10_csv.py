@@ -15,7 +15,13 @@ FULL_WIDTH = ["\uff1d", "\uff0b", "\uff0d", "\uff20", "\uff05", "\uff5c", "\ufe6
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS + FULL_WIDTH)
-@pytest.mark.parametrize("before", ["", " ", "\u00a0", "\u200b", "\ufeff"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        *("", " ", "\u00a0", "\u200b", "\ufeff", "\u3000", "\u2003", "\u0301", "\u00ad", "\u202e"),
+        *("\x00", "\x1f", "\x7f", "\x85", "\u2028", "\u180e", "\ue000", "\u2066 \u0300"),
+    ],
+)
 def test_t10_triggers_are_defused(trigger: str, before: str) -> None:
     text = f"{before}{trigger}cmd|' /C calc'!A0"
     assert harmless(text) == f"'{text}"

@@ -70,9 +70,15 @@ def write_csv(path: Path, samples: Iterable[Sample]) -> None:
 def harmless(text: str) -> str:
     """The text, with a single quote before it if a spreadsheet might run it."""
     folded = unicodedata.normalize("NFKC", text)
-    # Marks and spaces in front do not stop every program from seeing a formula.
-    start = folded.lstrip(" \u00a0\u200b\u200c\u200d\u2060\ufeff")
-    return f"'{text}" if start.startswith(_TRIGGERS) else text
+    # Spaces, marks and controls in front do not stop every program from seeing a formula.
+    at = next((at for at, mark in enumerate(folded) if not _is_passed_over(mark)), len(folded))
+    formula = folded.startswith(_TRIGGERS, at) or not set("\t\r\n").isdisjoint(folded[:at])
+    return f"'{text}" if formula else text
+
+
+def _is_passed_over(mark: str) -> bool:
+    """White space, combining marks, controls, and what is invisible."""
+    return unicodedata.category(mark)[0] in "ZMC" or mark.isspace()
 
 
 def _cell(value: Any) -> Any:

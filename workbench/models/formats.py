@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 from transformers import PreTrainedTokenizerBase
 
 from workbench.errors import ModelError
+from workbench.models import templates
 from workbench.recipe import PromptFormat
-
-TEMPLATE_CHARACTERS = 64 * 1024  # of a chat template's source, and of what it renders
 
 # Placeholders that are rendered in place of text; no template contains them.
 _SYSTEM, _USER, _ANSWER = "\ue000system\ue001", "\ue000user\ue001", "\ue000answer\ue001"
@@ -225,8 +223,7 @@ def _bind_chat(format: PromptFormat, tokenizer: PreTrainedTokenizerBase) -> Boun
     spaced = f"\t{_USER}\t"  # white space that no template puts there itself
     user = {"role": "user", "content": spaced}
     answer = {"role": "assistant", "content": _ANSWER}
-    opened = _render(tokenizer, [*system, user], opens=True)
-    closed = _render(tokenizer, [*system, user, answer], opens=False)
+    opened, closed = _render(tokenizer, [([*system, user], True), ([*system, user, answer], False)])
     trims = spaced not in opened
     marker = _USER if trims else spaced
     if opened.count(_USER) != 1 or closed.count(marker) != 1 or closed.count(_ANSWER) != 1:
@@ -285,22 +282,17 @@ def _trusted(text: str, system: str | None) -> tuple[Piece, ...]:
     return tuple(piece for piece in pieces if piece.text)
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], opens: bool) -> str:
-    """Rendered in transformers' sandbox, which bounds neither time nor memory; only templates of
-    a base that somebody chose come here, twice per binding, and never one of an adapter."""
-    template = tokenizer.chat_template
-    if isinstance(template, str) and len(template) > TEMPLATE_CHARACTERS:
-        raise ModelError("This base's chat template is too long to be trusted.")
+def _render(
+    tokenizer: PreTrainedTokenizerBase, chats: list[tuple[list[dict[str, str]], bool]]
+) -> list[str]:
+    """Texts of the chats; whether the beginning of an answer follows is said with each."""
     try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=opens)
-    except (jinja2.TemplateError, ValueError, TypeError, KeyError) as error:
+        template = tokenizer.get_chat_template()
+    except ValueError as error:  # several, none of them the usual one
         raise ModelError(
-            f"This base's chat template cannot render these turns: {error}. If a system text is "
-            'set, leave it empty, or choose the format kind "text".'
+            "This base has several chat templates and none is the usual one."
         ) from error
-    if not isinstance(text, str) or len(text) > TEMPLATE_CHARACTERS:
-        raise ModelError("This base's chat template renders too much text to be trusted.")
-    return text
+    return templates.render(template, tokenizer.special_tokens_map, chats)
 
 
 def _turn_end(

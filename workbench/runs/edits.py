@@ -15,9 +15,10 @@ from dataclasses import replace
 from typing import Any
 
 from workbench.errors import ConflictError, RunError
+from workbench.limits import LIMITS
 from workbench.runs.database import Database
 from workbench.runs.sample_queries import SampleFilter, above_line, below_line, where
-from workbench.runs.sample_rows import SELECT, insert, plain, to_sample, to_values
+from workbench.runs.sample_rows import SELECT, insert, plain, stored_bytes, to_sample, to_values
 from workbench.runs.state import started
 from workbench.samples import KEPT, PENDING, REJECTED, Example, Sample, sample_id
 from workbench.stages import Stage
@@ -219,6 +220,7 @@ def add(database: Database, examples: Sequence[Example], origin: str) -> list[Sa
                 sample = replace(sample, teacher_output=answer, answered_by="person")
             fresh.setdefault(sample.id, sample)
     with _action(database) as connection:
+        _require_room(connection, list(fresh.values()))
         known = connection.execute(
             "SELECT id FROM samples WHERE id IN (SELECT value FROM json_each(?))",
             (json.dumps(list(fresh)),),
@@ -365,3 +367,16 @@ def _apply(connection: sqlite3.Connection, number: int, side: str) -> None:
         "AND status = 'pending'",
         (number,),
     )
+
+
+def _require_room(connection: sqlite3.Connection, samples: Sequence[Sample]) -> None:
+    """Refuse rows that the database has no room for, with some left for what is made of them."""
+    (held,) = connection.execute(
+        "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+    ).fetchone()
+    adding = sum(stored_bytes(sample.input, sample.teacher_output or "") for sample in samples)
+    if held + adding > LIMITS.database_bytes // 2:
+        raise RunError(
+            f"These rows would take about {adding / 1e6:,.0f} MB, and the run holds "
+            f"{held / 1e6:,.0f} MB of {LIMITS.database_bytes / 2e6:,.0f} MB already. Add fewer."
+        )

@@ -342,8 +342,8 @@ def checked_id(id: str) -> str:
 
 
 def checked_name(name: str) -> str:
-    """A name for people: one line of at most 80 characters, or RunError."""
-    line = " ".join(name.split())
+    """A name for people: one line of at most 80 characters without controls, or RunError."""
+    line = " ".join("".join(mark if mark.isprintable() else " " for mark in name).split())
     if not 1 <= len(line) <= 80:
         raise RunError("The name of a run is 1 to 80 characters.")
     return line

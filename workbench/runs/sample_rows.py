@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from workbench.errors import RunError
+from workbench.limits import LIMITS
 from workbench.samples import PENDING, Sample
 
 FIELDS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Sample))
@@ -63,5 +64,17 @@ def insert(
 
 
 def plain(text: str) -> str:
-    """Typed text without what no file can hold: NUL and halves of surrogate pairs."""
+    """Typed text without what no file can hold: NUL and halves of surrogate pairs.
+
+    Raises:
+        RunError: it is longer than any row may be.
+    """
+    most = max(LIMITS.input_characters, LIMITS.output_characters)
+    if len(text) > most:
+        raise RunError(f"A text of {len(text):,} characters is too long; at most {most:,}.")
     return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def stored_bytes(*texts: str) -> int:
+    """About what texts take in the database: themselves, folded for the search, and history."""
+    return 512 + 3 * sum(len(text.encode("utf-8", "replace")) for text in texts)

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 import secrets
 from collections.abc import Callable
 from html import escape
@@ -10,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.errors import WorkbenchError
+from workbench.runs import owners
 
 log = logging.getLogger("workbench.ui")
 
@@ -37,11 +39,22 @@ def told(handler: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
+_PATH = re.compile(r"(?<![\w:/.])/(?:[^\s/\"';:,]+/)+([^\s/\"';:,]*)")
+_CONTROLS = dict.fromkeys(range(32), " ") | dict.fromkeys(range(127, 160), " ")
+
+
+def for_visitor(sentence: str) -> str:
+    """A sentence without control characters and, where strangers share the server, without its
+    folders: of a path the last part stays."""
+    quiet = sentence.translate(_CONTROLS)
+    return _PATH.sub(lambda path: path[1] or "a folder", quiet) if owners.shared() else quiet
+
+
 def warn(sentence: str, title: str = "Not done") -> None:
     """A toast; the text is escaped because toasts render markup."""
-    gr.Warning(escape(sentence, quote=False), duration=_SHOWN_SECONDS, title=title)
+    gr.Warning(escape(for_visitor(sentence), quote=False), duration=_SHOWN_SECONDS, title=title)
 
 
 def say(sentence: str, title: str = "Done") -> None:
     """A toast for something that worked and is not visible elsewhere."""
-    gr.Info(escape(sentence, quote=False), duration=6, title=title)
+    gr.Info(escape(for_visitor(sentence), quote=False), duration=6, title=title)

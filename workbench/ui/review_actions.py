@@ -12,8 +12,10 @@ from workbench.errors import RunError
 from workbench.export.dataset import write_csv, write_jsonl
 from workbench.export.parquet import write_parquet
 from workbench.intake.rows import read_rows
+from workbench.runs import quota
 from workbench.runs.folder import Run
 from workbench.runs.sample_queries import SampleFilter
+from workbench.runs.sample_rows import stored_bytes
 from workbench.samples import KEPT, PENDING, REJECTED, Example, Sample
 from workbench.stages import Stage
 from workbench.ui import plain, words, workspace, write_views
@@ -370,6 +372,8 @@ def take_rows(run_id: str, path: str) -> None:
     """Rows of a file become kept samples."""
     run = _changeable(run_id)
     rows = read_rows(Path(path))
+    adding = sum(stored_bytes(row.input, row.output or "") for row in rows.examples)
+    quota.require_bytes(run, "", adding)
     added = run.samples.add(rows.examples, "hand")
     known = len(rows.examples) - len(added)
     more = f"; {known} were there already" if known else ""

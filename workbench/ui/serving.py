@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -9,8 +10,34 @@ from typing import Any
 
 from gradio.utils import get_upload_folder
 
+from workbench.runs import owners
 from workbench.ui import uploads
-from workbench.ui.gate import Gate
+from workbench.ui.gate import Gate, bound_to
+
+USER = "workbench"
+
+
+def password() -> tuple[str, str] | None:
+    """Name and password that the page asks for, or None; see WORKBENCH_PASSWORD."""
+    given = os.environ.get("WORKBENCH_PASSWORD", "")
+    return (USER, given) if given else None
+
+
+def exposure() -> str:
+    """Who can do what, in a sentence, where that is more than the person at this machine."""
+    if bound_to() in ("127.0.0.1", "localhost", "::1") or owners.shared() or password():
+        return ""
+    return (
+        f"The page listens on {bound_to()}: everybody who can reach this machine can open, change, "
+        "start and delete every run here, and fetch models with its Hugging Face login. Set "
+        "WORKBENCH_PASSWORD to ask for a password, or WORKBENCH_SHARED=1 to keep visitors apart."
+    )
+
+
+def keep_uploads_private() -> None:
+    """Give this user's servers a folder for uploads of their own, unless one is named."""
+    own = Path(tempfile.gettempdir()) / f"workbench-uploads-{os.getuid()}"
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(own))
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +23,7 @@ from workbench.runs.summary import summary
 from workbench.samples import KEPT
 from workbench.stages import ORDER, WORDS, Stage
 from workbench.ui import workspace
+from workbench.ui.failures import for_visitor
 
 _FRESH_SECONDS = 1.0
 _OPEN_RUNS = 128
@@ -85,9 +86,9 @@ def log_line(event: events.Event) -> str:
         case events.ArmFinished(arm, accuracy, n):
             return f"{arm.replace('_', ' ')}: {100 * accuracy:.1f} % of {n}"
         case events.Warned(message=message):
-            return f"Note: {message}"
+            return f"Note: {for_visitor(message)}"
         case events.Stopped(message=message):
-            return message
+            return for_visitor(message)
     return ""
 
 
@@ -238,7 +239,7 @@ def look(run_id: str, *, fresh: bool = False) -> Snapshot:
     try:
         return take(run_id, fresh=fresh)
     except WorkbenchError as error:
-        return nothing(error.message)
+        return nothing(for_visitor(error.message))
 
 
 def forget(run_id: str) -> None:
@@ -271,7 +272,7 @@ def _read(entry: _Open) -> Snapshot:
     return Snapshot(
         run=run,
         name=glance.name,
-        state=jobs.state(run),
+        state=_for_visitor(jobs.state(run)),
         tail=entry.tail,
         recipe=run.recipe,
         inputs=run.inputs,
@@ -282,3 +283,8 @@ def _read(entry: _Open) -> Snapshot:
         present_since=last.at if last else 0.0,
         past_seconds=sum(record.seconds or 0.0 for record in records.values()),
     )
+
+
+def _for_visitor(state: RunState) -> RunState:
+    message, phase = for_visitor(state.message), for_visitor(state.phase)
+    return replace(state, message=message, phase=phase)

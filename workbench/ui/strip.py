@@ -84,7 +84,7 @@ def text(now: Snapshot) -> str:
             total=0,
             numbers="",
             rail=[],
-            message=now.state.message,
+            message=_message(now),
         )
     complete = now.state.state in ("finished", "ready for review")
     return plain.strip(
@@ -95,7 +95,7 @@ def text(now: Snapshot) -> str:
         total=1 if complete else now.state.total,
         numbers=_numbers(now),
         rail=_rail(now) if now.begun or now.busy else [],
-        message=now.state.message if now.state.state != "finished" else "",
+        message=_message(now),
     )
 
 
@@ -108,6 +108,11 @@ def _rail(now: Snapshot) -> list[tuple[str, str]]:
             rail[2] = (rail[2][0], "later")
         rail.insert(2, (_REVIEW, when))
     return rail
+
+
+def _message(now: Snapshot) -> str:
+    own = now.state.message if now.state.state != "finished" else ""
+    return " ".join(part for part in (own, workspace.disk_notice()) if part)
 
 
 def _numbers(now: Snapshot) -> str:

@@ -10,12 +10,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from workbench.limits import LIMITS
 from workbench.recipe import recommended
 from workbench.runs import lease, owners, quota
 from workbench.runs.folder import NoSuchRun, Run, create, find_run, runs_root
 
 NEW_NAME = "Untitled transfer"
 _EXPORTS_KEPT_SECONDS = 3600
+_LOOK_SECONDS = 5
 _OUTLET = "workbench-outlet-"
 _IN_USE = "in-use.lock"  # locked for as long as the outlet's server lives
 
@@ -45,6 +47,23 @@ def find_or_create(run_id: str, owner: str = "", adding_bytes: int = 0) -> Run:
             return run
     make = functools.partial(create, runs_root(), recommended(), NEW_NAME)
     return quota.new_draft(runs_root(), owner, make, adding_bytes)
+
+
+def disk_notice() -> str:
+    """A sentence when the disk is so full that nothing new is begun, else ""."""
+    return _disk_notice(int(time.monotonic() / _LOOK_SECONDS))
+
+
+@functools.lru_cache(maxsize=1)
+def _disk_notice(_moment: int) -> str:
+    root = runs_root()
+    free = shutil.disk_usage(root if root.is_dir() else root.parent).free
+    if free >= LIMITS.free_disk_bytes:
+        return ""
+    return (
+        f"The disk has {free / 1e9:.1f} GB free. Below {LIMITS.free_disk_bytes / 1e9:.1f} GB "
+        "nothing new is begun or taken in; what is there stays."
+    )
 
 
 def export_file(name: str) -> Path:
