@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import BusyError, RunError
-from workbench.limits import LIMITS
 from workbench.runs.schema import MIGRATIONS
 
 BUSY_SECONDS = 30
@@ -214,8 +213,6 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
     if mode == "rw":
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
-        page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count = {LIMITS.database_bytes // page_bytes}")
     # Searching reads the whole file: from the system's cache, shared by all threads' connections.
     connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
     return connection
