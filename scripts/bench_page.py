@@ -103,13 +103,22 @@ class Endpoints:
         return [("draw_" + name.replace(" ", "_"), tokens[name]) for name in changed if name != "#"]
 
     def call(self, client: httpx.Client, name: str, data: list[Any], session: str) -> Any:
-        """One request as the browser makes it for events that bypass the queue."""
+        """One call as the browser makes it: through the queue, or beside it where that is open."""
         entry = self.by_name[name]
         body = {"data": data, "fn_index": entry["id"], "session_hash": session,
                 "event_data": None, "trigger_id": None}  # fmt: skip
-        answer = client.post(f"{self.address}gradio_api/run/predict", json=body)
+        place = "queue/join" if entry["queue"] else "run/predict"
+        answer = client.post(f"{self.address}gradio_api/{place}", json=body)
         answer.raise_for_status()
-        return answer.json()
+        if not entry["queue"]:
+            return answer.json()
+        where = f"{self.address}gradio_api/queue/data?session_hash={session}"
+        with client.stream("GET", where) as stream:
+            for line in stream.iter_lines():
+                message = json.loads(line.removeprefix("data: ")) if line else {}
+                if message.get("msg") == "process_completed":
+                    return message["output"]
+        raise AssertionError("the stream ended without an answer")
 
 
 def _page(
