@@ -18,7 +18,9 @@ from workbench.export.bundle import write_bundle
 from workbench.models.resident import load
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run, create
-from workbench.samples import KEPT, NAMED, REJECTED, Example, Sample, sample_id
+from workbench.samples import KEPT, REJECTED, Example, Sample, sample_id
+from workbench.steps.writer_choice import CHOICE
+from workbench.synthesize.per_label import Text
 
 
 def ask(run: Run, question: str, **arguments: object) -> dict:
@@ -75,25 +77,24 @@ def test_more_for_an_answer_keeps_what_is_answered_so(
     ]
     written[0] = replace(written[0], confidence=0.9)
     written[2] = replace(written[2], confidence=0.2)
-    asked: list[object] = []
+    targets: list[object] = []
 
-    def write_round(run: Run, pair: object, *given: object) -> tuple[list[Sample], RoundFinished]:
-        asked.extend(given[1:])
-        return written, RoundFinished(0, 5, 3, 0, 1, 1, 0)
+    def write_texts(_run: Run, _pair: object, _choice: object, *given: object) -> list[Text]:
+        targets.append(given[1])
+        return [Text(sample.input) for sample in written]
 
-    real = consult.label_synthesis.write_round
-    monkeypatch.setattr(consult.label_synthesis, "write_round", write_round)
-    answer = ask(run, "write_for", label="three", count=5)
-    assert asked == [["three"] * 5, 0]
-    assert [sample["status"] for sample in answer["samples"]] == [KEPT, REJECTED, REJECTED]
-    assert "otherwise than asked" in answer["samples"][1]["reason"]
-    assert (answer["round"]["kept"], answer["round"]["rejected"]) == (1, 2)
-    assert run.samples.all() == before  # the page stores it
-    monkeypatch.setattr(consult.label_synthesis, "write_round", real)
-    # A label that nobody tried is first asked about in its own words: here after two beginnings.
-    more = ask(run, "write_for", label="three", count=6)
-    assert more["round"]["made"] == 6
-    assert sum(sample["origin"] == NAMED for sample in more["samples"]) == 2
+    monkeypatch.setattr(consult, "write_texts", write_texts)
+    finished = RoundFinished(0, 5, 3, 0, 1, 1, 0)
+    monkeypatch.setattr(consult, "judge_round", lambda *_given: (written, finished))
+    for writer, tries in (("label", 5), ("own", 5 * consult.UNASKED_TRIES)):
+        run.change_recipe({"synthesis.writer": writer})
+        run.remember(CHOICE, None)
+        answer = ask(run, "write_for", label="three", count=5)
+        assert targets.pop() == ["three"] * tries, "a writer that knows no labels tries more"
+        assert [sample["status"] for sample in answer["samples"]] == [KEPT, REJECTED, REJECTED]
+        assert "otherwise than asked" in answer["samples"][1]["reason"]
+        assert (answer["round"]["kept"], answer["round"]["rejected"]) == (1, 2)
+        assert run.samples.all() == before  # the page stores it
 
 
 def test_merged_model_answers_like_base_and_adapter(make_run: MakeRun) -> None:  # noqa: F811

@@ -10,10 +10,8 @@ from workbench.inputs import Inputs
 from workbench.intake.kit import read_kit
 from workbench.machine import Gpu
 from workbench.models import references
-from workbench.recipe import TransferRecipe, override, recommended, with_preset
+from workbench.recipe import TransferRecipe, override, with_preset
 from workbench.samples import Example
-from workbench.steps import grafting, label_synthesis
-from workbench.synthesize import vocabulary
 
 KIT = Path(__file__).resolve().parents[1] / "assets" / "example-kit.zip"
 BALANCED = with_preset(TransferRecipe(), "balanced")
@@ -28,31 +26,16 @@ def test_more_work_takes_longer() -> None:
     assert [need.name for need in much.stages] == [need.name for need in little.stages]
 
 
-def test_more_is_written_where_answers_are_objects() -> None:
-    """The surest half is kept, which the time told left out."""
-    objects = Inputs(seeds=(Example("how much is left", '{"is": "balance"}'),))
-    best = override(TransferRecipe(), {"synthesis.grafts": 0})
-    flat, much = (fit.estimate(best, inputs).stages[0].seconds for inputs in (INPUTS, objects))
-    assert flat and much and 1.7 * flat < much
-    free, same = (fit.estimate(BALANCED, it).stages[0].seconds for it in (INPUTS, objects))
-    assert free == same
-    assert fit._OBJECT_TIMES == label_synthesis.STRUCTURED_SURPLUS
-    assert fit._OBJECT_GRAFTS == grafting.OBJECT_TIMES
-    assert fit._WORDS_PER_SAMPLE == grafting.WORDS_PER_SAMPLE
-    assert fit._MOST_WORDS == vocabulary.MOST_FREQUENT
-
-
-def test_objects_are_said_to_take_many_rows() -> None:
-    objects = Inputs(seeds=(Example("how much is left", '{"is": "balance"}'),))
-
-    def told(inputs: Inputs, samples: int) -> list[str]:
-        recipe = override(recommended(), {"synthesis.samples": samples})
-        return [words for _, words in fit.estimate(recipe, inputs).checks if "objects" in words]
-
-    (words,) = told(objects, 1000)
-    assert "about 11,000" in words
-    assert not told(objects, 5000)
-    assert not told(INPUTS, 1000)
+def test_what_is_written_follows_the_labels_and_the_writer() -> None:
+    seeds = tuple(Example(f"input {n}", f"label {n}") for n in range(15))
+    many = Inputs(seeds=seeds)
+    auto = override(TransferRecipe(), {"synthesis.samples": 0, "synthesis.mixed": 0})
+    few, more = (fit.estimate(auto, inputs).stages[2].seconds for inputs in (INPUTS, many))
+    assert few and more and more == pytest.approx(few * 1500 / 600, rel=0.2)
+    listed = override(auto, {"synthesis.writer": "list", "synthesis.samples": 1000})
+    own = override(listed, {"synthesis.writer": "own"})
+    slow, fast = (fit.estimate(recipe, many).stages[0].seconds for recipe in (listed, own))
+    assert slow and fast and fast < slow
 
 
 def seconds(told: fit.Estimate) -> float:
@@ -87,7 +70,7 @@ CONFIGS = {
         "num_attention_heads": 4, "num_key_value_heads": 1, "vocab_size": 262144,
     },
 }  # fmt: skip
-BEST = {"synthesis.grafts": 0, "synthesis.samples": 600, "synthesis.prompts_per_round": 96}
+BEST = {"synthesis.mixed": 0, "synthesis.samples": 600, "synthesis.prompts_per_round": 96}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from workbench.errors import ConflictError, RunError
 from workbench.events import RoundFinished, StageFinished, StageStarted
 from workbench.runs.folder import open_run
 from workbench.runs.sample_queries import SampleFilter
-from workbench.samples import KEPT, PENDING, REJECTED, WORD, Example, sample_id
+from workbench.samples import KEPT, PENDING, REJECTED, SPAN_SWAP, Example, sample_id
 from workbench.stages import Stage
 
 
@@ -120,7 +120,7 @@ def test_a_line_is_one_action(tmp_path: Path) -> None:
             for text, score in scores.items()
         ),
         a_sample("a person's", status=KEPT, confidence=0.0, decided_by="person"),
-        replace(a_sample("asked only", status=REJECTED, confidence=0.9), origin=WORD),
+        replace(a_sample("asked only", status=REJECTED, confidence=0.9), origin=SPAN_SWAP),
     )
     before = {sample.input: sample.status for sample in run.samples.all()}
     assert run.samples.draw_line("confidence", 0.5) == (1, 1)
