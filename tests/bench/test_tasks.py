@@ -7,6 +7,7 @@ from tests.bench.data import write_data
 from workbench.bench.tasks import (
     CLINC_ALL,
     CLINC_TWO,
+    CODES,
     SNIPS_INTENT,
     SNIPS_JSON,
     Sizes,
@@ -21,7 +22,16 @@ from workbench.bench.tasks import (
 from workbench.errors import IntakeError
 from workbench.samples import Example
 
-NAMES = [SNIPS_INTENT, SNIPS_JSON, CLINC_TWO, CLINC_ALL, "bbh-navigate", "bbh-object_counting"]
+NAMES = [
+    SNIPS_INTENT,
+    SNIPS_JSON,
+    CLINC_TWO,
+    CLINC_TWO + CODES,
+    CLINC_ALL,
+    CLINC_ALL + CODES,
+    "bbh-navigate",
+    "bbh-object_counting",
+]
 SEEDS = (0, 1, 2)
 
 

@@ -20,7 +20,7 @@ from workbench.ui.failures import say, told
 from workbench.ui.sections import Parts
 
 TAB = "runs"
-_SHARED = "Those that this browser began. Whoever has a run's address can open and change it."
+_SHARED = "Those that this browser began. Nobody else can open them."
 _OWNER = "(run) => [run, window.workbench_owner()]"  # see page.js
 _HEADERS = ["run", "phase", "bases, method, samples", "source → new", "changed"]
 
