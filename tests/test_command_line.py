@@ -159,6 +159,18 @@ def test_what_all_rows_share_becomes_part_of_the_prompt_format(
     assert run.recipe.source_format.template == "Which one?\n\n{input}"
     assert [row.input for row in run.inputs.seeds] == ["n 0", "n 1", "n 2"]
     assert run.inputs.evaluation[0].input == "other n 0"
+    assert run.recipe.source_format.input_columns == "", "what is left is one column"
+
+
+def test_joined_columns_are_named_by_the_prompt_format(
+    root: Path, advanced: list[float], tmp_path: Path
+) -> None:
+    seeds = tmp_path / "seeds.csv"
+    seeds.write_text("question,schema,sql\nHow many?,t(x),SELECT COUNT(*) FROM t\n")
+    assert main([*TRANSFER, "--seeds", str(seeds)]) == DONE
+    run = open_run(root / "mine")
+    assert run.inputs.seeds == (Example("How many?\n\nt(x)", "SELECT COUNT(*) FROM t"),)
+    assert run.recipe.source_format.input_columns == "{question}\n\n{schema}"
 
 
 def other_worker(root: Path, until: Callable[[], bool]) -> tuple[threading.Thread, Any]:

@@ -113,7 +113,12 @@ def _kit(path: Path, scratch: Path) -> Report:
 
 
 def _prompt(form: PromptFormat) -> Report:
-    return {"kind": form.kind, "template": form.template, "system": form.system}
+    return {
+        "kind": form.kind,
+        "template": form.template,
+        "system": form.system,
+        "input_columns": form.input_columns,
+    }
 
 
 # ---------------------------------------------------------------------------------- rows

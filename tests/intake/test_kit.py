@@ -18,12 +18,22 @@ from workbench.intake.kit import read_kit, write_kit
 from workbench.recipe import EvaluationSettings, PromptFormat, TransferRecipe
 from workbench.samples import Example
 
-SEEDS = (Example("zwei Zeilen\nund ein Ümlaut", "ja"), Example("ohne Antwort"))
+SEEDS = (
+    Example("zwei Zeilen\nund ein Ümlaut", "ja"),
+    Example("ohne Antwort"),
+    Example("mehrere", "eins", ("eins", "1")),
+)
 ROWS = tuple(Example(f"row {index}", "yes") for index in range(200))
 RECIPE = TransferRecipe(
     task_name="Routing: bank & travel",
     source_base="package:smollm2-135m-instruct",
-    source_format=PromptFormat(kind="chat", template="Route this: {input}", system="Be brief."),
+    source_format=PromptFormat(
+        kind="chat",
+        template="Route this: {input}",
+        system="Be brief.",
+        stop_text="###",
+        input_columns="{a}\n\n{b}",
+    ),
     evaluation=EvaluationSettings(metric="json"),
 )
 
@@ -132,7 +142,7 @@ def with_member(name: str, content: bytes) -> Change:
         (about(source_format={"kind": "chat", "template": "{input}", "system": 5}), '"system"'),
         (about(files={}), "not listed"),
         (about(files=None), '"files"'),
-        (about(counts={"seeds": 3, "evaluation": 0}), "counts"),
+        (about(counts={"seeds": 4, "evaluation": 0}), "counts"),
         (with_member("kit.json", b"[" * 2000 + b"]" * 2000), "nested"),
         (with_member("kit.json", b"\xff\xfe{}"), "UTF-16"),
     ],

@@ -238,7 +238,9 @@ tokenizer = AutoTokenizer.from_pretrained(base)
 model = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
 model = PeftModel.from_pretrained(model, "the folder of this card")
 {_answering(recipe, result)}"""
-    return f"## How to load it\n\n```python\n{code}\n```"
+    made_of = recipe.source_format.input_columns
+    told = f"\n\nAn input is made of columns of a row: `{made_of!r}`." if made_of else ""
+    return f"## How to load it\n\n```python\n{code}\n```{told}"
 
 
 def _answering(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:

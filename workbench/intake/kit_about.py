@@ -129,7 +129,11 @@ def _format(data: Mapping[str, Any]) -> PromptFormat:
     system = data.get("system")
     if system is not None:
         system = _text(data, "system", LIMITS.input_characters)
+    others = {  # of a kit that was made before there were these
+        name: _text(data, name, at_most) if name in data else ""
+        for name, at_most in (("stop_text", 200), ("input_columns", 2000))
+    }
     try:
-        return PromptFormat(kind=kind, template=template, system=system)
+        return PromptFormat(kind=kind, template=template, system=system, **others)
     except RecipeError as error:
         raise IntakeError(f'kit.json: "source_format": {error.message}') from error

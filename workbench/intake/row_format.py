@@ -7,23 +7,32 @@ and not to the single input: a writer then writes inputs and does not repeat the
 from collections.abc import Sequence
 from dataclasses import replace
 
-from workbench.intake.rows import Rows
+from workbench.intake.rows import JOIN, Rows
 from workbench.intake.wording import shown
 from workbench.recipe import PromptFormat
 from workbench.samples import Example
 
 _MARK = "{input}"
+_LONGEST = 15_000  # characters; a template has room for 20,000
+_LONGEST_COLUMNS = 2_000
 
 
 def proposed_format(rows: Rows, form: PromptFormat) -> PromptFormat:
-    """``form`` with the file's system turn and instruction, where it has none of its own."""
-    if rows.system and _MARK not in rows.system and not _says(form, rows.system):
+    """``form`` with what the file says: system turn, instruction, the columns of an input.
+
+    What the format says already stays as it is.
+    """
+    if _fits(rows.system) and not _says(form, rows.system):
         if form.kind == "text":
             form = replace(form, template=f"{rows.system}\n\n{form.template}")
         elif form.system is None:
             form = replace(form, system=rows.system)
-    if rows.instruction and _MARK not in rows.instruction and not _has_instruction(rows, form):
+    if _fits(rows.instruction) and not _has_instruction(rows, form):
         form = replace(form, template=form.template.replace(_MARK, rows.instruction + _MARK))
+    columns = rows.input_columns[1 if rows.instruction else 0 :]
+    if len(columns) > 1 and not form.input_columns:
+        joined = JOIN.join(f"{{{name}}}" for name in columns)
+        form = replace(form, input_columns=joined[:_LONGEST_COLUMNS])
     return form
 
 
@@ -43,6 +52,11 @@ def fitted_rows(rows: Rows, form: PromptFormat, where: str) -> tuple[tuple[Examp
             f"{shown(rows.system, 80)}."
         )
     return tuple(examples), note
+
+
+def _fits(words: str) -> bool:
+    """Whether there are words that a prompt format can hold."""
+    return bool(words) and _MARK not in words and len(words) <= _LONGEST
 
 
 def _says(form: PromptFormat, words: str) -> bool:

@@ -102,6 +102,15 @@ class PromptFormat:
             longest=200,
         ),
     ] = ""
+    input_columns: Annotated[
+        str,
+        setting(
+            "Columns of the input",
+            'How columns of a row make one input, e.g. "{question}\\n\\n{context}"; empty where '
+            "one column is the input.",
+            longest=2_000,
+        ),
+    ] = ""
 
 
 @checked
