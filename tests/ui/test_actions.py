@@ -16,11 +16,12 @@ from workbench.events import RoundFinished, Stopped
 from workbench.export.bundle import find_bundle
 from workbench.intake.kit import write_kit
 from workbench.jobs import RunState
+from workbench.limits import LIMITS
 from workbench.machine import Gpu
 from workbench.recipe import override
 from workbench.runs.folder import Run, find_run
 from workbench.runs.listing import list_runs
-from workbench.samples import KEPT, REJECTED, Sample, sample_id
+from workbench.samples import KEPT, REJECTED, Example, Sample, sample_id
 from workbench.stages import Stage
 from workbench.ui import (
     compare_tab,
@@ -28,6 +29,7 @@ from workbench.ui import (
     failures,
     fields,
     review_actions,
+    row_uploads,
     runs_tab,
     saves,
     settings_part,
@@ -190,10 +192,11 @@ def test_refused_adapter_is_shown_with_what_it_passed(
     assert find_run(runs, run_id).inputs.adapter is not None and card == ""
 
 
-def test_too_many_seeds_are_refused_whole(draft: Run) -> None:
-    with pytest.raises(IntakeError, match="at most 15"):
-        transfer_actions.add_pasted(draft.id, "one\ntwo\nthree\nfour")
-    assert len(draft.inputs.seeds) == 12
+def test_more_lines_than_seeds_are_inputs_for_the_teacher(draft: Run) -> None:
+    transfer_actions.add_pasted(draft.id, "one\ntwo\nthree\nfour")
+    assert len(draft.inputs.seeds) == LIMITS.seeds
+    known = {row.input for row in (*draft.inputs.seeds, *draft.inputs.unlabelled)}
+    assert len(known) == 12 + 4
 
 
 def test_form_is_stored_at_once(draft: Run) -> None:
@@ -247,12 +250,45 @@ def test_uploaded_rows_are_shown_as_they_were_read(runs: Path, tmp_path: Path) -
     """A file whose columns were taken wrongly is seen at once, not after the transfer."""
     path = tmp_path / "rows.csv"
     path.write_text("label,text,note\n" + "".join(f"l{n},text {n},x\n" for n in range(9)))
-    run_id, _ = transfer_actions.take_rows("evaluation")("", str(path))
-    transfer_actions.take_rows("unlabelled")(run_id, str(path))
+    run_id, *_ = row_uploads.take_file("evaluation")("", str(path))
+    row_uploads.take_file("unlabelled")(run_id, str(path))
     run = find_run(runs, run_id)
     shown = transfer_views.uploaded_rows(take(run))
     assert shown[0] == ["evaluation", "text 0", "l0"] and len(shown) == 10
     assert shown[5][0] == "own input"
+
+
+def test_columns_that_are_not_understood_are_chosen_on_the_page(runs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("Frage,Antwort,Nummer\nwo?,da,1\nwann?,bald,2\n")
+    run_id, _, group, rows, inputs, output, waiting = row_uploads.take_file("seeds")("", str(path))
+    assert group["visible"] and rows["value"]["data"][1] == ["wann?", "bald", "2"]
+    assert inputs["value"] == ["Frage"] and output["value"] == "Antwort"
+    assert not list(runs.iterdir()), "nothing is stored before it is understood"
+    run_id, group, *_, done = row_uploads.take_chosen("", waiting, ["Frage"], "Antwort")
+    assert not group["visible"] and done == ()
+    assert find_run(runs, run_id).inputs.seeds == (Example("wo?", "da"), Example("wann?", "bald"))
+
+
+def test_rows_without_outputs_are_no_evaluation_on_the_page(runs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text\nhello\n")
+    row_uploads.take_file("evaluation")("", str(path))
+    assert not list(runs.iterdir())
+
+
+def test_more_examples_than_seeds_are_inputs_and_an_instruction_goes_to_the_prompt(
+    runs: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.csv"
+    lines = [f"Which one?,text {n},label {n % 20}\n" for n in range(40)]
+    path.write_text("instruction,input,output\n" + "".join(lines))
+    run_id, *_ = row_uploads.take_file("seeds")("", str(path))
+    run = find_run(runs, run_id)
+    assert run.recipe.source_format.template == "Which one?\n\n{input}"
+    assert len({seed.output for seed in run.inputs.seeds}) == LIMITS.seeds
+    assert len(run.inputs.unlabelled) == 40 - LIMITS.seeds
+    assert all(row.input.startswith("text ") for row in run.inputs.unlabelled)
 
 
 def test_card_names_what_was_found(draft: Run) -> None:

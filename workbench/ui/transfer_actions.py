@@ -3,6 +3,7 @@
 import functools
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,21 @@ from workbench.intake.copying import read_small
 from workbench.intake.hub import fetch_adapter
 from workbench.intake.kit import Kit, read_kit
 from workbench.intake.kit_about import portable_reference
-from workbench.intake.rows import Rows, decode, parse_rows, read_rows, table_rows
+from workbench.intake.rows import decode, parse_rows, table_rows
 from workbench.limits import LIMITS
 from workbench.recipe import to_dict
 from workbench.runs import owners
 from workbench.runs.folder import Run
-from workbench.samples import Example
-from workbench.ui import fields, plain, saves, snapshot, strip, transfer_views, workspace
+from workbench.ui import (
+    fields,
+    plain,
+    row_uploads,
+    saves,
+    snapshot,
+    strip,
+    transfer_views,
+    workspace,
+)
 from workbench.ui.failures import say, told, warn
 from workbench.ui.theme import ASSETS
 from workbench.ui.waiting_line import HUB, MODELS, in_line
@@ -181,54 +190,14 @@ def _begun(run_id: str, page: str, owner: str) -> Run:
     return run
 
 
-def take_seed_file(run_id: str, path: str, owner: str = "") -> str:
-    """Seeds of a file replace those in the table."""
-    return _put_rows(run_id, "seeds", read_rows(Path(path), LIMITS.seeds), owner)
-
-
 def add_pasted(run_id: str, text: str, owner: str = "") -> tuple[str, str]:
     """Pasted lines are added to the seeds."""
-    rows = parse_rows(text, "auto", LIMITS.seeds, where="The pasted text")
-    run = workspace.find_or_create(run_id, owner)
-    _add_seeds(run, rows.examples)
-    _tell(rows)
-    return run.id, ""
-
-
-def _add_seeds(run: Run, added: Sequence[Example]) -> None:
-    known = {seed.input for seed in run.inputs.seeds}
-    seeds = [*run.inputs.seeds, *(row for row in added if row.input not in known)]
-    if len(seeds) > LIMITS.seeds:
-        raise IntakeError(
-            f"That would be {len(seeds)} seeds; at most {LIMITS.seeds} are used. Add fewer."
-        )
-    run.put_examples(role="seeds", rows=seeds)
-
-
-def take_rows(role: str) -> Callable[..., Any]:
-    """Handler for an uploaded file of evaluation rows or unlabelled inputs."""
-
-    def take(run_id: str, path: str, owner: str = "") -> tuple[Any, None]:
-        try:
-            return _put_rows(run_id, role, read_rows(Path(path)), owner), None
-        except WorkbenchError as error:
-            warn(error.message)
-            return gr.skip(), None
-
-    return told(take)
-
-
-def _put_rows(run_id: str, role: str, rows: Rows, owner: str) -> str:
-    size = sum(len(row.input) + len(row.output or "") for row in rows.examples)
-    run = workspace.find_or_create(run_id, owner, size)
-    run.put_examples(role=role, rows=rows.examples)
-    _tell(rows)
-    return run.id
-
-
-def _tell(rows: Rows) -> None:
-    for note in rows.notes:
-        say(note, "Read with a note")
+    added = parse_rows(text, "auto", where="The pasted text")
+    seeds = workspace.find(run_id).inputs.seeds if run_id else ()
+    known = {seed.input for seed in seeds}
+    examples = (*seeds, *(row for row in added.examples if row.input not in known))
+    rows = replace(added, examples=examples)
+    return row_uploads.store(run_id, "seeds", rows, "the pasted text", owner), ""
 
 
 def take_discriminator(run_id: str, paths: Sequence[str], owner: str = "") -> tuple[Any, None]:

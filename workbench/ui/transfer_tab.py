@@ -15,6 +15,7 @@ from workbench.ui import (
     fields,
     live_part,
     plain,
+    row_uploads,
     saves,
     settings_part,
     transfer_actions,
@@ -53,6 +54,7 @@ class _Setup:
     add: gr.Button
     evaluation: gr.File
     unlabelled: gr.File
+    columns: row_uploads.ColumnsPart
     discriminator: gr.File
     uploaded: gr.Dataframe
     preview: gr.Textbox
@@ -159,6 +161,7 @@ def _examples() -> dict[str, Any]:
                     height=96,
                     elem_id="discriminator-files",
                 )
+        boxes["columns"] = row_uploads.build()
         boxes["uploaded"] = gr.Dataframe(
             headers=["row", "input", "output"],
             datatype="str",
@@ -279,15 +282,22 @@ def _sections(parts: Parts, setup: _Setup, pause: gr.Checkbox, examples: gr.Colu
     ]
 
 
+def _on_rows(parts: Parts, setup: _Setup, role: str, box: Any) -> Any:
+    """A file of rows is read when it is uploaded; its columns are asked for where unclear."""
+    return box.upload(
+        row_uploads.take_file(role),
+        [parts.run_id, box, parts.owner],
+        [parts.run_id, box, *setup.columns.drawn],
+    )
+
+
 def _wire(parts: Parts, setup: _Setup, pause: gr.Checkbox) -> None:
     run, owner, actions = parts.run_id, parts.owner, transfer_actions
     taking, shown = actions.taking_adapter, [run, setup.refused, setup.files]
     parts.opened += [
         setup.example.click(taking(actions.load_example), [run, owner], shown),
         setup.files.upload(taking(actions.take_files), [run, setup.files, owner], shown),
-        setup.seeds_file.upload(
-            told(actions.take_seed_file), [run, setup.seeds_file, owner], [run]
-        ),
+        _on_rows(parts, setup, "seeds", setup.seeds_file),
         setup.add.click(told(actions.add_pasted), [run, setup.pasted, owner], [run, setup.pasted]),
     ]
     for event in (setup.fetch.click, setup.hub.submit):
@@ -302,8 +312,15 @@ def _wire(parts: Parts, setup: _Setup, pause: gr.Checkbox) -> None:
         show_progress_on=[setup.card],
     )
     for role in ("evaluation", "unlabelled"):
-        box = getattr(setup, role)
-        parts.changed.append(box.upload(actions.take_rows(role), [run, box, owner], [run, box]))
+        parts.changed.append(_on_rows(parts, setup, role, getattr(setup, role)))
+    chosen = setup.columns
+    parts.opened.append(
+        chosen.take.click(
+            told(row_uploads.take_chosen),
+            [run, chosen.waiting, chosen.inputs, chosen.output, owner],
+            [run, *chosen.drawn],
+        )
+    )
     box = setup.discriminator
     parts.changed.append(
         box.upload(told(actions.take_discriminator), [run, box, owner], [run, box])
