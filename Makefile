@@ -14,8 +14,7 @@ run: $(VENV)/.installed  ## open the workbench in the browser
 	$(BIN)/python app.py
 
 demo: $(VENV)/.installed  ## the example transfer in the terminal; the last line is the result file
-	$(BIN)/python -m workbench transfer --kit $(EXAMPLE) --preset best --set synthesis.samples=300 \
-		--set training.epochs=2 --set training.learning_rate=1e-3
+	$(BIN)/python -m workbench transfer --kit $(EXAMPLE) --preset best
 
 test: $(VENV)/.installed-dev $(AXE)  ## lint, types and all tests
 	$(BIN)/ruff check .

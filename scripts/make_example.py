@@ -64,7 +64,7 @@ def main() -> None:
             *(sys.executable, "-m", "workbench", "prepare"),
             *("--base", "package:smollm2-135m-instruct", "--data", str(train_file)),
             *("--evaluation", str(test_file), "--seeds", str(SEEDS), "--kit", str(options.kit)),
-            *("--task-name", TASK_NAME, "--attribution", ATTRIBUTION),
+            *("--task-name", TASK_NAME, "--attribution", ATTRIBUTION, "--writer", "yes"),
         ]
         done = subprocess.run([*command, "--json"], check=True, stdout=subprocess.PIPE, text=True)
     measured = json.loads(done.stdout.splitlines()[-1])

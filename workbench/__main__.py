@@ -21,7 +21,7 @@ import secrets
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from workbench import recipe as recipes
 from workbench import runs_command
 from workbench.bench import command as bench_command
 from workbench.errors import RecipeError, WorkbenchError
+from workbench.inputs import Memorised
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import runs_root
 from workbench.stages import Stage
@@ -142,6 +143,10 @@ def _prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--template", help="prompt text around {input}")
     parser.add_argument("--kit", type=Path, default=Path("kit.zip"), help="zip to write")
     parser.add_argument("--attribution", default="", help="licence and source of the data")
+    parser.add_argument(
+        "--writer", choices=("yes", "no"),
+        help="put an adapter that writes inputs into the kit; asked on a terminal, else no",
+    )  # fmt: skip
     column_options(parser)
     _recipe_options(parser)
     parser.set_defaults(command=_prepare)
@@ -183,6 +188,7 @@ def _prepare(options: argparse.Namespace) -> int:
         seed_count=options.seeds,
         report=report,
         attribution=options.attribution,
+        consent=_writer_consent(options),
     )
     for bar in bars.values():
         bar.close()
@@ -194,9 +200,33 @@ def _prepare(options: argparse.Namespace) -> int:
         "discriminator_auc": made.discriminator_auc,
         "training_rows": made.training_rows,
         "negatives": made.negatives,
+        "writer": made.writer_packed,
     }
+    if made.writer is not None:
+        summary |= {
+            "writer_distinct": made.writer.distinct,
+            "writer_copied": made.writer.copied,
+            "writer_near": made.writer.near,
+        }
     _print_summary(summary, options.json)
     return DONE
+
+
+def _writer_consent(options: argparse.Namespace) -> Callable[[Memorised], bool] | None:
+    """Whether a writer may leave the house: as --writer says, else the person who sees it."""
+    asks = options.writer is None and not options.json and sys.stdin.isatty()
+    if options.writer == "no" or (options.writer is None and not asks):
+        return None
+
+    def consent(repeats: Memorised) -> bool:
+        print(f"\n{repeats.sentence()}", file=sys.stderr)
+        for text, row, similarity in repeats.closest:
+            print(f"  {similarity:3.0f} %  {text!r}  <-  {row!r}", file=sys.stderr)
+        if not asks:
+            return True
+        return input("Put the writer into the kit? [y/N] ").strip().lower() in ("y", "yes")
+
+    return consent
 
 
 def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
