@@ -31,7 +31,7 @@ def test_what_is_written_follows_the_labels_and_the_writer() -> None:
     many = Inputs(seeds=seeds)
     auto = override(TransferRecipe(), {"synthesis.samples": 0, "synthesis.mixed": 0})
     few, more = (fit.estimate(auto, inputs).stages[2].seconds for inputs in (INPUTS, many))
-    assert few and more and more == pytest.approx(few * 1500 / 600, rel=0.2)
+    assert few and more and 1.5 * few < more
     listed = override(auto, {"synthesis.writer": "list", "synthesis.samples": 1000})
     own = override(listed, {"synthesis.writer": "own"})
     slow, fast = (fit.estimate(recipe, many).stages[0].seconds for recipe in (listed, own))
@@ -70,7 +70,12 @@ CONFIGS = {
         "num_attention_heads": 4, "num_key_value_heads": 1, "vocab_size": 262144,
     },
 }  # fmt: skip
-BEST = {"synthesis.mixed": 0, "synthesis.samples": 600, "synthesis.prompts_per_round": 96}
+BEST = {
+    "synthesis.writer": "label",
+    "synthesis.mixed": 0,
+    "synthesis.samples": 600,
+    "synthesis.prompts_per_round": 96,
+}
 
 
 @pytest.mark.parametrize(
@@ -162,4 +167,4 @@ def test_memory_of_a_gpu_is_set_against_what_is_free_on_it(
         # Two bases of 3 B, one of them in 4-bit, and what a batch takes.
         assert 8e9 < need.gpu_memory < 30e9 and need.memory < 5e9
         assert need.seconds is None
-    assert any("Time on a GPU is not known" in sentence for _, sentence in told.checks)
+    assert not told.calibrated

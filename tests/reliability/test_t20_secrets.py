@@ -43,6 +43,7 @@ def test_t20_what_a_worker_sees(run_with) -> None:
     seen = run.recall("seen")
     assert not set(SECRETS) & set(seen["environment"])
     assert set(seen["environment"]) <= {
+        "WORKBENCH_HUB_AS",
         *environment.clean_environment(), "LC_CTYPE", "PWD", "OLDPWD", "SHLVL", "_",
     }  # fmt: skip
     assert seen["environment"]["HF_TOKEN_PATH"] == os.devnull

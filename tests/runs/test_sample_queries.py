@@ -192,4 +192,4 @@ def test_consistency_counts_answers_as_asked(tmp_path: Path) -> None:
         ),
         a_sample("no answer yet", written_for="card"),
     )
-    assert run.samples.consistency() == {"card": (2, 1), begun: (1, 1)}
+    assert run.samples.consistency() == {begun: (1, 0), "card": (2, 1)}

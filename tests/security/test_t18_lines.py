@@ -6,7 +6,8 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,12 @@ from workbench.ui.traffic import Traffic
 from workbench.ui.waiting_line import MODELS, Line
 
 UI = Path(__file__).parents[2] / "workbench" / "ui"
+
+
+def played(play: Coroutine[Any, Any, None]) -> None:
+    """Run to its end in a thread: a browser test beside it may have a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, play).result()
 
 
 # Every question is in line ----------------------------------------------------------------------
@@ -72,7 +79,7 @@ def test_f11_a_full_line_says_so_at_once_and_how_many_wait() -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_f11_a_visitor_has_a_share_and_an_address_as_well() -> None:
@@ -95,7 +102,7 @@ def test_f11_a_visitor_has_a_share_and_an_address_as_well() -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    asyncio.run(play())
+    played(play())
 
 
 def test_f11_turns_go_round_and_whoever_leaves_gives_up_the_place() -> None:
@@ -123,7 +130,7 @@ def test_f11_turns_go_round_and_whoever_leaves_gives_up_the_place() -> None:
         await asyncio.gather(*tasks)
         assert not line.running and not line.waiters
 
-    asyncio.run(play())
+    played(play())
     assert order == ["a1", "b1", "c1", "a2", "a1"]
 
 
@@ -148,7 +155,7 @@ def light_order(calls: list[tuple[str, str]], known: set[str]) -> list[str]:
         await asyncio.gather(*tasks)
         assert light._running == light._newcomers == 0 and not light._of_session
 
-    asyncio.run(play())
+    played(play())
     return served_
 
 
@@ -190,7 +197,7 @@ def test_t18_a_session_has_so_many_light_calls() -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    asyncio.run(play())
+    played(play())
 
 
 # The queue --------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from workbench.errors import ModelError
 TEMPLATE_CHARACTERS = 64 * 1024  # of a template's source, and of what it renders
 MEMORY_BYTES = 512 * 1024**2  # of the child, address space
 PROCESSOR_SECONDS = 3
+_ROOT = Path(__file__).parents[2]
 SECONDS = 30
 KEPT_NAME = "templates.json"
 _REMEMBERED = 64
@@ -76,7 +77,8 @@ def _in_child(request: str) -> list[str]:
             input=request.encode("utf-8", "surrogatepass"),
             capture_output=True,
             timeout=SECONDS,
-            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            # "" in sys.path is the working folder, which the child does not look in.
+            env={"PYTHONPATH": os.pathsep.join([str(_ROOT), *filter(None, sys.path)])},
             check=False,
         )
         answer = json.loads(done.stdout)
