@@ -60,7 +60,7 @@ def make(
     }
     recipe = recipes.override(BALANCED, wanted)
     adapter = read_adapter(tiny_adapter, root)
-    inputs = Inputs(adapter, None, tuple(SEEDS), tuple(ROWS[:20]))
+    inputs = Inputs(adapter, seeds=tuple(SEEDS), evaluation=tuple(ROWS[:20]))
     return lambda name: create(root / "runs", recipe, id=name, inputs=inputs)
 
 

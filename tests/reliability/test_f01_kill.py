@@ -50,7 +50,7 @@ def test_a_run_is_created_whole_or_not_at_all(tmp_path: Path) -> None:
         LoraSettings(), weights, hashlib.sha256(weights.read_bytes()).hexdigest()
     )
     rows = (Example("put 3 coins", "box"),)
-    inputs = Inputs(adapter, adapter, rows, rows, rows)
+    inputs = Inputs(adapter, adapter, seeds=rows, evaluation=rows, unlabelled=rows)
     root = tmp_path / "runs"
 
     def make() -> Run:
