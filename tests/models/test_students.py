@@ -100,7 +100,7 @@ def test_what_merges_computes_the_same_when_merged(
     form = bind(FORM, resident.tokenizer)
     with resident.using("student"):
         before = answer_logits(resident, form, INPUTS).float()
-    resident.save_merged("student", tmp_path / "merged", "")
+    resident.save_merged("student", tmp_path / "merged", "", form.stop_ids)
     merged = load(tmp_path / "merged")
     after = answer_logits(merged, form, INPUTS).float()
     plain = answer_logits(load(tiny_target), form, INPUTS).float()
