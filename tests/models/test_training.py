@@ -199,7 +199,7 @@ def test_counts(resident: Resident) -> None:
 def test_automatic_batches_are_settled_by_the_rows_and_told(
     resident: Resident, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workbench.recipe.MOST_STEPS", 2)
+    monkeypatch.setattr("workbench.recipe.sections.MOST_STEPS", 2)
     rows = [TrainingRow([5, n], [n, 2]) for n in range(6, 70)]
     settings = TrainingSettings(epochs=1, batch_rows=0, warmup_fraction=0)
     first, *_ = steps = list(train(resident, "student", rows, settings, seed=0))

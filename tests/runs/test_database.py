@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -92,6 +94,27 @@ def test_a_connection_does_not_cross_a_fork(tmp_path: Path) -> None:
             os._exit(8)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert [event.message for event in run.journal.all_of(Warned)] == ["from the child"]
+
+
+def test_a_run_that_is_opened_again_keeps_the_locks_of_the_first(tmp_path: Path) -> None:
+    """To open and close the file by hand would free them: POSIX locks belong to the process.
+
+    The last process to leave removes the write-ahead file; one that still reads must hold it.
+    """
+    run = with_samples(tmp_path, a_sample("before"))
+    path = run.folder / "run.db"
+    assert run.database.one("SELECT count(*) FROM samples") == 1
+    open_run(run.folder)
+    list_runs(tmp_path)
+    worker = (
+        "import sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "connection.execute('UPDATE samples SET input = ?', ('after',))\n"
+        "connection.close()\n"
+    )
+    subprocess.run([sys.executable, "-c", worker, str(path)], check=True)
+    assert path.with_name("run.db-wal").exists(), "it was taken from under the reader"
+    assert run.database.one("SELECT input FROM samples") == "after"
 
 
 def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from workbench.intake.kit import write_kit
 from workbench.jobs import RunState
 from workbench.limits import LIMITS
 from workbench.machine import Gpu
-from workbench.recipe import override
 from workbench.runs.folder import Run, find_run
 from workbench.runs.listing import list_runs
 from workbench.samples import KEPT, REJECTED, Example, Sample, sample_id
@@ -84,11 +83,11 @@ def test_first_seed_makes_a_draft_and_says_what_is_missing(runs: Path) -> None:
 def test_the_example_is_that_of_make_demo(runs: Path) -> None:
     recipe = find_run(runs, transfer_actions.load_example("")).recipe
     command = (Path(__file__).parents[2] / "Makefile").read_text().split("\ndemo:")[1]
-    command = command.split("\n\n")[0]
-    assert f"--preset {recipe.preset} " in command
-    told = dict(re.findall(r"--set (\S+)=(\S+)", command))
-    assert told.keys() == transfer_actions.EXAMPLE_SETTINGS.keys()
-    assert override(recipe, told) == recipe
+    options = command.split("\n\n")[0].split("-m workbench ")[1].split()
+    assert options == ["transfer", "--kit", "$(EXAMPLE)", "--preset", recipe.preset], (
+        "and no setting of its own"
+    )
+    assert settings_part.changes(recipe) == []
 
 
 def test_empty_table_makes_no_draft(runs: Path) -> None:

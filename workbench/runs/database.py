@@ -24,7 +24,6 @@ BUSY_SECONDS = 30
 MAPPED_BYTES = 1 << 30
 _UNLOCKED = "ro&immutable=1"
 IDLE_CONNECTIONS = 48  # three open files each
-_MAGIC = b"SQLite format 3\0"
 
 # Of errors that SQLite has no name of their own for.
 _OF_THE_CONTENT = re.compile(
@@ -59,6 +58,8 @@ class Database:
             self._require_rights()
         with self.connection() as connection, _sentences(path):
             version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if not version and not create:
+                raise RunError(_damaged(path, "it has no tables of a run"))
             if version > len(MIGRATIONS):
                 self._read_only(
                     f"{path} was written by a newer version (schema {version}, this one knows "
@@ -142,17 +143,14 @@ def _require_database(path: Path) -> None:
     if path.is_symlink() or not path.is_file():
         what = "is no file" if path.is_symlink() or path.exists() else "is missing"
         raise RunError(f"{path} {what}: this folder is not a complete run.")
+    # Looked at from outside only: to open and close the file here would free every lock that this
+    # process's connections hold on it (fcntl), and a worker that ends would take away their WAL.
     try:
-        with path.open("rb") as file:
-            begins = file.read(512)
+        size = path.stat().st_size
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}.") from error
-    if not begins:
-        raise RunError(_damaged(path, "it is empty"))
-    if len(begins) < 512 or not begins.startswith(_MAGIC):
-        raise RunError(_damaged(path, "it is no database"))
-    if not any(begins[60:64]):  # the version of the tables, in place since the run was made
-        raise RunError(_damaged(path, "it has no tables of a run"))
+    if size < 512:  # SQLite would take it for a new one
+        raise RunError(_damaged(path, "it is cut off" if size else "it is empty"))
 
 
 def _borrow(path: Path, mode: str) -> tuple[_Key, sqlite3.Connection]:

@@ -43,12 +43,6 @@ _PROMPT = "Prompt: "  # how the check of the rendered prompt begins
 _BASES = ("source_base", "target_base")
 _KIT_KNOWS = ("task_name", "source_base", "source_format", "evaluation")
 EXAMPLE = ASSETS / "example-kit.zip"
-# Some minutes of two cores, as in ``make demo``; a test holds them together.
-EXAMPLE_SETTINGS = {
-    "synthesis.samples": 300,
-    "training.epochs": 2.0,
-    "training.learning_rate": 1e-3,
-}
 
 
 class RefusedAdapter(IntakeError):
@@ -78,7 +72,7 @@ def taking_adapter(take: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def load_example(run_id: str, owner: str = "") -> str:
-    """Fill a run with the example kit and its settings; one that has inputs is left alone."""
+    """Fill a run with the example kit; one that has inputs is left alone."""
     if not EXAMPLE.is_file():
         raise IntakeError("The example kit is not in this copy. Make it with: make example-kit")
     with tempfile.TemporaryDirectory() as scratch:
@@ -87,7 +81,6 @@ def load_example(run_id: str, owner: str = "") -> str:
         if run.inputs.adapter is not None:
             run = workspace.find_or_create("", owner, _kit_bytes(kit))
         _put_kit(run, kit)
-        run.change_recipe(EXAMPLE_SETTINGS)
     return run.id
 
 
