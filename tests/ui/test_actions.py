@@ -87,7 +87,8 @@ def test_the_example_is_that_of_make_demo(runs: Path) -> None:
     assert options == ["transfer", "--kit", "$(EXAMPLE)", "--preset", recipe.preset], (
         "and no setting of its own"
     )
-    assert settings_part.changes(recipe) == []
+    changed = [field.name for field in settings_part.changes(recipe)]
+    assert changed == ["evaluation.metric"], "which the kit names"
 
 
 def test_empty_table_makes_no_draft(runs: Path) -> None:
