@@ -50,6 +50,7 @@ def test_adapters_and_kits_are_reported(tmp_path: Path, capsys: pytest.CaptureFi
     assert code == DONE
     kit, adapter = reports
     assert kit["kind"] == "kit" and kit["seeds"] == 15 and kit["discriminator"]
+    assert kit["writer"] and "of 1,9" in kit["writer_repeats"]
     assert adapter["method"] == "LoRA" and adapter["modules"] == {"q_proj": 2, "v_proj": 2}
     assert all(check["ok"] for check in adapter["checks"])
     _, (loose,) = inspected(capsys, *sorted(folder.iterdir()))

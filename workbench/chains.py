@@ -15,6 +15,7 @@ from workbench.evaluate.kinds import SEED_ANSWERS
 from workbench.evaluate.lineage import FIRST_SOURCE, LINEAGE, first_source, hop, lineage
 from workbench.events import RoundFinished, StageFinished
 from workbench.export.bundle import CONFIG, WEIGHTS, find_bundle
+from workbench.export.consent import INHERITED, inherits, may_repeat
 from workbench.inputs import Inputs
 from workbench.intake.adapter import read_adapter
 from workbench.recipe import TransferRecipe
@@ -89,6 +90,8 @@ def chain_facts(run: Run) -> dict[str, Any]:
     facts: dict[str, Any] = {LINEAGE: [*lineage(run), hop(run)]}
     if (first := first_source(run)) is not None:
         facts[FIRST_SOURCE] = first
+    if may_repeat(run.samples.kept(), inherits(run)):
+        facts[INHERITED] = True
     return facts
 
 

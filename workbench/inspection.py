@@ -14,6 +14,7 @@ from workbench.intake.adapter import Inspection, inspect_adapter
 from workbench.intake.archive import holds
 from workbench.intake.columns import OPTIONAL, Choice, ColumnsUnclear, Question
 from workbench.intake.kit import read_kit
+from workbench.intake.kit_about import writer_words
 from workbench.intake.rows import FILE_TYPES, JOIN, read_rows
 from workbench.intake.wording import size_words
 from workbench.recipe import PromptFormat
@@ -104,6 +105,8 @@ def _kit(path: Path, scratch: Path) -> Report:
         "metric": kit.metric,
         "seeds": len(kit.inputs.seeds),
         "evaluation_rows": len(kit.inputs.evaluation),
+        "writer": kit.inputs.writer is not None,
+        "writer_repeats": writer_words(kit.memorised) if kit.memorised else "",
         "discriminator": kit.inputs.discriminator is not None,
         "discriminator_auc": kit.discriminator_auc,
         "attribution": kit.attribution,

@@ -3,8 +3,10 @@
 import argparse
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
+from workbench.export import consent
 from workbench.export.rescue import rescue
 from workbench.runs import damage
 from workbench.runs.folder import checked_id
@@ -23,13 +25,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--take", metavar="FOLDER", type=Path,
         help="with --check: write adapter, recipe and samples there, as far as they can be read",
     )  # fmt: skip
+    parser.add_argument(
+        "--samples", choices=("yes", "no"),
+        help="with --take: whether samples that may be private rows are written too; asked on a "
+        "terminal, else no",
+    )  # fmt: skip
     parser.set_defaults(command=runs)
 
 
 def runs(options: argparse.Namespace) -> int:
     """List the runs, or check one; 1 when that one is damaged."""
     if options.check:
-        return _check(options.runs / checked_id(options.check), options.take, options.json)
+        return _check(options)
     for entry in list_runs(options.runs):
         if options.json:
             fields = dataclasses.asdict(dataclasses.replace(entry, glance=None))
@@ -47,10 +54,11 @@ def _line(entry: RunListing) -> str:
     return f"{line}\n    {entry.problem}" if entry.problem else line
 
 
-def _check(folder: Path, target: Path | None, as_json: bool) -> int:
+def _check(options: argparse.Namespace) -> int:
+    folder, as_json = options.runs / checked_id(options.check), options.json
     found = list(damage.problems(folder))
     left = damage.left_in(folder)
-    taken = rescue(left, target) if target else []
+    taken = rescue(left, options.take, _samples_may_go(options, left)) if options.take else []
     if as_json:
         fields = {
             "problems": [dataclasses.asdict(problem) for problem in found],
@@ -65,3 +73,16 @@ def _check(folder: Path, target: Path | None, as_json: bool) -> int:
     for path in taken:
         print(f"    {path}")
     return FAILED if found else DONE
+
+
+def _samples_may_go(options: argparse.Namespace, left: damage.Left) -> bool:
+    """Whether the samples may be written: as --samples says, else the person who sees why."""
+    # What the inputs of a damaged run were made by cannot be known: they count.
+    said = consent.sentence(consent.may_repeat(left.samples, inherited=True))
+    if not said or options.samples:
+        return options.samples != "no"
+    if options.json or not sys.stdin.isatty():
+        print(f"{said} They were left out; --samples yes takes them.", file=sys.stderr)
+        return False
+    print(said, file=sys.stderr)
+    return input("Write them too? [y/N] ").strip().lower() in ("y", "yes")

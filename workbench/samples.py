@@ -31,6 +31,8 @@ REJECTED = "rejected"
 SPAN_SWAP = "mixed"  # an origin, see ``synthesize.span_swap``
 # Nobody wrote them: beyond the number asked for. Runs of earlier versions have the other origins.
 MIXED = frozenset({SPAN_SWAP, "graft", "named", "word"})
+# Origins of what adapters wrote that have learned their inputs: it may be a row of their training.
+REPEATING = frozenset({"own", "kit"})
 PENDING = "pending"  # made, but not yet scored (or edited and to be scored again)
 
 

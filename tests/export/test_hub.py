@@ -14,12 +14,14 @@ import pytest
 
 from tests.export import hub_stand_in
 from tests.export.hub_stand_in import TOKEN, Hub
+from tests.export.test_bundle import SAMPLES as BUNDLED
 from tests.export.test_bundle import write
 from workbench.errors import StageError
 from workbench.export.bundle import replace_card
 from workbench.export.hub import push
 from workbench.recipe import TransferRecipe
 
+SAMPLES = b'{"input": "call a cab"}\n'
 SENT = {"README.md", "adapter_config.json", "adapter_model.safetensors", "recipe.json"}
 
 
@@ -61,15 +63,22 @@ def test_the_card_speaks_of_the_repository(hub: Hub, folder: Path) -> None:
 
 
 def test_samples_are_sent_when_asked_for(hub: Hub, folder: Path) -> None:
-    push(folder, "taxi", TOKEN, samples=True, endpoint=hub.address)
+    push(folder, "taxi", TOKEN, samples=SAMPLES, endpoint=hub.address)
     files = hub.files["anna/taxi"]
-    assert files["samples.jsonl"] == (folder / "samples.jsonl").read_bytes()
+    assert files["samples.jsonl"] == SAMPLES
     assert b"samples.jsonl" in files["README.md"]
+
+
+def test_the_card_tells_of_samples_that_the_bundle_went_without(hub: Hub, tmp_path: Path) -> None:
+    folder = write(tmp_path, samples=[replace(one, origin="kit") for one in BUNDLED]).folder
+    push(folder, "taxi", TOKEN, samples=SAMPLES, endpoint=hub.address)
+    files = hub.files["anna/taxi"]
+    assert files["samples.jsonl"] == SAMPLES and b"samples.jsonl" in files["README.md"]
 
 
 def test_samples_of_an_earlier_push_go_when_they_are_not_sent_again(hub: Hub, folder: Path) -> None:
     """They stayed beside a card that did not know of them."""
-    push(folder, "taxi", TOKEN, samples=True, endpoint=hub.address)
+    push(folder, "taxi", TOKEN, samples=SAMPLES, endpoint=hub.address)
     push(folder, "taxi", TOKEN, endpoint=hub.address)
     assert set(hub.files["anna/taxi"]) == SENT
     push(folder, "taxi", TOKEN, private=False, endpoint=hub.address)  # nothing left to delete

@@ -119,12 +119,14 @@ def synthesize(
     *,
     finish: bool = True,
     for_labels: bool = False,
+    origin: str = "target",
 ) -> Run:
     """Rounds of scored and answered samples; a few labels stay thin.
 
     Args:
         for_labels: as the preset "best" does it: written for answers, no score but the teacher's
             confidence.
+        origin: of the samples.
     """
     if for_labels:
         run.change_recipe({"preset": "best", "synthesis.writer": "label"})
@@ -143,7 +145,7 @@ def synthesize(
                 Sample(
                     id=sample_id(text),
                     input=text,
-                    origin="target",
+                    origin=origin,
                     round=number,
                     status=KEPT if kept else REJECTED,
                     reason="" if kept else "P(real) is not above 0.5",
@@ -265,9 +267,9 @@ def export(run: Run) -> Run:
     return run
 
 
-def finished(root: Path, name: str = "Banking requests") -> Run:
+def finished(root: Path, name: str = "Banking requests", origin: str = "target") -> Run:
     """A run that went all the way."""
-    run = synthesize(draft(root, name))
+    run = synthesize(draft(root, name), origin=origin)
     run.journal.append(Warned(Stage.SYNTHESIZE, "Two labels are thin."))
     return export(compare(distil(run)))
 

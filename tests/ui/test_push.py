@@ -12,6 +12,7 @@ import pytest
 
 from tests.export import hub_stand_in
 from tests.export.hub_stand_in import TOKEN, Hub
+from tests.ui import fake_run
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run
 from workbench.ui import push_part, snapshot
@@ -30,7 +31,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 def test_pushes_what_take_home_shows_and_empties_the_token(hub: Hub, finished: Run) -> None:
     sentence, token, button = push_part.push_with_token(
-        finished.id, "moved", "", True, False, TOKEN
+        finished.id, "moved", "", True, False, False, TOKEN
     )
     assert f'href="{hub.address}/anna/moved"' in sentence
     assert token == "" and button["interactive"]
@@ -41,13 +42,23 @@ def test_pushes_what_take_home_shows_and_empties_the_token(hub: Hub, finished: R
         assert path.is_dir() or TOKEN.encode() not in path.read_bytes()
 
 
+def test_samples_that_may_be_private_rows_are_sent_only_with_consent(hub: Hub, runs: Path) -> None:
+    run = fake_run.finished(runs, origin="own")
+    said, *_ = push_part.push_with_token(run.id, "moved", "", True, True, False, TOKEN)
+    assert "trained on, word for word" in said and "problem" in said and not hub.files
+    said, *_ = push_part.push_with_token(run.id, "moved", "", True, True, True, TOKEN)
+    assert "Pushed to" in said
+    lines = hub.files["anna/moved"]["samples.jsonl"].decode().splitlines()
+    assert len(lines) == len(run.samples.kept())
+
+
 def test_failure_is_said_beside_the_button(hub: Hub, finished: Run, draft: Run) -> None:
     for run, token, words in (
         (finished, "", "Give a token"),
         (finished, "hf_wrong", "does not know this token"),
         (draft, TOKEN, "not packed yet"),
     ):
-        said = push_part.push_with_token(run.id, "moved", "", True, False, token)
+        said = push_part.push_with_token(run.id, "moved", "", True, False, False, token)
         assert words in said[0] and "problem" in said[0]
         assert said[1] == gr.skip() and said[2]["interactive"]
     assert not hub.files
@@ -60,7 +71,7 @@ def test_it_says_that_it_works(finished: Run) -> None:
 
 
 def test_login_of_a_space_stands_in_for_the_token(hub: Hub, finished: Run) -> None:
-    asked = (finished.id, "moved", "", True, False, "")
+    asked = (finished.id, "moved", "", True, False, False, "")
     assert "Sign in" in push_part.push_with_login(*asked, None)[0]
     login = gr.OAuthToken(token=TOKEN, scope="", expires_at=0)
     assert "anna/moved" in push_part.push_with_login(*asked, login)[0]

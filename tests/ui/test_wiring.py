@@ -66,7 +66,7 @@ def test_a_page_of_samples_is_turned_decided_and_handed_out(
     after = reviewable.samples.get(first.id)
     assert after is not None and (after.status, after.decided_by) == (REJECTED, "person")
     assert second.id in shown
-    path = call(client, "make_file", reviewable.id, *FINDER, "CSV")
+    path = call(client, "make_file", reviewable.id, *FINDER, "CSV", False)
     with Path(path["value"] if isinstance(path, dict) else path).open(encoding="utf-8-sig") as rows:
         assert len(list(csv.DictReader(rows))) == 480
 

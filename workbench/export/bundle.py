@@ -15,6 +15,7 @@ from typing import Any
 from workbench import recipe as recipes
 from workbench.errors import StageError
 from workbench.export.card import base_name, model_card
+from workbench.export.consent import may_repeat
 from workbench.export.dataset import write_jsonl
 from workbench.models import references
 from workbench.recipe import TransferRecipe
@@ -24,6 +25,7 @@ from workbench.samples import Sample
 
 FOLDER = "adapter"
 WEIGHTS, CONFIG, CARD = "adapter_model.safetensors", "adapter_config.json", "README.md"
+SAMPLES = "samples.jsonl"
 CARD_CHARACTERS = 100_000
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that zip can say: equal bundles, equal bytes
 
@@ -43,13 +45,15 @@ def write_bundle(
     recipe: TransferRecipe,
     result: Mapping[str, Any],
     samples: Sequence[Sample],
+    inherited: bool = False,
 ) -> Bundle:
     """Write ``exports/adapter/`` and a zip named after task and target; older ones are replaced.
 
     Args:
         adapter_folder: what ``Resident.save_adapter`` wrote: weights and config.
         result: the content of result.json, for the card.
-        samples: those that the adapter was trained on.
+        samples: those that the adapter was trained on; left out where one may be a private row.
+        inherited: see ``consent.may_repeat``.
     """
     config = atomic.read_json(adapter_folder / CONFIG)
     if not isinstance(config, dict) or not (adapter_folder / WEIGHTS).is_file():
@@ -61,7 +65,8 @@ def write_bundle(
     atomic.copy_in(adapter_folder / WEIGHTS, partial / WEIGHTS)
     atomic.write_json(partial / CONFIG, config)
     atomic.write_json(partial / "recipe.json", recipes.to_dict(public_recipe(recipe)))
-    write_jsonl(partial / "samples.jsonl", samples)
+    if not may_repeat(samples, inherited):
+        write_jsonl(partial / SAMPLES, samples)
     hashes = {path.name: atomic.sha256_of(path) for path in sorted(partial.iterdir())}
     atomic.write_text(partial / CARD, model_card(recipe, result, hashes))
     return _publish(partial, exports, _slug(recipe))

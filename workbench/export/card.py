@@ -38,6 +38,9 @@ _COUNTS = {
 }
 _LICENCES = {"Apache-2.0": "apache-2.0", "Gemma Terms of Use": "gemma", "MIT": "mit"}
 SCORES = ("chrF", "ROUGE-L", "similarity to the teacher")
+# What the card says of the synthetic rows, where they lie beside it and where not.
+WITH_SAMPLES = "- Every choice is in recipe.json, every synthetic row in samples.jsonl."
+WITHOUT_SAMPLES = "- Every choice is in recipe.json."
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~#!&])")
 
 
@@ -53,7 +56,7 @@ def model_card(recipe: TransferRecipe, result: Mapping[str, Any], hashes: Mappin
         f"# {_plain(recipe.task_name)}",
         _summary(recipe),
         _scores(result),
-        _making(recipe, result),
+        _making(recipe, result, "samples.jsonl" in hashes),
         _lineage(result),
         _loading(recipe, result),
         _hashes(result, hashes),
@@ -165,7 +168,7 @@ def _scores(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _making(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:
+def _making(recipe: TransferRecipe, result: Mapping[str, Any], packed: bool) -> str:
     chosen = str(result.get("filter") or recipe.synthesis.filter)
     training, settled = recipe.training, result.get("training") or {}
     rate = settled.get("learning_rate") or training.learning_rate
@@ -188,7 +191,7 @@ def _making(recipe: TransferRecipe, result: Mapping[str, Any]) -> str:
         lines.append(
             f"- Versions: {', '.join(f'{k} {_plain(str(v))}' for k, v in versions.items())}."
         )
-    lines.append("- Every choice is in recipe.json, every synthetic row in samples.jsonl.")
+    lines.append(WITH_SAMPLES if packed else WITHOUT_SAMPLES)
     return "\n".join(lines)
 
 

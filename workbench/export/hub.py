@@ -13,10 +13,10 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineMod
 from huggingface_hub.utils import validate_repo_id
 
 from workbench.errors import StageError
-from workbench.export.bundle import CARD, CONFIG, WEIGHTS
+from workbench.export.bundle import CARD, CONFIG, SAMPLES, WEIGHTS
 from workbench.export.published import HUB_ID, published_texts
 
-RECIPE, SAMPLES = "recipe.json", "samples.jsonl"
+RECIPE = "recipe.json"
 _TOKENS = "huggingface.co/settings/tokens"
 _UNREACHABLE = (
     "The Hub could not be reached, or the connection broke off. Check the network and push "
@@ -30,7 +30,7 @@ def push(
     token: str | None,
     private: bool = True,
     *,
-    samples: bool = False,
+    samples: bytes | None = None,
     base_model: str = "",
     endpoint: str | None = None,
 ) -> str:
@@ -38,7 +38,7 @@ def push(
 
     Args:
         repo_id: ``name`` or ``owner/name``; made if it is not there yet.
-        samples: send the synthetic data set too; without it, one that an earlier push sent is
+        samples: the synthetic data set, sent too; without it, one that an earlier push sent is
             deleted (the repository's history keeps it).
         base_model: the target base's Hub id, for a bundle that names none (a local folder).
         endpoint: another Hub than huggingface.co.
@@ -66,7 +66,9 @@ def push(
                 "or untick private."
             )
         former = {file.rfilename for file in there.siblings or ()}
-        deletions = [CommitOperationDelete(SAMPLES)] if SAMPLES in former and not samples else []
+        deletions = (
+            [CommitOperationDelete(SAMPLES)] if SAMPLES in former and samples is None else []
+        )
         api.create_commit(
             name, [*additions, *deletions], commit_message="Upload the transferred adapter"
         )
@@ -91,14 +93,16 @@ def _checked(repo_id: str) -> str:
     return name
 
 
-def _additions(folder: Path, name: str, base_model: str, samples: bool) -> list[CommitOperationAdd]:
+def _additions(
+    folder: Path, name: str, base_model: str, samples: bytes | None
+) -> list[CommitOperationAdd]:
     """Exactly the files of a bundle, whatever else may lie in the folder."""
     card, config = published_texts(
         (folder / CARD).read_text(encoding="utf-8"),
         (folder / CONFIG).read_text(encoding="utf-8"),
         name=name,
         base_model=base_model,
-        samples=samples,
+        samples=samples is not None,
     )
     content: dict[str, Any] = {
         CARD: card.encode(),
@@ -106,8 +110,8 @@ def _additions(folder: Path, name: str, base_model: str, samples: bool) -> list[
         RECIPE: folder / RECIPE,
         WEIGHTS: folder / WEIGHTS,
     }
-    if samples:
-        content[SAMPLES] = folder / SAMPLES
+    if samples is not None:
+        content[SAMPLES] = samples
     return [CommitOperationAdd(file, value) for file, value in content.items()]
 
 

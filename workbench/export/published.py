@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.errors import StageError
+from workbench.export.card import WITH_SAMPLES, WITHOUT_SAMPLES
 
 HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _HEAD = re.compile(r"\A---\n(.*?)^---$", re.DOTALL | re.MULTILINE)
@@ -44,8 +45,10 @@ def published_texts(
         card = card.replace(_sha256(config), _sha256(new_config))
         card = re.sub(r"^base = '[^'\n]*'$", f"base = {base!r}", card, flags=re.MULTILINE)
     card = card.replace(_FOLDER, json.dumps(name))
-    if not samples:
-        card = card.replace(", every synthetic row in samples.jsonl.", ".")
+    if samples:
+        card = re.sub(f"^{re.escape(WITHOUT_SAMPLES)}$", WITH_SAMPLES, card, flags=re.MULTILINE)
+    else:
+        card = card.replace(WITH_SAMPLES, WITHOUT_SAMPLES)
         card = re.sub(r"^\| samples\.jsonl \|.*\n", "", card, flags=re.MULTILINE)
     return _with_head(card, base), new_config
 

@@ -42,6 +42,7 @@ _MEMBERS = {
         for name, at_most in ADAPTER_FILES.items()
     },
 }
+WRITER_REPEATS = "writer_repeats"  # where a run remembers ``Kit.memorised``
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that zip can say: equal kits are equal bytes
 
 

@@ -89,6 +89,15 @@ def read_about(text: str) -> About:
     )
 
 
+def writer_words(told: Mapping[str, int]) -> str:
+    """What a kit says of the writer that its owner trained: ``About.memorised``."""
+    place = "in the kit" if told["packed"] else "kept back by the kit's owner"
+    return (
+        f"{place}; of {told['distinct']:,} different texts that it wrote, {told['copied']:,} are "
+        f"its owner's rows word for word and {told['near']:,} more are nearly so"
+    )
+
+
 def _text(data: Mapping[str, Any], name: str, at_most: int) -> str:
     value = data.get(name)
     if not isinstance(value, str) or len(value) > at_most:

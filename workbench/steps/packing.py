@@ -12,6 +12,7 @@ import torch
 from workbench import __version__, distill
 from workbench.events import Event, Progress, StageFinished, StageStarted, Stopped
 from workbench.export.bundle import write_bundle
+from workbench.export.consent import inherits
 from workbench.memory import peak_memory_bytes
 from workbench.models import references
 from workbench.models.pair import Pair
@@ -46,6 +47,7 @@ def pack(run: Run, pair: Pair) -> Iterator[Event]:
         recipe=run.recipe,
         result=result,
         samples=run.samples.kept(),
+        inherited=inherits(run),
     )
     shutil.rmtree(staging)
     yield Progress(Stage.EXPORT, 1, 1, "bundles")

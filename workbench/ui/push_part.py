@@ -11,10 +11,12 @@ from typing import Any
 import gradio as gr
 
 from workbench.errors import RunError, WorkbenchError
-from workbench.export.bundle import find_bundle
+from workbench.export.bundle import SAMPLES, Bundle, find_bundle
+from workbench.export.dataset import jsonl_text
 from workbench.export.hub import push
 from workbench.models import references
-from workbench.ui import plain, words, workspace
+from workbench.runs.folder import Run
+from workbench.ui import consent_box, plain, words, workspace
 from workbench.ui.failures import told
 from workbench.ui.sections import Drawn
 from workbench.ui.snapshot import Snapshot
@@ -28,8 +30,12 @@ def login_is_offered() -> bool:
     return bool(on_space) and all(importlib.util.find_spec(name) for name in wanted)
 
 
-def build(run_id: gr.Textbox) -> dict[str, Any]:
-    """Place and wire the part; returns the components that follow the run."""
+def build(run_id: gr.Textbox, consent: gr.Checkbox) -> dict[str, Any]:
+    """Place and wire the part; returns the components that follow the run.
+
+    Args:
+        consent: whether samples that may be private rows may leave.
+    """
     plain.block(plain.heading("Push to the Hub", "Adapter, card and recipe, as one commit."))
     repository = gr.Textbox(
         label="Repository", placeholder="name, or owner/name", max_length=200, elem_id="push-name"
@@ -58,7 +64,7 @@ def build(run_id: gr.Textbox) -> dict[str, Any]:
     with gr.Row(elem_classes="buttons"):
         button = gr.Button("Push to the Hub", size="sm", interactive=False, elem_id="push")
     state = plain.block(elem_id="push-state")
-    asked = [run_id, repository, base, private, samples, token]
+    asked = [run_id, repository, base, private, samples, consent, token]
     button.click(
         told(_begin), [run_id, repository], [state, button], show_progress="hidden"
     ).then(
@@ -95,16 +101,28 @@ def _handler() -> Callable[..., Any]:
 
 @in_line(HUB)
 def push_with_token(
-    run_id: str, repository: str, base: str, private: bool, samples: bool, token: str
+    run_id: str,
+    repository: str,
+    base: str,
+    private: bool,
+    samples: bool,
+    consent: bool,
+    token: str,
 ) -> tuple[str, Any, Any]:
     """Push; the field is emptied when it worked, so that no token stays in the page."""
     enabled = gr.update(interactive=True)
-    bundle = find_bundle(workspace.find(run_id).exports)
+    run = workspace.find(run_id)
+    bundle = find_bundle(run.exports)
     try:
         if bundle is None:
             raise RunError("The adapter is not packed yet.")
         address = push(
-            bundle.folder, repository, token, private, samples=samples, base_model=base or ""
+            bundle.folder,
+            repository,
+            token,
+            private,
+            samples=_data_set(run, bundle, consent) if samples else None,
+            base_model=base or "",
         )
     except WorkbenchError as error:
         return plain.sentence(error.message, "problem"), gr.skip(), enabled
@@ -118,6 +136,7 @@ def push_with_login(
     base: str,
     private: bool,
     samples: bool,
+    consent: bool,
     _field: str,
     login: gr.OAuthToken | None,
 ) -> tuple[str, Any, Any]:
@@ -125,4 +144,12 @@ def push_with_login(
     if login is None:
         sentence = plain.sentence("Sign in with Hugging Face first.", "problem")
         return sentence, gr.skip(), gr.update(interactive=True)
-    return push_with_token(run_id, repository, base, private, samples, login.token)
+    return push_with_token(run_id, repository, base, private, samples, consent, login.token)
+
+
+def _data_set(run: Run, bundle: Bundle, consent: bool) -> bytes:
+    """The samples as they lie in the bundle, or as the run has them where it goes without."""
+    kept = run.samples.kept()
+    consent_box.require(run, kept, consent)
+    packed = bundle.folder / SAMPLES
+    return packed.read_bytes() if packed.is_file() else jsonl_text(kept).encode()

@@ -18,7 +18,7 @@ from workbench.runs.sample_queries import SampleFilter
 from workbench.runs.sample_rows import stored_bytes
 from workbench.samples import KEPT, PENDING, REJECTED, Example, Sample
 from workbench.stages import Stage
-from workbench.ui import plain, words, workspace, write_views
+from workbench.ui import consent_box, plain, words, workspace, write_views
 from workbench.ui.failures import say
 from workbench.ui.sections import Drawn
 from workbench.ui.snapshot import Snapshot
@@ -383,10 +383,11 @@ def take_rows(run_id: str, path: str) -> None:
 
 def make_file(run_id: str, *values: Any) -> Any:
     """A file of what the filter shows, in the chosen format."""
-    *finder, form = values
+    *finder, form, consent = values
     run = workspace.find(run_id)
     wanted, sort = asked_for(run, finder)
     samples = run.samples.page(wanted, sort, 0, max(1, run.samples.count(wanted)))
+    consent_box.require(run, samples, consent)
     path = workspace.export_file(f"samples.{form.lower()}")
     _WRITERS[form](path, samples)
     return gr.update(value=str(path), visible=True)
@@ -405,6 +406,7 @@ def draw_side(now: Snapshot, label: gr.Dropdown, buttons: dict[str, Any]) -> Dra
         label: gr.update(choices=choices[:300]),
         buttons["undo"]: _history("Undo", undo_what, free),
         buttons["redo"]: _history("Redo", redo_what, free),
+        buttons["consent"]: consent_box.draw(now),
         buttons["work"]: gr.update(
             visible=waiting > 0, value=f"Score and label {words.count(waiting, 'waiting sample')}"
         ),

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.intake.rows import FILE_TYPES
-from workbench.ui import plain
+from workbench.ui import consent_box, plain
 from workbench.ui import review_actions as actions
 from workbench.ui.failures import told
 from workbench.ui.sections import Parts, Section
@@ -90,6 +90,7 @@ def build(parts: Parts) -> None:
             with gr.Column(scale=5, min_width=300):
                 editor, buttons = _editor()
         files = _files()
+        buttons["consent"] = files["consent"]
     bulk = [pager[name] for name in ("keep", "reject", "relabel", "again")]
     view = [table, pager["sentence"], pager["page"], ids, *bulk]
     asked = [parts.run_id, *finder.inputs()]
@@ -102,7 +103,7 @@ def build(parts: Parts) -> None:
         Section(
             "review labels",
             TAB,
-            [finder.label, buttons["undo"], buttons["redo"], buttons["work"]],
+            [finder.label, *(buttons[name] for name in ("undo", "redo", "work", "consent"))],
             lambda now: f"{now.samples_token}|{now.busy}",
             lambda now: actions.draw_side(now, finder.label, buttons),
         ),
@@ -219,6 +220,7 @@ def _files() -> dict[str, Any]:
                 label="Export what the filter shows as",
                 elem_id="review-format",
             )
+            files["consent"] = consent_box.box("review-consent")
             files["make"] = gr.Button("Make the file", size="sm", elem_id="review-export")
             files["file"] = gr.File(
                 label="File", visible=False, interactive=False, height=80, elem_id="review-file"
@@ -316,6 +318,6 @@ def _wire_files(parts: Parts, finder: _Finder, files: dict[str, Any]) -> None:
     )
     files["make"].click(
         told(actions.make_file),
-        [parts.run_id, *finder.inputs(), files["format"]],
+        [parts.run_id, *finder.inputs(), files["format"], files["consent"]],
         [files["file"]],
     )

@@ -17,7 +17,7 @@ from workbench.models import references
 from workbench.runs import owners
 from workbench.runs.folder import Run
 from workbench.stages import Stage
-from workbench.ui import plain, push_part, words, workspace
+from workbench.ui import consent_box, plain, push_part, words, workspace
 from workbench.ui.failures import say, told
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
@@ -36,7 +36,7 @@ def build(parts: Parts) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=300):
             _downloads(boxes)
-            boxes |= push_part.build(parts.run_id)
+            boxes |= push_part.build(parts.run_id, boxes["consent"])
         with gr.Column(scale=6, min_width=320):
             plain.block(plain.heading("Model card", "Goes into the zip. Edit it, then save."))
             boxes["card"] = gr.Textbox(
@@ -86,7 +86,7 @@ def build(parts: Parts) -> None:
         )
     )
     run = parts.run_id
-    boxes["make"].click(told(_data_set), [run, boxes["format"]], [boxes["data"]])
+    boxes["make"].click(told(_data_set), [run, boxes["format"], boxes["consent"]], [boxes["data"]])
     boxes["recipe"].click(told(_recipe_file), [run], [boxes["recipe_file"]])
     boxes["inputs"].click(told(_inputs_file), [run], [boxes["inputs_file"]])
     boxes["merge"].click(
@@ -113,6 +113,7 @@ def _downloads(boxes: dict[str, Any]) -> None:
             list(WRITERS), value="JSONL", label="Format", min_width=110, container=False
         )
         boxes["make"] = gr.Button("Make the data set", size="sm", elem_id="make-dataset")
+    boxes["consent"] = consent_box.box("dataset-consent")
     boxes["data"] = gr.File(label="Data set", visible=False, interactive=False, height=70)
     plain.block(plain.heading("Recipe and inputs"))
     with gr.Row(elem_classes="buttons"):
@@ -143,6 +144,7 @@ def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
         boxes["recipe"]: gr.update(interactive=there),
         boxes["inputs"]: gr.update(interactive=bool(now.inputs.adapter and now.inputs.seeds)),
         boxes["data"]: gr.update(visible=False),
+        boxes["consent"]: consent_box.draw(now),
         boxes["recipe_file"]: gr.update(visible=False),
         boxes["inputs_file"]: gr.update(visible=False),
         boxes["merge"]: gr.update(interactive=bundle is not None and not now.busy),
@@ -219,10 +221,12 @@ def command(now: Snapshot) -> str:
     return f"python -m workbench transfer --kit inputs-kit.zip --recipe recipe.json{more}"
 
 
-def _data_set(run_id: str, form: str) -> Any:
-    kept = workspace.find(run_id).samples.kept()
+def _data_set(run_id: str, form: str, consent: bool) -> Any:
+    run = workspace.find(run_id)
+    kept = run.samples.kept()
     if not kept:
         raise RunError("There are no kept samples yet.")
+    consent_box.require(run, kept, consent)
     path = workspace.export_file(f"samples.{form.lower()}")
     WRITERS[form](path, kept)
     return gr.update(value=str(path), visible=True)

@@ -18,7 +18,7 @@ from workbench.intake.archive import holds
 from workbench.intake.bounded_json import read_json
 from workbench.intake.copying import read_small
 from workbench.intake.hub import fetch_adapter
-from workbench.intake.kit import Kit, read_kit
+from workbench.intake.kit import WRITER_REPEATS, Kit, read_kit
 from workbench.intake.kit_about import portable_reference
 from workbench.intake.rows import decode, parse_rows, table_rows
 from workbench.limits import LIMITS
@@ -124,6 +124,7 @@ def _put_kit(run: Run, kit: Kit) -> None:
     run.change_recipe({name: wanted[name] for name in _KIT_KNOWS})
     assert kit.inputs.adapter is not None
     run.put_inputs(kit.inputs)
+    run.remember(WRITER_REPEATS, kit.memorised)
     run.rename(kit.task_name)
 
 

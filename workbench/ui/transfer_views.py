@@ -11,6 +11,8 @@ import gradio as gr
 from workbench import fit
 from workbench.inputs import AdapterFiles
 from workbench.intake.adapter import Inspection
+from workbench.intake.kit import WRITER_REPEATS
+from workbench.intake.kit_about import writer_words
 from workbench.limits import LIMITS
 from workbench.models import references
 from workbench.recipe import PromptFormat
@@ -76,8 +78,15 @@ def adapter_card(now: Snapshot, asked: Sequence[tuple[str, str]] = ()) -> str:
         *(("Taken in", note) for note in adapter.notes),
         ("Task", task(now)),
         ("Prompt", _prompt_words(now.recipe.source_format)),
+        *_writer_facts(now),
     ]  # fmt: skip
     return plain.facts(facts) + plain.checks([_base_check(now, adapter), *asked])
+
+
+def _writer_facts(now: Snapshot) -> list[tuple[str, str]]:
+    """What the kit says of its writer: how much it repeats of its owner's rows."""
+    told = now.run.recall(WRITER_REPEATS) if now.run else None
+    return [("Writer", writer_words(told))] if told else []
 
 
 def refused(inspection: Inspection) -> str:
