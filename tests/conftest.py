@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests import locks
+
+locks.begin()
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: one thread each
@@ -28,6 +31,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         group = "browser" if item.get_closest_marker("browser") else GROUPS.get(room)
         if group:
             item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(autouse=True)
+def _locks_are_kept() -> Iterator[None]:
+    """Whatever a test does: no file of a database is opened by hand (see tests/locks.py)."""
+    yield
+    found = locks.opened[:]
+    locks.opened.clear()
+    assert not found
 
 
 @pytest.fixture(scope="session")

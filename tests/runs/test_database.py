@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import locks
 from tests.runs.making import a_round, a_run, a_sample, with_samples
 from workbench.errors import RunError
 from workbench.events import Warned
-from workbench.runs import database
+from workbench.runs import atomic, database
 from workbench.runs.database import Database
 from workbench.runs.folder import open_run
 from workbench.runs.listing import list_runs
@@ -115,6 +116,18 @@ def test_a_run_that_is_opened_again_keeps_the_locks_of_the_first(tmp_path: Path)
     subprocess.run([sys.executable, "-c", worker, str(path)], check=True)
     assert path.with_name("run.db-wal").exists(), "it was taken from under the reader"
     assert run.database.one("SELECT input FROM samples") == "after"
+
+
+def test_a_database_opened_by_hand_is_seen(
+    tmp_path: Path,
+) -> None:
+    """Every test fails in which the program does so."""
+    run = a_run(tmp_path)
+    for path in (run.folder / "run.db", run.folder / "run.db-wal"):
+        with pytest.raises(AssertionError, match="opens"):
+            atomic.sha256_of(path)
+    assert len(locks.opened) == 2
+    locks.opened.clear()
 
 
 def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:

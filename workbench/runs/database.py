@@ -52,7 +52,7 @@ class Database:
         self._keeps = glance  # its one connection goes with it
         self._local = threading.local()
         if create:
-            path.touch(mode=0o600)  # SQLite gives its side files the same rights
+            path.touch(mode=0o600, exist_ok=False)  # SQLite gives its side files the same rights
         else:
             _require_database(path)
             self._require_rights()

@@ -248,7 +248,7 @@ def archive(run: Run, target: Path) -> Path:
     atomic.require_space(target.parent, _size(run.folder))
     partial = atomic.partial_name(target)
     with tempfile.TemporaryDirectory(dir=target.parent, suffix=atomic.PART) as spare:
-        database = Path(spare) / "run.db"
+        database = Path(spare) / "copy.db"
         with closing(sqlite3.connect(database)) as copy, run.database.connection() as source:
             source.backup(copy)
         try:
