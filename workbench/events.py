@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from workbench.stages import ORDER
+
 
 @dataclass(frozen=True)
 class StageStarted:
@@ -130,14 +132,17 @@ def encode(event: Event) -> tuple[str, dict[str, Any]]:
 
 
 def decode(kind: str, body: str) -> Event | None:
-    """The event of a JSON body, or None for a kind that a newer version wrote.
+    """The event of a JSON body, or None for a kind or a step that a newer version wrote.
 
     Unknown fields are dropped.
 
     Raises:
         ValueError: the body is damaged: no JSON, a field missing or of another type.
     """
-    return _reader(kind).validate_json(body, strict=True) if kind in _KINDS else None
+    if kind not in _KINDS:
+        return None
+    event = _reader(kind).validate_json(body, strict=True)
+    return event if getattr(event, "stage", ORDER[0]) in ORDER else None
 
 
 @functools.cache

@@ -64,6 +64,7 @@ def weak_hub(
 ) -> Iterator[WeakHub]:
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 1000)  # of tiny files
     monkeypatch.setattr(hub, "POLL_SECONDS", 0.02)
     fake = WeakHub({path.name: path.read_bytes() for path in tiny_source.iterdir()})
     huggingface_hub.set_client_factory(

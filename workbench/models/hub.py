@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -21,7 +21,9 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.file_download import http_get
 from huggingface_hub.hf_api import ModelInfo
+from huggingface_hub.utils import build_hf_headers
 
 from workbench.errors import ModelError
 from workbench.models import hub_access
@@ -30,7 +32,7 @@ from workbench.models.folders import check_folder
 
 POLL_SECONDS = 0.5
 SILENCE_SECONDS = 120.0  # without a byte; there is no limit on the whole
-ATTEMPTS = 4  # of a connection that breaks
+ATTEMPTS = 4  # in a row in which nothing came before the connection broke
 HUB_BYTES = 40 * 1024**3  # of all wanted files together
 
 _WANTED = re.compile(
@@ -159,7 +161,7 @@ def _download(
 ) -> None:
     """Fetch what is missing in ``folder``; a file that was begun goes on where it ended."""
     total = sum(sizes.values())
-    transfer = _Transfer(name, commit, sorted(sizes), folder, token)
+    transfer = _Transfer(name, commit, sizes, folder, token)
     transfer.start()
     arrived, moved_at = 0, time.monotonic()
     try:
@@ -208,28 +210,52 @@ class _Transfer(threading.Thread):
     """Fetches file by file. A daemon: a process that is asked to stop does not wait for it."""
 
     def __init__(
-        self, name: str, commit: str, files: list[str], folder: Path, token: str | bool | None
+        self, name: str, commit: str, sizes: dict[str, int], folder: Path, token: str | bool | None
     ) -> None:
         super().__init__(name=f"download of {name}", daemon=True)
-        self._wanted = (name, commit, files, folder, token)
+        self._wanted = (name, commit, folder, token)
+        self._sizes = sizes
         self.stop = threading.Event()
         self.error: Exception | None = None
 
     def run(self) -> None:
-        name, commit, files, folder, token = self._wanted
-        for attempt in range(ATTEMPTS):
-            self.error = None
+        folder, left = self._wanted[2], ATTEMPTS
+        while left and not self.stop.is_set():
+            self.error, before = None, bytes_in(folder)
             try:
-                for file in files:
+                for file in sorted(self._sizes):
                     if self.stop.is_set():
                         return
-                    hf_hub_download(name, file, revision=commit, local_dir=folder, token=token)
+                    _fetch_file(file, self._sizes[file], *self._wanted)
                 return
             except Exception as error:
                 self.error = error
                 if isinstance(error, HfHubHTTPError | OfflineModeIsEnabled):
                     return  # an answer; what else there is may pass
-            self.stop.wait(attempt + 1.0)
+            left = ATTEMPTS if bytes_in(folder) > before else left - 1
+            self.stop.wait(1.0 + ATTEMPTS - left)
+
+
+def _fetch_file(
+    file: str, size: int, name: str, commit: str, folder: Path, token: str | bool | None
+) -> None:
+    """Fetch one file, from where an earlier attempt ended.
+
+    ``hf_hub_download`` begins a file anew in every call.
+    """
+    path, begun = folder / file, folder / ".cache" / f"{file}.begun"
+    if path.exists():
+        return
+    begun.parent.mkdir(exist_ok=True)
+    with begun.open("ab") as out:
+        if out.tell() < size or not size:
+            http_get(
+                hf_hub_url(name, file, revision=commit),
+                out,
+                resume_size=out.tell(),
+                headers=build_hf_headers(token=token),
+            )
+    begun.replace(path)
 
 
 def _sentence(name: str, revision: str | None, error: BaseException) -> ModelError:

@@ -20,6 +20,7 @@ from workbench.runs import atomic, checkpoints, input_files, lease, stop_request
 from workbench.runs.database import Database
 from workbench.runs.folder import Run, open_run
 from workbench.runs.results import AGAIN, read_result
+from workbench.runs.sample_queries import status_counts
 from workbench.runs.sample_rows import SELECT, to_sample
 from workbench.runs.state import stage_records
 from workbench.runs.summary import Summary
@@ -175,7 +176,7 @@ def problems(folder: Path) -> Iterator[Problem]:
         path = folder / name
         if path.exists() and atomic.read_as(path, kind) is None:
             yield Problem(name, "cannot be read", "Remove it, when no worker is on the run.")
-    for name in ("worker.log", "lease.lock", "exit.json"):
+    for name in ("worker.log", "lease.lock", "exit.json", "run.db-wal", "run.db-shm"):
         if (folder / name).is_dir():
             yield Problem(name, "is a folder", "Remove it: a file is made there.")
 
@@ -233,7 +234,10 @@ def _database(folder: Path) -> None:
     for arm, index, text, correct in answers:
         if not (isinstance(text, str) and isinstance(index, int) and correct in (0, 1)):
             raise run.database.damaged(f'an answer of "{arm}" is none')
-    for table in ("rounds", "tallies", "edits", "changes"):
+    counted = dict(run.database.read("SELECT status, count(*) FROM samples GROUP BY status"))
+    if {status: n for status, n in status_counts(run.database).items() if n} != counted:
+        raise run.database.damaged("the counts of its samples are not right")
+    for table in ("rounds", "edits", "changes"):
         run.database.read(f"SELECT * FROM {table}")
 
 

@@ -135,7 +135,10 @@ def count(database: Database, chosen: SampleFilter) -> int:
 
 def status_counts(database: Database) -> dict[str, int]:
     """By status; kept by triggers, so this is one tiny read however many samples there are."""
-    return {row[0]: row[1] for row in database.read("SELECT status, n FROM tallies")}
+    counts = {row[0]: row[1] for row in database.read("SELECT status, n FROM tallies")}
+    if not all(isinstance(n, int) for n in counts.values()):
+        raise database.damaged("the counts of its samples are no numbers")
+    return counts
 
 
 def select(database: Database, condition: str, values: Any = ()) -> list[Sample]:

@@ -105,8 +105,8 @@ def _event(text: str | None) -> tuple[int, float, Event | None]:
         return 0, 0.0, None
     cursor, at, kind, body = values
     event = read_event(kind, body)
-    known = event is not None and getattr(event, "stage", "") in list(Stage)
-    return (cursor, float(at), event) if known and isinstance(at, float | int) else (0, 0.0, None)
+    known = event is not None and isinstance(at, float | int)
+    return (cursor, float(at), event) if known else (0, 0.0, None)
 
 
 def _stages(text: str) -> frozenset[Stage]:
