@@ -109,6 +109,79 @@
       clock.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
     }
   }, 1000);
+  // The verdict as one picture, drawn from what the page shows; twice as fine as it is large.
+  const words_of = (element) => (element?.textContent || "").trim().replace(/\s+/g, " ");
+  window.workbench_report = () => {
+    const done = document.getElementById("done"), width = 1000, left = 40, inner = width - 2 * left;
+    const name = words_of(document.querySelector(".strip-name"));
+    const bars = [...done.querySelectorAll(".bars tbody tr")].map((row) => ({
+      name: words_of(row.querySelector("th")), value: words_of(row.lastElementChild),
+      share: parseFloat(row.querySelector("i").style.width) / 100, strong: row.classList.contains("strong"),
+    }));
+    const facts = [...document.querySelectorAll("#made-with dt")].map((term) => [words_of(term), words_of(term.nextElementSibling)]);
+    const notes = ["weakest", "aimed-at"].map((id) => words_of(document.getElementById(id))).filter(Boolean);
+    const sheet = document.createElement("canvas"), pen = sheet.getContext("2d");
+    const face = getComputedStyle(document.body).fontFamily;
+    let y = 0;
+    const write = (text, size, { x = left, room = inner, weight = 400, ink = "#1f211e", step = 1.45 } = {}) => {
+      pen.font = `${weight} ${size}px ${face}`;
+      pen.fillStyle = ink;
+      let line = "";
+      for (const word of text.split(" ")) {
+        if (line && pen.measureText(`${line} ${word}`).width > room) { y += size * step; pen.fillText(line, x, y); line = word; }
+        else line = line ? `${line} ${word}` : word;
+      }
+      y += size * step;
+      pen.fillText(line, x, y, room);
+    };
+    // Twice: once to learn how high it becomes.
+    const draw = () => {
+      pen.setTransform(2, 0, 0, 2, 0, 0);
+      pen.fillStyle = "#ffffff";
+      pen.fillRect(0, 0, width, sheet.height);
+      y = 26;
+      write(name, 26, { weight: 600 });
+      y += 6;
+      write(words_of(done.querySelector(".verdict")), 19);
+      y += 20;
+      write(words_of(done.querySelector(".bars caption")), 14, { ink: "#5c605a" });
+      for (const bar of bars) {
+        y += 10;
+        const top = y;
+        write(bar.name, 15, { room: 290, weight: bar.strong ? 600 : 400 });
+        pen.fillStyle = "#f0f0ec";
+        pen.fillRect(left + 300, top + 5, 420, 18);
+        pen.fillStyle = bar.strong ? "#2c817e" : "#b3701f";
+        pen.fillRect(left + 300, top + 5, Math.max(2, 420 * bar.share), 18);
+        y = top;
+        write(bar.value, 15, { x: left + 735, room: 185, weight: bar.strong ? 600 : 400 });
+      }
+      y += 16;
+      for (const note of notes) write(note, 15);
+      y += 10;
+      for (const [term, value] of facts) {
+        const top = y;
+        write(term, 14, { room: 110, ink: "#5c605a" });
+        y = top;
+        write(value, 14, { x: left + 120, room: inner - 120 });
+      }
+      y += 14;
+      write(`${document.querySelector("#masthead h1").textContent} · ${new Date().toISOString().slice(0, 10)}`, 13, { ink: "#5c605a" });
+      y += 24;
+    };
+    sheet.width = 2 * width;
+    sheet.height = 8000;
+    draw();
+    sheet.height = 2 * Math.ceil(y);
+    draw();
+    sheet.toBlob((blob) => {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(blob);
+      link.download = `${name.replace(/[^\p{L}\p{N}]+/gu, "-") || "report"}.png`;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    });
+  };
   const buttons = { j: "review-next", k: "review-previous", a: "review-accept", r: "review-reject", u: "review-undo" };
   const typing = "input, textarea, select, [contenteditable=true], [role=combobox], [role=listbox]";
   document.addEventListener("keydown", (event) => {

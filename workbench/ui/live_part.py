@@ -7,8 +7,9 @@ import gradio as gr
 
 from workbench import jobs
 from workbench.errors import RunError
+from workbench.evaluate.verdict import WORSE
 from workbench.stages import Stage
-from workbench.ui import compare_views, plain, transfer_views, workspace, write_actions
+from workbench.ui import compare_views, onward, plain, transfer_views, workspace, write_actions
 from workbench.ui.failures import told
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
@@ -22,6 +23,11 @@ _ONWARD = (
     ("takehome", "Take it home"),
     ("compare", "Compare in detail"),
 )
+# words of the button -> what the browser does
+_REPORTS = {
+    "Report as picture": "() => window.workbench_report()",
+    "Print or PDF": "() => window.print()",
+}
 
 
 def build(parts: Parts) -> None:
@@ -72,11 +78,9 @@ def _done(parts: Parts) -> dict[str, gr.Button]:
         aimed = plain.block(elem_id="aimed-at")
         with gr.Row(elem_classes="buttons", elem_id="next-round"):
             weak = plain.block(elem_id="weakest")
-            again = gr.Button(
-                "Write 100 more for it and train again", size="sm", elem_id="write-and-train"
-            )
+            again = gr.Button("Write more", size="sm", elem_id="write-and-train")
         waiting = plain.block(elem_id="next-round-state")
-        with gr.Row(elem_classes="buttons"):
+        with gr.Row(elem_classes="buttons", elem_id="onward-buttons"):
             buttons = {
                 name: gr.Button(
                     words,
@@ -85,8 +89,12 @@ def _done(parts: Parts) -> dict[str, gr.Button]:
                 )
                 for name, words in _ONWARD
             }
-    with gr.Accordion("What this run was made with", open=False, visible=False) as made:
+            for words, script in _REPORTS.items():
+                gr.Button(words).click(None, js=script)
+    with gr.Column(visible=False) as made:
+        led = plain.block(elem_id="lineage")
         facts = plain.block(elem_id="made-with")
+    onward.build(parts, TAB)
     parts.sections += [
         Section(
             "done",
@@ -98,10 +106,11 @@ def _done(parts: Parts) -> dict[str, gr.Button]:
         Section(
             "made with",
             TAB,
-            [made, facts],
-            lambda now: f"{now.run_id}|{sorted(now.begun)}|{now.kept}",
+            [made, led, facts],
+            lambda now: f"{now.run_id}|{sorted(now.begun)}|{sorted(now.done)}|{now.kept}",
             lambda now: {
                 made: gr.update(visible=bool(now.begun)),
+                led: onward.history(now),
                 facts: transfer_views.made_with(now) if now.begun else "",
             },
         ),
@@ -164,13 +173,22 @@ def _draw_done(
         return {part: gr.update(visible=False)}
     sentence, kind = compare_views.verdict(now, compared)
     label, shares = transfer_views.weakest(now)
+    lacking, number = "", f"{write_actions.NEXT_ROUND} more for it"
+    if label:
+        lacking = f'Weakest: "{label}", {shares}.'
+    elif kind == WORSE:
+        lacking = "No label stands out: more samples are the first thing to try."
+        number = f"{transfer_views.more_of_all(now):,} more"
     return {
         part: gr.update(visible=True),
         verdict: plain.verdict(sentence, compare_views.KIND_LOOKS.get(kind, "unsure")),
         bars: compare_views.arm_bars(compared.arms, compared.measure),
         aimed: transfer_views.aimed_at(now),
-        again: gr.update(visible=bool(label) and not now.busy and Stage.EXPORT in now.done),
-        weak: plain.sentence(f'Weakest: "{label}", {shares}.') if label else "",
+        again: gr.update(
+            value=f"Write {number} and train again",
+            visible=bool(lacking) and not now.busy and Stage.EXPORT in now.done,
+        ),
+        weak: plain.sentence(lacking),
     }
 
 

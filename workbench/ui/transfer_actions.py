@@ -54,21 +54,36 @@ class RefusedAdapter(IntakeError):
 
 
 def taking_adapter(take: Callable[..., Any]) -> Callable[..., Any]:
-    """Handler that hands on what ``take`` does, and says of a refused adapter what was checked."""
+    """Handler that hands on what ``take`` does, and says of a refused adapter what was checked.
+
+    It gives the run, the sentence, an empty box, and the choice where the files hold several
+    adapters: whether it is shown, their folders, and the files that wait for it.
+    """
 
     @functools.wraps(take)
-    def taking(*given: Any) -> tuple[Any, str, None]:
+    def taking(*given: Any) -> tuple[Any, ...]:
         # The box is emptied in any case: what is in it would be handed over with the next file.
         try:
-            return take(*given), "", None
+            return take(*given), "", None, *_no_choice()
         except RefusedAdapter as error:
+            choices = list(error.inspection.choices)
+            if choices and take is take_files:
+                named = [(folder or "(top)", folder or ".") for folder in choices]
+                which = gr.update(choices=named, value=named[-1][1])
+                text = f"It holds {len(choices)} adapters. Choose the one that is meant."
+                shown = gr.update(visible=True), which, given[1]
+                return gr.skip(), plain.sentence(text, "note"), None, *shown
             warn(error.message)
-            return gr.skip(), transfer_views.refused(error.inspection), None
+            return gr.skip(), transfer_views.refused(error.inspection), None, *_no_choice()
         except WorkbenchError as error:
             warn(error.message)
-            return gr.skip(), plain.sentence(error.message, "problem"), None
+            return gr.skip(), plain.sentence(error.message, "problem"), None, *_no_choice()
 
     return told(taking)
+
+
+def _no_choice() -> tuple[Any, Any, tuple[()]]:
+    return gr.update(visible=False), gr.skip(), ()
 
 
 def load_example(run_id: str, owner: str = "") -> str:
@@ -84,8 +99,8 @@ def load_example(run_id: str, owner: str = "") -> str:
     return run.id
 
 
-def take_files(run_id: str, paths: Sequence[str] | None, owner: str = "") -> Any:
-    """An uploaded kit or adapter."""
+def take_files(run_id: str, paths: Sequence[str] | None, owner: str = "", part: str = "") -> Any:
+    """An uploaded kit or adapter; ``part`` is its folder where there are several."""
     files = [Path(path) for path in paths or ()]
     if not files:
         return gr.skip()
@@ -95,14 +110,14 @@ def take_files(run_id: str, paths: Sequence[str] | None, owner: str = "") -> Any
             run = workspace.find_or_create(run_id, owner, _kit_bytes(kit))
             _put_kit(run, kit)
         else:
-            adapter = _inspected(files if len(files) > 1 else files[0], Path(scratch))
+            adapter = _inspected(files if len(files) > 1 else files[0], Path(scratch), part)
             run = workspace.find_or_create(run_id, owner, _bytes(adapter))
             run.put_adapter(adapter, role="adapter")
     return run.id
 
 
-def _inspected(paths: Path | Sequence[Path], scratch: Path) -> AdapterFiles:
-    inspection = inspect_adapter(paths, scratch)
+def _inspected(paths: Path | Sequence[Path], scratch: Path, part: str = "") -> AdapterFiles:
+    inspection = inspect_adapter(paths, scratch, part=part)
     if inspection.adapter is None:
         raise RefusedAdapter(inspection)
     return inspection.adapter
@@ -119,8 +134,7 @@ def _bytes(adapter: AdapterFiles | None) -> int:
 
 def _put_kit(run: Run, kit: Kit) -> None:
     wanted = to_dict(kit.recipe_from(run.recipe))
-    if owners.shared():
-        wanted["source_base"] = _public_base(wanted["source_base"])
+    wanted["source_base"] = public_base(wanted["source_base"])
     run.change_recipe({name: wanted[name] for name in _KIT_KNOWS})
     assert kit.inputs.adapter is not None
     run.put_inputs(kit.inputs)
@@ -219,8 +233,8 @@ def save_field(name: str) -> Callable[..., Any]:
             return run.id, gr.skip()
         try:
             saves.require_shown(run.id, drawn, page, fields.element(name), before)
-            if name in _BASES and owners.shared():
-                value = _public_base(str(value))
+            if name in _BASES:
+                value = public_base(str(value))
             run.change_recipe({name: fields.given(name, value)})
         except WorkbenchError as error:
             warn(error.message)
@@ -242,8 +256,10 @@ def start(run_id: str) -> None:
     jobs.start(now.run, strip.until(now))
 
 
-def _public_base(text: str) -> str:
-    """A base that strangers may name: no folder of the server's, whether it is there or not."""
+def public_base(text: str) -> str:
+    """A base as it may be named here: by strangers no folder of the server's, there or not."""
+    if not owners.shared():
+        return text
     named = text.strip().startswith(("package:", "hub:"))
     reference = text.strip() if named else f"hub:{text.strip()}"  # "a/b" may be a folder
     if portable_reference(reference):
@@ -262,8 +278,8 @@ def take_recipe(run_id: str, path: str, owner: str = "") -> str:
         if not portable_reference(wanted[name]):
             wanted[name] = getattr(run.recipe, name)
             say(f"The {name.replace('_', ' ')} stays as it is: the recipe names a folder.")
-        elif owners.shared():
-            wanted[name] = _public_base(wanted[name])
+        else:
+            wanted[name] = public_base(wanted[name])
     del wanted["schema"]
     run.change_recipe(wanted)
     run.rename(recipe.task_name)

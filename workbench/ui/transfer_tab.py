@@ -41,6 +41,10 @@ class _Setup:
     none: gr.Row
     example: gr.Button
     refused: gr.HTML
+    several: gr.Row
+    which: gr.Dropdown
+    take_part: gr.Button
+    waiting: gr.State
     card: gr.HTML
     buttons: gr.Row
     change: gr.Button
@@ -104,12 +108,16 @@ def _adapter() -> dict[str, Any]:
             )
             fetch = gr.Button("Fetch", size="sm", elem_id="fetch-adapter")
     refused = plain.block(elem_id="adapter-refused")
+    with gr.Row(elem_classes="buttons", visible=False, elem_id="adapter-part") as several:
+        which = gr.Dropdown(label="Folder", container=False, elem_id="adapter-which")
+        take_part = gr.Button("Take this one", size="sm", elem_id="adapter-part-take")
     card = plain.block(elem_id="adapter-card")
     with gr.Row(elem_classes="buttons", visible=False) as buttons:
         change = gr.Button("Change the adapter", size="sm", elem_id="adapter-change")
         inspect = gr.Button("Check it against its base", size="sm", elem_id="inspect")
     return {
         "drop": drop, "files": files, "hub": hub, "fetch": fetch, "refused": refused,
+        "several": several, "which": which, "take_part": take_part, "waiting": gr.State(()),
         "card": card, "buttons": buttons, "change": change, "inspect": inspect,
     }  # fmt: skip
 
@@ -293,10 +301,13 @@ def _on_rows(parts: Parts, setup: _Setup, role: str, box: Any) -> Any:
 
 def _wire(parts: Parts, setup: _Setup, pause: gr.Checkbox) -> None:
     run, owner, actions = parts.run_id, parts.owner, transfer_actions
-    taking, shown = actions.taking_adapter, [run, setup.refused, setup.files]
+    taking = actions.taking_adapter
+    shown = [run, setup.refused, setup.files, setup.several, setup.which, setup.waiting]
+    by_part = [run, setup.waiting, owner, setup.which]
     parts.opened += [
         setup.example.click(taking(actions.load_example), [run, owner], shown),
         setup.files.upload(taking(actions.take_files), [run, setup.files, owner], shown),
+        setup.take_part.click(taking(actions.take_files), by_part, shown),
         _on_rows(parts, setup, "seeds", setup.seeds_file),
         setup.add.click(told(actions.add_pasted), [run, setup.pasted, owner], [run, setup.pasted]),
     ]

@@ -27,7 +27,9 @@ ROWS_SHOWN = 5
 _METHODS = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}
 _SEEDED = ("list", "label")  # writers that need examples
 _NEWEST = 6
-AIMED_AT = "aimed_at"  # where a run remembers the labels that later rounds were written for
+ROUNDS = "rounds"  # fact: what came of the rounds before this one, the first one first
+EARLIER = "earlier"  # the folder below exports/ with the adapters of earlier rounds
+_MORE_OF_ALL = 100  # samples at least
 _PROBES = 3
 
 
@@ -284,7 +286,7 @@ def made_with(now: Snapshot) -> str:
         ("Inputs", str(chosen.get("why") or words.count(len(now.inputs.seeds), "example"))),
         ("Samples", f"{now.kept:,} kept"),
     ]  # fmt: skip
-    return plain.facts(rows)
+    return plain.facts(rows, "What this run was made with")
 
 
 # Done -------------------------------------------------------------------------------------------
@@ -292,14 +294,20 @@ def made_with(now: Snapshot) -> str:
 
 def aimed_at(now: Snapshot) -> str:
     """What a person has to know of a verdict on rows that were looked at before."""
-    labels = (now.run.recall(AIMED_AT) if now.run else None) or []
+    rounds = (now.run.recall(ROUNDS) if now.run else None) or []
+    labels = [str(one["aimed_at"]) for one in rounds if one["aimed_at"]]
     if not labels:
         return ""
     return plain.sentence(
-        f"Round {len(labels) + 1}: inputs were added for what these rows had shown to be weak "
+        f"Round {len(rounds) + 1}: inputs were added for what these rows had shown to be weak "
         f"({', '.join(labels)[:120]}), so they flatter this result.",
         "warning",
     )
+
+
+def more_of_all(now: Snapshot) -> int:
+    """Samples that a next round adds where no label stands out."""
+    return max(_MORE_OF_ALL, now.kept // 2)
 
 
 def weakest(now: Snapshot) -> tuple[str, str]:

@@ -12,13 +12,13 @@ from workbench.export.bundle import find_bundle
 from workbench.runs.folder import Run
 from workbench.samples import KEPT, REJECTED, Sample
 from workbench.stages import Stage
-from workbench.ui import charts, plain, snapshot, transfer_views, workspace, write_views
+from workbench.ui import charts, onward, plain, snapshot, transfer_views, workspace, write_views
 from workbench.ui.failures import say
 from workbench.ui.figures import plotted
+from workbench.ui.transfer_views import EARLIER
 from workbench.ui.waiting_line import MODELS, in_line
 
 NEXT_ROUND = 100  # texts for the weakest label
-EARLIER = "earlier"  # the folder below exports/ with the adapters of earlier rounds
 MOST_FOR_ONE = 200  # texts in one go; more would keep the page waiting for minutes
 
 
@@ -84,36 +84,48 @@ def _commit(run: Run, made: dict[str, Any]) -> RoundFinished:
 def next_round(run_id: str) -> str:
     """More for the label that the new adapter lost most on, then train and compare again.
 
-    The adapter of the round before is kept beside the new one, and it is remembered that the
-    evaluation rows have been looked at.
+    Where there is none, more of everything. The adapter of the round before is kept beside the new
+    one, and it is remembered that the evaluation rows have been looked at.
     """
     now = snapshot.take(run_id, fresh=True)
     label, _ = transfer_views.weakest(now)
-    if now.run is None or not label or now.busy:
-        raise RunError("There is no label that the new adapter lost on.")
     run = now.run
-    made = jobs.consult(run.folder, "write_for", {"label": label, "count": NEXT_ROUND})
-    if not made["round"]["kept"]:
-        raise RunError(
-            f'Nothing that was written for "{label}" is answered so by the source. Write some '
-            "by hand under Review of a duplicate."
-        )
-    if bundle := find_bundle(run.exports):
-        kept = run.exports / EARLIER
-        kept.mkdir(exist_ok=True)
-        number = 1 + len(list(kept.iterdir()))
-        shutil.copy2(bundle.archive, kept / f"{bundle.archive.stem}-round-{number}.zip")
+    if run is None or now.busy or Stage.EXPORT not in now.done:
+        raise RunError("The next round begins when this one is finished.")
+    made: dict[str, Any] = {}
+    if label:
+        made = jobs.consult(run.folder, "write_for", {"label": label, "count": NEXT_ROUND})
+        if not made["round"]["kept"]:
+            raise RunError(
+                f'Nothing that was written for "{label}" is answered so by the source. Write some '
+                "by hand under Review of a duplicate."
+            )
+    onward.remember_round(run, label, _kept_aside(run))
     run.reopen_from(Stage.DISTIL)
-    _commit(run, made)
-    run.remember(transfer_views.AIMED_AT, [*run.recall(transfer_views.AIMED_AT, []), label])
+    if made:
+        _commit(run, made)
+    else:
+        run.change_recipe({"synthesis.samples": now.kept + transfer_views.more_of_all(now)})
     jobs.start(run, Stage.EXPORT)
     return ""
+
+
+def _kept_aside(run: Run) -> str:
+    """Copy the packed adapter to those of earlier rounds; its name there."""
+    bundle = find_bundle(run.exports)
+    if bundle is None:
+        return ""
+    kept = run.exports / EARLIER
+    kept.mkdir(exist_ok=True)
+    name = f"{bundle.archive.stem}-round-{1 + len(list(kept.iterdir()))}.zip"
+    shutil.copy2(bundle.archive, kept / name)
+    return name
 
 
 def begin_next_round(run_id: str) -> str:
     """Says at once what is being waited for."""
     label, _ = transfer_views.weakest(snapshot.take(run_id))
-    return plain.working(f'writing {NEXT_ROUND} inputs for "{label}"') if label else ""
+    return plain.working(f'writing {NEXT_ROUND} inputs for "{label}"' if label else "starting")
 
 
 def look_at_threshold(run_id: str, line: float) -> tuple[Any, str, Any]:
