@@ -12,7 +12,9 @@ from tests.browser.driving import Server, open_page
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A journey is tried again when a busy machine was too slow; a real fault fails again."""
     for item in items:
-        if item.get_closest_marker("browser") and not item.get_closest_marker("journey"):
+        if item.get_closest_marker("browser") and not (
+            item.get_closest_marker("journey") or item.get_closest_marker("flaky")
+        ):
             item.add_marker(pytest.mark.flaky(reruns=2))
 
 

@@ -153,9 +153,10 @@ def type_choice(page: Page, element: str, text: str) -> None:
 
 def toast(page: Page, words: str) -> None:
     """A toast with these words appears; close it."""
-    shown = page.locator(".toast-body", has_text=words).first
-    expect(shown).to_be_visible()
-    shown.locator("button.toast-close, .toast-close").first.click()
+    expect(page.locator(".toast-body", has_text=words).first).to_be_visible()
+    # By script: toasts move while others come and go, and a click would wait for them to rest.
+    closing = "toast => toast.querySelector('.toast-close').click()"
+    page.locator(".toast-body", has_text=words).evaluate_all(f"toasts => toasts.forEach({closing})")
 
 
 def phase(page: Page, words: str, seconds: float = 60) -> None:

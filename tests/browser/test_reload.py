@@ -4,6 +4,7 @@ On a slow machine sections were asked before the page knew its run: an empty tab
 run with seeds, and the first cell typed into it replaced them all. No test here is tried again.
 """
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -28,7 +29,8 @@ from workbench.runs.folder import Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.flaky(reruns=0)]
 
-RELOADS = 30
+# WORKBENCH_RELOADS=300 .venv/bin/pytest tests/browser/test_reload.py -k no_reload
+RELOADS = int(os.environ.get("WORKBENCH_RELOADS", "30"))
 SLOWER = 4  # times, than this machine's processor
 
 

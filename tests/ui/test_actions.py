@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -183,13 +184,29 @@ def test_refused_adapter_is_shown_with_what_it_passed(
     handler = transfer_actions.taking_adapter(transfer_actions.take_files)
     zero = fake_run.write_adapter(tmp_path / "zero", zero=True)
     with pytest.warns(UserWarning, match="every B matrix is zero"):
-        run_id, card, box = handler("", [str(path) for path in zero.iterdir()])
+        run_id, card, box, *_ = handler("", [str(path) for path in zero.iterdir()])
     assert run_id == gr.skip() and box is None  # else it came along with the next file
     assert "This adapter was not taken" in card and card.count("passed: ") == 3
     assert "failed: " in card and "every B matrix is zero" in card
     good = fake_run.write_adapter(tmp_path / "good")
-    run_id, card, _ = handler("", [str(path) for path in good.iterdir()])
+    run_id, card, *_ = handler("", [str(path) for path in good.iterdir()])
     assert find_run(runs, run_id).inputs.adapter is not None and card == ""
+
+
+def test_one_of_several_adapters_is_chosen(runs: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "out.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for step, rank in ((10, 2), (20, 4)):
+            for file in fake_run.write_adapter(tmp_path / str(step), rank).iterdir():
+                packed.write(file, f"checkpoint-{step}/{file.name}")
+    handler = transfer_actions.taking_adapter(transfer_actions.take_files)
+    run_id, said, box, shown, which, waiting = handler("", [str(archive)])
+    assert run_id == gr.skip() and "2 adapters" in said and box is None and shown["visible"]
+    assert [value for _, value in which["choices"]] == ["checkpoint-10", "checkpoint-20"]
+    run_id, said, _, shown, _, left = handler("", waiting, "", "checkpoint-10")
+    adapter = find_run(runs, run_id).inputs.adapter
+    assert adapter is not None and adapter.settings.fields["r"] == 2
+    assert (said, shown["visible"], left) == ("", False, ())
 
 
 def test_more_lines_than_seeds_are_inputs_for_the_teacher(draft: Run) -> None:

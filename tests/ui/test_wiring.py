@@ -41,14 +41,14 @@ def test_nothing_is_offered_to_programs(client: Client) -> None:
 
 
 def test_an_adapter_and_seeds_make_a_run(client: Client, runs: Path) -> None:
-    run_id, refused, _ = call(client, "load_example", "", "")
+    run_id, refused, *_ = call(client, "load_example", "", "")
     run = find_run(runs, run_id)
     assert len(run.inputs.seeds) == 15 and refused == ""
     news = json.loads(call(client, "tick", run_id, "transfer", ""))
     assert news["run"] == run_id and run.name in news["strip"]
     assert "settings write" in json.loads(news["pulse"])
     tiles, _, rows = call(client, "draw_write_rows", f"{run_id}|token")
-    assert "of about 300" in tiles and rows["data"] == []
+    assert "of about 700" in tiles and rows["data"] == []
     drawn, page = call(client, "draw_transfer_form", f"{run_id}|token", "[]", "")[-1], "a page"
     table = {"headers": ["input", "output"], "data": [["one", 2], ["", None]], "metadata": None}
     assert call(client, "take_seed_table", run_id, table, drawn, page, "")[0] == run_id

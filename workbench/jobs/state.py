@@ -94,7 +94,7 @@ def _at_rest(glance: Summary) -> RunState:
     if glance.halted is not None:
         word = "failed" if glance.halted.state == "failed" else "stopped"
         return _standing(word, owed, glance, glance.halted.message)
-    if glance.begun is None:
+    if glance.begun is None and not glance.done:
         return RunState("draft", None, "Draft")
     if owed is Stage.DISTIL and owed not in glance.started:
         return _standing("ready for review", owed, glance, "")
