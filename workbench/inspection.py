@@ -40,7 +40,8 @@ def inspect(paths: Sequence[Path], choice: Choice) -> Iterator[Report]:
     for path in paths:
         if path in loose:
             continue
-        if path.suffix.lower() in FILE_TYPES and not path.is_dir():
+        of_rows = path.is_file() or path.suffix.lower() in FILE_TYPES
+        if of_rows and not path.is_dir() and path.suffix.lower() != ".zip":
             yield _rows(path, choice)
         elif path.suffix.lower() == ".zip" and holds(path, "kit.json"):
             yield _guarded(_kit, path, path)

@@ -28,6 +28,7 @@ class Read:
     rows: tuple[tuple[str, str | None], ...] = BOTH
     left_out: str = ""
     system: str = ""
+    template: str = ""
     said: str = ""  # in a note, or in the sentence of a refusal
     wanted: str = REQUIRED
     refused: bool = False
@@ -181,7 +182,67 @@ TYPED = {
     "plain-bytes.parquet": Read(),
     "conversations.parquet": Read(left_out="image (bytes)"),
 }
+APART = "The texts hold question and answer"
+RENDERED = {
+    "text-alpaca.jsonl": Read(
+        template="Below is an instruction.\n\n### Instruction:\nName the intent.\n\n### Input:\n"
+        "{input}\n\n### Response:\n",
+        said="What stands around every question is the prompt template.",
+    ),
+    "text-guanaco.jsonl": Read(template="### Human: {input}### Assistant:", said=APART),
+    "text-chatml.jsonl": Read(system=SYSTEM, said=APART),
+    "text-llama-2.jsonl": Read(system=SYSTEM, said=APART),
+    "text-llama-3.jsonl": Read(said=APART),
+    "text-gemma.jsonl": Read(said=APART),
+    "text-question-answer.jsonl": Read(template="Question: {input}\nAnswer:", said=APART),
+    "text-without-answers.jsonl": refused("has no outputs"),
+    "hh-preference.jsonl": Read(
+        left_out="rejected", template="\n\nHuman: {input}\n\nAssistant:", said=APART
+    ),
+    "llama-factory-preference.jsonl": Read(left_out="rejected.from, rejected.value"),
+    "trl-kto-bad.jsonl": Read(left_out="label", said="Left out: 2 rows whose label is false"),
+    "tool-calls.jsonl": Read(
+        (
+            (
+                TAXI[0],
+                '<tool_call>\n{"name": "taxi", "arguments": {"when": 8}}\n</tool_call>',
+            ),
+        ),
+        left_out="tools",
+        said='Calls of tools stand as "<tool_call>"',
+    ),
+    "reasoning.jsonl": Read(said="Left out of the turns: reasoning_content, weight."),
+    "python-cells.csv": Read(
+        ((f"Where is it?\n\n{BONN}", "on the Rhine"),), said="several right answers"
+    ),
+    "python-messages.csv": Read((TAXI,), left_out="id"),
+}
 SHAPES = {
+    "packed.jsonl.gz": Read(),
+    "utf-16-no-mark.csv": Read(),
+    "json-lines.txt": Read(),
+    "table.txt": Read(),
+    "remark.csv": Read(),
+    "spaced.csv": Read(),
+    "headless-labels.tsv": Read(
+        asks=Choice(("column 2",), "column 1"), said="does not name its columns"
+    ),
+    "headless-texts.csv": Read(INPUTS, wanted=NONE),
+    "by-name.json": Read(),
+    "pairs.json": Read(asks=Choice(("column 1",), "column 2"), said="does not name its columns"),
+    "intents.json": Read(),
+    "rasa.json": Read(left_out=""),
+    "splits-of-pairs.json": refused("several lists of rows: train, val. Hand over one of them"),
+    "error.json": refused("holds no list of rows"),
+    "web-page.csv": refused("is a web page, not the file itself"),
+    "sheet.xlsx": refused("is a spreadsheet"),
+    "saved.arrow": refused("load_from_disk"),
+    "choices.jsonl": Read(
+        (('What is 2+2?\n\n["3", "4"]', "1"), ('What is 1+1?\n\n["2", "5"]', "0")),
+        said='"question" and "choices" were joined into one input',
+    ),
+    "targets.jsonl": Read(),
+    "written-by.csv": Read(left_out="user"),
     "data-key.json": Read(),
     "columns.json": Read(),
     "pandas-columns.json": Read(),
@@ -193,10 +254,10 @@ SHAPES = {
     "splits.json": refused("several lists of rows: train, test. Hand over one of them"),
     "pointer.csv": refused("is a Git LFS pointer, not the file itself: run `git lfs pull`"),
     "compressed.jsonl": refused("is compressed. Unpack it first."),
-    "utf-16.csv": refused('is in UTF-16. Save it as UTF-8 (in Excel: "CSV UTF-8").'),
+    "utf-16.csv": Read((("zwölf Bücher", "shop"),)),
     "latin-1.csv": refused("is not UTF-8 text (line 2)"),
 }
-EXPECTED = {**TRAINERS, **NAMES, **TWO_INPUTS, **TYPED, **SHAPES}
+EXPECTED = {**TRAINERS, **NAMES, **TWO_INPUTS, **TYPED, **RENDERED, **SHAPES}
 
 
 def test_the_table_names_every_file() -> None:
@@ -225,6 +286,7 @@ def test_it_is_read_as_the_table_says(name: str) -> None:
     assert tuple((row.input, row.output) for row in rows.examples) == expected.rows
     assert ", ".join(rows.left_out) == expected.left_out
     assert rows.system == expected.system
+    assert rows.template == expected.template
     assert expected.said in "\n".join(rows.notes)
     for column in rows.left_out:
         assert any(column in note for note in rows.notes)

@@ -62,12 +62,16 @@ def nothing_is_lost(path: Path, table: list[dict], outputs: str) -> None:
     used = (*rows.input_columns, rows.output_column)
     for name in dict.fromkeys(name for row in table for name in row):
         columns = {name, name.strip(), name.strip() or "Unnamed: "}
-        if all(is_empty(row.get(name)) for row in table) or columns & set(used):
+        if all(says_nothing(row.get(name)) for row in table) or columns & set(used):
             continue
         assert any(is_named(column, rows, told) for column in columns if column), (
             f"{name!r} of {table} is lost: {rows}"
         )
     the_cells_are_there(rows, table)
+
+
+def says_nothing(value: object) -> bool:
+    return is_empty(value) or (isinstance(value, dict) and all(map(is_empty, value.values())))
 
 
 def is_named(column: str, rows: Rows, told: str) -> bool:

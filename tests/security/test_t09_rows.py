@@ -164,16 +164,41 @@ def test_t09_compressed_files_are_never_expanded(tmp_path: Path, name: str, kind
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
 
 
-@pytest.mark.parametrize("name", ["rows.csv.gz", "rows.feather", "rows.pkl", "rows", "rows.xml"])
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(bytes(200_000_000)), gzip.compress(b"input\na\n")[:-9], b"input\na\n"],
+    ids=["bomb", "cut", "none"],
+)
+def test_t09_a_gzip_file_is_read_to_the_ceiling_and_no_further(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "rows.csv.gz").write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(IntakeError, match=r"unpacks to more than 32 MB|no complete gzip file"):
+        read_rows(tmp_path / "rows.csv.gz")
+    assert tracemalloc.get_traced_memory()[1] < 100 * 1024**2
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["rows.feather", "rows.pkl", "rows", "rows.xml", "rows.csv.zst"])
 def test_t09_names_that_other_readers_would_act_on(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"input\na\n")
-    with pytest.raises(IntakeError, match="unknown kind"):
+    with pytest.raises(IntakeError, match=r"unknown kind|saved data set|a pickle|cannot be read"):
         read_rows(tmp_path / name)
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
-def test_t09_other_encodings_are_named_not_guessed(tmp_path: Path, encoding: str) -> None:
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-16-le"])
+def test_t09_encodings_that_say_what_they_are_are_read(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "rows.txt").write_bytes("erste Zeile\nzwölf Bücher\n".encode(encoding))
+    rows = read_rows(tmp_path / "rows.txt").examples
+    assert [row.input for row in rows] == ["erste Zeile", "zwölf Bücher"]
+
+
+@pytest.mark.parametrize(
+    "content", ["zwölf Bücher\n".encode("latin-1"), "zwölf".encode("utf-16") + b"\x00\xdc\x00"]
+)
+def test_t09_other_encodings_are_named_not_guessed(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "rows.txt").write_bytes(content)
     with pytest.raises(IntakeError, match=r"Save it as UTF-8"):
         read_rows(tmp_path / "rows.txt")
 

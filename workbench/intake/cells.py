@@ -4,9 +4,14 @@ Numbers, true and false become what a person would write; lists and objects beco
 with structured answers wants them.
 """
 
+import ast
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
+
+# numpy's own way to write a list: array(['a', 'b'], dtype=object)
+_ARRAY = re.compile(r"array\((\[[^\[\]]*\])(?:, dtype=\w+)?\)")
 
 
 def as_text(value: Any) -> str | None:
@@ -21,6 +26,20 @@ def as_text(value: Any) -> str | None:
 def is_empty(value: Any) -> bool:
     """Whether a cell says nothing: null, white space, an empty list or object."""
     return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
+
+
+def from_python(text: str) -> Any:
+    """The value of a cell that pandas wrote as Python has it: lists and objects in single quotes.
+
+    Only literals are read and nothing is run; what is none stays the text that it is.
+    """
+    plain = _ARRAY.sub(r"\1", text)
+    try:
+        value = ast.literal_eval(plain)
+        json.dumps(value)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
+    return value
 
 
 def right_answers(value: Any) -> list[str] | None:

@@ -23,12 +23,15 @@ REQUIRED = "required"  # evaluation rows, training rows
 
 # An input is an instruction, a question and a content, in this order, where a file has several.
 _INSTRUCTION = ("instruction", "instructions")
-_QUESTION = ("question", "query", "prompt", "user_query", "user_input", "user", "human", "problem")
+_SPEAKERS = ("user", "human")  # beside a text it is who wrote it
+_QUESTION = ("question", "query", "prompt", "user_query", "user_input", *_SPEAKERS, "problem")
 _CONTENT = (
     *("input", "inputs", "input_text", "text", "sentence", "utterance", "context", "document"),
     *("passage", "article", "dialogue", "dialog", "schema", "table_schema", "story", "evidence"),
-    *("review", "tweet", "message", "comment", "sentence_text", "transcript"),
+    *("review", "tweet", "message", "comment", "sentence_text", "transcript", "comment_text"),
 )
+# Possible answers, put behind a question whose answer is one of them.
+_CHOICES = ("choices", "options", "endings", "candidates")
 # Inputs where nothing above is there; beside one of the above they are about it.
 _LESSER = ("source", "src", "source_text", "content", "body", "description", "abstract")
 _HEADING = ("title", "subject", "headline")
@@ -37,6 +40,7 @@ _ANSWERS = (
     *("output", "outputs", "answer", "answers", "response", "completion", "target", "summary"),
     *("sql", "highlights", "chosen", "reply", "output_text", "target_text", "final_answer"),
     *("expected", "expected_output", "reference", "ground_truth", "solution", "best_answer"),
+    *("targets", "tgt", "assistant", "bot", "canonical_solution", "code", "chosen_response"),
 )
 _CLASSES = (
     *("label", "labels", "category", "intent", "class", "class_label", "class_name"),
@@ -44,6 +48,7 @@ _CLASSES = (
 )
 _INPUTS = (*_INSTRUCTION, *_QUESTION, *_CONTENT, *_LESSER)
 _OUTPUTS = (*_ANSWERS, *_CLASSES)
+APART = frozenset(name for name in _OUTPUTS if name != "chosen")  # where an answer stands apart
 KNOWN = frozenset((*_INPUTS, *_OUTPUTS, *_HEADING))
 # Of these nobody has to be asked whether they are the output.
 _ABOUT = (
@@ -193,8 +198,10 @@ def _conversation(table: Table, names: dict[str, str]) -> tuple[str, ...]:
     """Columns whose cells are lists of turns, whatever they are called; () without one."""
     spoken = [name for name in table.columns if is_conversation(_first(table, name))]
     for name in _CONVERSATIONS:
-        if names.get(name) in spoken:
-            return (names[name],)
+        if (talk := names.get(name)) in spoken:
+            chosen = names.get("chosen", "")
+            goes_on = isinstance(_first(table, chosen), dict)  # the answer stands apart
+            return (talk, chosen) if goes_on else (talk,)
     for name in ("completion", "chosen", "response"):
         if (answer := names.get(name)) in spoken:
             whole = len(_first(table, answer)) > 1
@@ -209,6 +216,8 @@ def _inputs(
     has_output = bool(choice.output) or any(name in names for name in _OUTPUTS)
     if pair := _pair(names):
         return pair
+    if any(name in _CONTENT for name in there):
+        there = [name for name in there if name not in _SPEAKERS]
     if "input" in there:  # the name of our own files: no other content has a say
         there = [name for name in there if name == "input" or name in _INSTRUCTION]
     by_kind = [
@@ -219,7 +228,10 @@ def _inputs(
     if by_kind[2] and not by_kind[1] and has_output:
         by_kind.insert(2, [name for name in _HEADING if name in names])
     if any(by_kind) and all(len(kind) <= 1 for kind in by_kind):
-        return tuple(names[kind[0]] for kind in by_kind if kind)
+        by_kind.append(
+            [name for name in _CHOICES if isinstance(_first(table, names.get(name, "")), list)]
+        )
+        return tuple(names[name] for kind in by_kind for name in kind)
     if len(table.columns) == 1 and not has_output:
         return table.columns
     raise _unclear(table, where, "the input" if outputs == NONE else "the input, which the output")

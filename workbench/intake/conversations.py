@@ -4,10 +4,14 @@ The last answer is the output; what was said before is the input. A system turn 
 either: where all rows have the same one, it belongs to the prompt format.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from workbench.errors import IntakeError
+from workbench.intake.bounded_json import read_json
+from workbench.intake.cells import is_empty
 from workbench.intake.wording import shown
 
 SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
@@ -17,6 +21,7 @@ _ROLES = {
     **dict.fromkeys(("assistant", "gpt", "model", "chatgpt", "bot", "ai", "bard"), ASSISTANT),
 }
 _ROLE_NAMES = ("role", "from", "speaker")
+_CALLS = ("tool_calls", "function_call")
 _TEXT_NAMES = ("content", "value", "text", "parts", "message")
 
 
@@ -54,7 +59,12 @@ def is_conversation(value: Any) -> TypeGuard[list[dict[str, Any]]]:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(turn, dict) and _role_name(turn) and _text_name(turn) for turn in value)
+        and all(
+            isinstance(turn, dict)
+            and _role_name(turn)
+            and (_text_name(turn) or any(name in turn for name in _CALLS))
+            for turn in value
+        )
     )
 
 
@@ -74,10 +84,39 @@ def turns_of(value: list[dict[str, Any]]) -> list[Turn]:
     ]
 
 
+def beside(value: list[dict[str, Any]]) -> set[str]:
+    """Names of what the turns hold besides role and text, as "weight" or "reasoning_content"."""
+    read_names = (*_ROLE_NAMES, *_TEXT_NAMES, *_CALLS)
+    return {
+        str(name)
+        for turn in value
+        for name, inner in turn.items()
+        if name not in read_names and not is_empty(inner)
+    }
+
+
 def _text(turn: dict[str, Any]) -> str:
-    content = turn[_text_name(turn)]
+    content = turn.get(_text_name(turn))
     parts = content if isinstance(content, list) else [content]
-    return "\n".join(_part(part) for part in parts)
+    said = "\n".join(_part(part) for part in parts)
+    return "\n".join(filter(None, [said, *_calls(turn)]))
+
+
+def _calls(turn: dict[str, Any]) -> Iterator[str]:
+    """Calls of tools as most templates write them."""
+    calls = next((turn[name] for name in _CALLS if turn.get(name)), [])
+    for call in calls if isinstance(calls, list) else [calls]:
+        function = call.get("function", call) if isinstance(call, dict) else call
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise NotText("a turn calls a tool in a form that is not known")
+        arguments = function.get("arguments", {})
+        if isinstance(arguments, str):
+            try:
+                arguments = read_json(arguments, "it")
+            except IntakeError as error:
+                raise NotText("the arguments of a tool call are no JSON") from error
+        told = json.dumps({"name": function["name"], "arguments": arguments}, ensure_ascii=False)
+        yield f"<tool_call>\n{told}\n</tool_call>"
 
 
 def _part(part: Any) -> str:

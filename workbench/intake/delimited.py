@@ -8,7 +8,7 @@ named, and only that row.
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _DELIMITERS = ",;\t|"
 _ALONE = "\x1f"  # between the cells of a file with one column: it occurs in no text
@@ -39,15 +39,34 @@ def delimiter_of(first: str, known: frozenset[str]) -> str:
     return best if len(found[best]) > 1 else _ALONE
 
 
-def is_data(first: list[str]) -> bool:
-    """Whether the first line of a file is a row and no names of columns."""
+def split(line: str) -> list[str]:
+    """The cells of one line, by what separates them there."""
+    mark = delimiter_of(line, frozenset())
+    return next(csv.reader([line], delimiter=mark), [])
+
+
+def is_data(first: list[str], others: Sequence[Sequence[str]] = ()) -> bool:
+    """Whether the first line of a file is a row and no names of columns.
+
+    A name does not come again below it, as a label does; the first line of a file with one column
+    is a name only where it is one word.
+    """
     cells = [cell.strip() for cell in first]
-    return any(
-        _NUMBER.fullmatch(cell)
-        or len(cell) > _DATA_CHARACTERS
-        or len(cell.split()) >= _DATA_WORDS
-        or cell.endswith((".", "?", "!"))
-        for cell in cells
+    again = any(
+        cell and any(at < len(row) and row[at].strip() == cell for row in others)
+        for at, cell in enumerate(cells)
+    )
+    alone = len(cells) == 1 and len(cells[0].split()) > 1
+    return (
+        again
+        or alone
+        or any(
+            _NUMBER.fullmatch(cell)
+            or len(cell) > _DATA_CHARACTERS
+            or len(cell.split()) >= _DATA_WORDS
+            or cell.endswith((".", "?", "!"))
+            for cell in cells
+        )
     )
 
 
@@ -57,7 +76,10 @@ def cells_of(text: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
         yield from ((row, "") for row in rows)
         return
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+        file = io.StringIO(text, newline="")
+        # '"a", "b"': a space before a quotation mark belongs to no cell.
+        spaced = {"skipinitialspace": f'{delimiter} "' in text}
+        rows = list(csv.reader(file, delimiter=delimiter, strict=True, **spaced))
     except csv.Error:
         yield from _patiently(text, delimiter)
     else:

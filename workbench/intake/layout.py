@@ -31,6 +31,7 @@ _PICKLED = re.compile(
     re.IGNORECASE,
 )
 _CHECKPOINT = re.compile(r"(?:checkpoint|step|epoch|iter)[-_]?(\d+)")
+_ROWS = re.compile(r"\.(?:parquet|jsonl|ndjson|csv|tsv)(?:\.gz)?\Z", re.IGNORECASE)
 _JUNK_FOLDERS = ("__MACOSX", ".ipynb_checkpoints", ".git", "__pycache__", ".cache")
 _JUNK_FILES = ("thumbs.db", "desktop.ini", ".ds_store", "icon\r")
 _NAMED = 8  # of what is left out, or of adapters to choose from
@@ -198,6 +199,8 @@ def _why_none(files: list[str], where: str) -> str:
             f"{where} holds no adapter. It looks like a whole model (config.json): give that as a "
             f"base; an adapter is {CONFIG_NAME} and {WEIGHTS_NAME}."
         )
+    if named(_CONFIG) is None and (sentence := _of_rows(files, where)):
+        return sentence
     archive = next((name for name in files if is_archive_name(name)), None)
     if archive is not None and named(_CONFIG) is None:
         return (
@@ -210,6 +213,20 @@ def _why_none(files: list[str], where: str) -> str:
         f"{missing} is missing. An adapter is the two files {CONFIG_NAME} and {WEIGHTS_NAME}, a "
         "folder with both, or a zip of them."
     )
+
+
+def _of_rows(files: list[str], where: str) -> str:
+    """What to do with a folder of a data set; "" where it is none."""
+    if any(name.endswith(".arrow") for name in files):
+        return (
+            f"{where} is a data set as `save_to_disk` writes it. Write it as a file of rows: "
+            'datasets.load_from_disk("FOLDER")["train"].to_json("rows.jsonl")'
+        )
+    rows = [name for name in files if _ROWS.search(name)]
+    if not rows:
+        return ""
+    listed = ", ".join(shown(name, 80) for name in rows[:_NAMED])
+    return f"{where} holds no adapter, but rows: {listed}. Hand over one of these files."
 
 
 def _summary(folder: str, others: list[str]) -> tuple[str, ...]:

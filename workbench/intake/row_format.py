@@ -22,6 +22,8 @@ def proposed_format(rows: Rows, form: PromptFormat) -> PromptFormat:
 
     What the format says already stays as it is.
     """
+    if rows.template and form == PromptFormat():
+        return PromptFormat(kind="text", template=rows.template)
     if _fits(rows.system) and not _says(form, rows.system):
         if form.kind == "text":
             form = replace(form, template=f"{rows.system}\n\n{form.template}")

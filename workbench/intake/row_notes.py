@@ -18,6 +18,8 @@ class Seen:
     systems: list[str] = field(default_factory=list)
     earlier: int = 0
     several: int = 0
+    beside: set[str] = field(default_factory=set)
+    calls: int = 0
 
 
 def reading_notes(table: Table, reading: Reading, seen: Seen) -> Iterator[str]:
@@ -39,6 +41,14 @@ def reading_notes(table: Table, reading: Reading, seen: Seen) -> Iterator[str]:
             "Where a row has several turns, the last answer is the output; the turns before are in "
             f'the input, after "User:" and "Assistant:" ({_rows(seen.earlier)}).'
         )
+    if seen.calls:
+        yield (
+            f'Calls of tools stand as "<tool_call>" with JSON ({_rows(seen.calls)}); where the '
+            "adapter's template writes them otherwise, change the rows."
+        )
+    if seen.beside:
+        listed = ", ".join(shown(name, 30) for name in sorted(seen.beside)[:_COLUMNS_NAMED])
+        yield f"Left out of the turns: {listed}."
     if seen.several:
         yield f"Where a row has several right answers, each counts ({_rows(seen.several)})."
     if any(seen.systems):

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import IntakeError
-from workbench.intake import conversations
+from workbench.intake import conversations, delimited, rendered
 from workbench.intake.bounded_json import read_json
-from workbench.intake.cells import as_text, is_empty, right_answers
+from workbench.intake.cells import as_text, from_python, is_empty, right_answers
 from workbench.intake.columns import (
+    APART,
     KNOWN,
     OPTIONAL,
     Choice,
@@ -35,13 +36,30 @@ from workbench.intake.tables import (
     flattened,
     read_parquet,
     read_table,
+    unpacked,
 )
 from workbench.intake.wording import shown
 from workbench.limits import LIMITS
 from workbench.samples import Example
 
 FILE_TYPES = (*KINDS, PARQUET)
+_SPREADSHEET = 'is a spreadsheet. Save it as "CSV UTF-8" and hand that over.'
+_ARROW = (
+    "is a part of a saved data set. Write it as a file of rows: "
+    'datasets.load_from_disk("FOLDER")["train"].to_json("rows.jsonl")'
+)
+_REMEDIES = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), _SPREADSHEET),
+    **dict.fromkeys((".arrow", ".feather"), _ARROW),
+    **dict.fromkeys(
+        (".pkl", ".pickle"),
+        "is a pickle, which can run code when it is read and is never opened. Write it as .jsonl.",
+    ),
+    **dict.fromkeys((".db", ".sqlite", ".sqlite3"), "is a database. Export the table as .csv."),
+    **dict.fromkeys((".yml", ".yaml", ".xml"), "cannot be read. Write its rows as .jsonl or .csv."),
+}
 _FEWEST_WITH_INSTRUCTION = 3  # rows that make an instruction one of the task
+_LISTED = ("answers", "references")  # columns of several right answers
 JOIN = "\n\n"  # between the columns of one input
 
 
@@ -59,6 +77,7 @@ class Rows:
         system: the system turn of all rows, for the prompt format; it is in no input.
         instruction: the text with which every input begins where a column with an instruction is
             the same in all rows; "" else.
+        template: the prompt in which a trainer wrote every row, with "{input}"; "" else.
     """
 
     examples: tuple[Example, ...]
@@ -69,6 +88,7 @@ class Rows:
     skipped: int = 0
     system: str = ""
     instruction: str = ""
+    template: str = ""
 
 
 def read_examples(
@@ -100,20 +120,36 @@ def read_rows(
             (names, first rows, a proposal). Call again with the ``choice``.
         IntakeError: what is wrong, in which rows, and what to do.
     """
-    kind, name = path.suffix.lower(), shown(path.name)
-    if kind in (".xlsx", ".xls", ".ods"):
-        raise IntakeError(f'{name} is a spreadsheet. Save it as "CSV UTF-8" and hand that over.')
+    packed = path.suffix.lower() == ".gz"
+    kind, name = Path(path.stem if packed else path).suffix.lower(), shown(path.name)
+    if kind in _REMEDIES:
+        raise IntakeError(f"{name} {_REMEDIES[kind]}")
     if kind not in FILE_TYPES:
         raise IntakeError(
             f"{name} is of an unknown kind. Hand over .jsonl, .json, .csv, .tsv, .parquet or .txt"
-            + (", unpacked." if kind in (".gz", ".zip", ".zst", ".bz2", ".xz") else ".")
+            + (", unpacked." if kind in (".zip", ".zst", ".bz2", ".xz", ".tar") else ".")
         )
     raw = read_small(path, LIMITS.rows_file_bytes)
+    if packed:
+        raw = unpacked(raw, name)
     if kind == PARQUET:
         table = read_parquet(raw, name, chosen_names(choice))
     else:
-        table = read_table(decode(raw, name), KINDS[kind], name, KNOWN, outputs != "none")
+        text = decode(raw, name)
+        table = read_table(text, _kind(text, kind, outputs), name, KNOWN, outputs != "none")
     return _rows(table, at_most, name, outputs, choice)
+
+
+def _kind(text: str, suffix: str, outputs: str) -> str:
+    """By the name, but for a table or JSON lines that somebody called .txt."""
+    if suffix != ".txt":
+        return KINDS[suffix]
+    guess = _guess(text)
+    first = text.strip().partition("\n")[0].strip()
+    whole = guess == "jsonl" and first.endswith("}")
+    names = [cell.strip().lower() for cell in delimited.split(first)]
+    table = guess == "csv" and len(KNOWN.intersection(names)) > 1 and outputs != "none"
+    return guess if whole or table else "text"
 
 
 def parse_examples(text: str, kind: str = "auto", at_most: int = LIMITS.rows) -> list[Example]:
@@ -180,8 +216,10 @@ def _rows(table: Table, at_most: int, where: str, outputs: str, choice: Choice) 
     table = flattened(_with_parsed_turns(table), KNOWN)
     if table.records and not table.columns:
         raise IntakeError(f"{where}: its rows are empty. Give at least one input.")
+    dialogues = rendered.Dialogues() if choice.inputs else rendered.take_apart(table, APART)
     reading = read_columns(table, where, outputs, choice)
-    seen, notes = Seen(), []
+    notes = [note for note in (dialogues.note, *_without_bad_examples(table, reading)) if note]
+    seen = Seen()
     as_written = bool(choice.inputs) or _holds_objects(table, reading)
     raw = list(_raw_rows(table, reading, as_written, seen))
     examples, bad, changes = accept(raw, at_most, where, outputs)
@@ -201,6 +239,7 @@ def _rows(table: Table, at_most: int, where: str, outputs: str, choice: Choice) 
         skipped=len(bad),
         system=system,
         instruction=_shared_instruction(examples, table, reading),
+        template=dialogues.template if reading.conversation else "",
     )
 
 
@@ -211,17 +250,38 @@ def _holds_objects(table: Table, reading: Reading) -> bool:
 
 
 def _with_parsed_turns(table: Table) -> Table:
-    """Conversations that are kept as JSON in a cell of text, as CSV has them, opened up."""
+    """Conversations and answers that a cell of text holds as JSON, or as Python writes them."""
     for name in table.columns:
-        if name.lower() not in ("messages", "conversations", "conversation"):
+        listed = name.lower() in _LISTED
+        if not listed and name.lower() not in ("messages", "conversations", "conversation"):
             continue
         for record in table.records:
-            if isinstance(text := record.cells.get(name), str) and text.strip().startswith("[{"):
+            text = record.cells.get(name)
+            if not isinstance(text, str) or not text.lstrip().startswith(("[{", "{'", "['")):
+                continue
+            value = from_python(text)
+            if value is text and not listed:
                 try:
-                    record.cells[name] = read_json(text, "it")
+                    value = read_json(text, "it")
                 except IntakeError as error:
-                    record.problem = f"its {name}: {error.message.removeprefix('it: ').rstrip('.')}"
+                    problem = error.message.removeprefix("it: ").rstrip(".")
+                    record.problem = f"its {name}: {problem}"
+            if not listed or "'" in text[:3]:
+                record.cells[name] = value
     return table
+
+
+def _without_bad_examples(table: Table, reading: Reading) -> Iterator[str]:
+    """Leave out the answers that a file for KTO marks as bad; a sentence where there are any."""
+    label = next((name for name in table.columns if name.lower() == "label"), "")
+    asks = any(name.lower() == "prompt" for name in (*reading.inputs, *reading.conversation))
+    values = [record.cells.get(label) for record in table.records if record.cells]
+    if not label or label in reading.used or not asks or not all(type(v) is bool for v in values):
+        return
+    good = [record for record in table.records if record.cells.get(label) is not False]
+    if bad := len(table.records) - len(good):
+        yield f"Left out: {bad:,} rows whose label is false, as their answers are the wrong ones."
+    table.records[:] = good
 
 
 def _raw_rows(table: Table, reading: Reading, as_written: bool, seen: Seen) -> Iterator[Raw]:
@@ -250,7 +310,7 @@ def _read_row(record: Record, reading: Reading, as_written: bool, seen: Seen) ->
     system = as_text(record.cells.get(reading.system)) or ""
     references: list[str] = []
     if reading.conversation:
-        talk = conversations.read(list(_turns(record, reading)))
+        talk = conversations.read(list(_turns(record, reading, seen)))
         source, target, system = talk.input, talk.output, talk.system or system
         seen.earlier += talk.earlier > 0
     else:
@@ -267,11 +327,15 @@ def _read_row(record: Record, reading: Reading, as_written: bool, seen: Seen) ->
     return Raw(record.number, source, as_text(target), tuple(references)), system.strip()
 
 
-def _turns(record: Record, reading: Reading) -> Iterator[conversations.Turn]:
+def _turns(record: Record, reading: Reading, seen: Seen) -> Iterator[conversations.Turn]:
     for name in reading.conversation:
         value = record.cells.get(name)
+        value = [value] if isinstance(value, dict) else value
         if conversations.is_conversation(value):
-            yield from conversations.turns_of(value)
+            seen.beside |= conversations.beside(value)
+            turns = conversations.turns_of(value)
+            seen.calls += any("<tool_call>" in turn.text for turn in turns)
+            yield from turns
         elif isinstance(value, str):
             yield conversations.Turn(conversations.USER, value)
         else:

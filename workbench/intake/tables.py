@@ -4,8 +4,11 @@ JSON lines, JSON lists, CSV and its relatives, Parquet (in a process apart) and 
 column means is decided elsewhere (``columns``). No pandas, no guessing of encodings.
 """
 
+import gzip
+import io
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +17,7 @@ from workbench.intake import delimited, parquet
 from workbench.intake.bounded_json import read_json
 from workbench.intake.cells import is_empty
 from workbench.intake.conversations import is_conversation
-from workbench.intake.wording import shown
+from workbench.intake.wording import shown, size_words
 from workbench.limits import LIMITS
 
 KINDS = {
@@ -28,10 +31,12 @@ KINDS = {
 PARQUET = ".parquet"
 _COMPRESSED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_UTF32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 _MOST_COLUMNS = 1000
 # Names under which a JSON file keeps its list of rows.
 _LISTS = ("data", "rows", "examples", "instances", "records", "items")
 _NUMBERED = re.compile(r"column \d+")
+_SPLITS = ("train", "training", "test", "val", "valid", "validation", "dev", "eval", "evaluation")
 _EACH_ROW = "row"  # {"row_idx": 0, "row": {…}}, as the API of data sets answers
 
 
@@ -66,19 +71,49 @@ class Table:
 
 
 def decode(raw: bytes, where: str) -> str:
-    """Strict UTF-8, with a sentence for what is usually wrong."""
+    """Strict UTF-8, or UTF-16 as Windows writes it; a sentence for what is usually wrong."""
     if raw.startswith(_COMPRESSED):
         raise IntakeError(f"{where} is compressed. Unpack it first.")
-    if raw.startswith(_UTF16):
-        raise IntakeError(f'{where} is in UTF-16. Save it as UTF-8 (in Excel: "CSV UTF-8").')
+    if raw[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise IntakeError(f"{where} is a web page, not the file itself. Download the file again.")
+    encoding = _encoding(raw)
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode(encoding)
     except UnicodeDecodeError as error:
+        if encoding != "utf-8-sig":
+            raise IntakeError(f"{where} is no whole {encoding} text. Save it as UTF-8.") from error
         line = raw.count(b"\n", 0, error.start) + 1
         raise IntakeError(
             f"{where} is not UTF-8 text (line {line}). "
             'Save it as UTF-8 (in Excel: "CSV UTF-8"; in an editor: "Save with encoding").'
         ) from error
+
+
+def unpacked(raw: bytes, where: str) -> bytes:
+    """The content of a gzip file, at most as much as a file of rows may have."""
+    try:
+        with gzip.open(io.BytesIO(raw)) as file:
+            content = file.read(LIMITS.rows_file_bytes + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise IntakeError(f"{where} is no complete gzip file. Unpack it first.") from error
+    if len(content) > LIMITS.rows_file_bytes:
+        raise IntakeError(f"{where} unpacks to more than {size_words(LIMITS.rows_file_bytes)}.")
+    return content
+
+
+def _encoding(raw: bytes) -> str:
+    """By its mark, else by the zeros that UTF-16 puts beside plain letters."""
+    if raw.startswith(_UTF32):
+        return "utf-32"
+    if raw.startswith(_UTF16):
+        return "utf-16"
+    head = raw[:64]
+    if len(raw) % 2 == 0 and len(head) > 3 and b"\0" in head:
+        if not any(head[1::2]):
+            return "utf-16-le"
+        if not any(head[::2]):
+            return "utf-16-be"
+    return "utf-8-sig"
 
 
 def read_table(text: str, kind: str, where: str, known: frozenset[str], split: bool) -> Table:
@@ -95,7 +130,7 @@ def read_table(text: str, kind: str, where: str, known: frozenset[str], split: b
     if kind == "csv":
         return _from_csv(text, where, known)
     if kind == "json" or text.lstrip().startswith("["):
-        return _from_json(text, where)
+        return _from_json(text, where, known)
     return _table(_json_lines(text))
 
 
@@ -171,7 +206,7 @@ def _json_record(number: int, row: Any) -> Record:
     return Record(number, row)
 
 
-def _from_json(text: str, where: str) -> Table:
+def _from_json(text: str, where: str, known: frozenset[str]) -> Table:
     """A list of rows, an object with one, columns of equal length, or JSON lines after all."""
     try:
         data = read_json(text, where)
@@ -182,7 +217,7 @@ def _from_json(text: str, where: str) -> Table:
     names: list[str] = []
     if isinstance(data, dict) and "columns" in data and isinstance(data.get("data"), list):
         names = [str(name) for name in data["columns"]]  # pandas: orient="split"
-    rows = data if isinstance(data, list) else _rows_within(data, where)
+    rows = data if isinstance(data, list) else _rows_within(data, where, known)
     if names and all(isinstance(row, list) and len(row) == len(names) for row in rows):
         rows = [dict(zip(names, row, strict=True)) for row in rows]
     if rows and all(isinstance(r, dict) and isinstance(r.get(_EACH_ROW), dict) for r in rows):
@@ -196,11 +231,14 @@ def _is_whole(line: str) -> bool:
     return len(line) > 2 and line[0] + line[-1] in ("{}", "[]")
 
 
-def _rows_within(data: Any, where: str) -> list[Any]:
+def _rows_within(data: Any, where: str, known: frozenset[str]) -> list[Any]:
     if not isinstance(data, dict):
         raise IntakeError(f"{where} holds no list of rows. Hand over a list of objects.")
-    if (paragraphs := _squad(data)) is not None:
-        return paragraphs
+    if (rows := _squad(data) or _intents(data)) is not None:
+        return rows
+    splits = [name for name, value in data.items() if value and isinstance(value, list | dict)]
+    if len(splits) > 1 and all(name.lower() in _SPLITS for name in splits):
+        raise _several_lists(where, splits)
     if any(is_conversation(value) for value in data.values()):
         return [data]  # one row alone
     of_rows = {
@@ -212,17 +250,28 @@ def _rows_within(data: Any, where: str) -> list[Any]:
     if len(of_rows) == 1 or len(named) == 1:
         return of_rows[named[0]] if named else next(iter(of_rows.values()))
     if len(of_rows) > 1 and len({len(value) for value in of_rows.values()}) > 1:
-        raise IntakeError(
-            f"{where} holds several lists of rows: {', '.join(shown(n, 30) for n in of_rows)}. "
-            "Hand over one of them as a file of its own."
-        )
-    return _by_column(data, where)
+        raise _several_lists(where, list(of_rows))
+    return _by_column(data, where, known)
 
 
-def _by_column(data: dict[str, Any], where: str) -> list[Any]:
+def _several_lists(where: str, names: Sequence[str]) -> IntakeError:
+    return IntakeError(
+        f"{where} holds several lists of rows: {', '.join(shown(name, 30) for name in names)}. "
+        "Hand over one of them as a file of its own."
+    )
+
+
+def _by_column(data: dict[str, Any], where: str, known: frozenset[str]) -> list[Any]:
     """Rows of an object of columns: lists of equal length, or objects by row (as pandas writes)."""
     if data and all(name.isdigit() and isinstance(row, dict) for name, row in data.items()):
         return list(data.values())  # pandas: orient="index"
+    objects = [value for value in data.values() if isinstance(value, dict)]
+    if len(objects) == len(data) > 0:
+        inner = set.intersection(*(set(map(str.lower, value)) for value in objects))
+        if inner & known:  # rows by their names
+            return objects
+        if len(data) == 1 and any(isinstance(value, list) for value in objects[0].values()):
+            return _rows_within(objects[0], where, known)
     columns = {
         name: list(value.values()) if isinstance(value, dict) else value
         for name, value in data.items()
@@ -233,12 +282,28 @@ def _by_column(data: dict[str, Any], where: str) -> list[Any]:
         cells = zip(*columns.values(), strict=True)
         return [dict(zip(columns, values, strict=True)) for values in cells]
     if len(data) == 1 and isinstance(inner := next(iter(data.values())), dict):
-        return _rows_within(inner, where)
+        return _rows_within(inner, where, known)
     if isinstance(data.get("data"), dict):
-        return _rows_within(data["data"], where)
-    if any(isinstance(value, str) for value in data.values()):
+        return _rows_within(data["data"], where, known)
+    if known & set(map(str.lower, data)):
         return [data]  # one row alone
+    if len(data) > 1 and all(isinstance(value, str) for value in data.values()):
+        return [list(pair) for pair in data.items()]  # what is asked and what is answered
     raise IntakeError(f"{where} holds no list of rows. Hand over a list of objects.")
+
+
+def _intents(data: dict[str, Any]) -> list[Any] | None:
+    """Rows of a chatbot's file: intents, each with the texts that mean it."""
+    intents = data.get("intents")
+    if not isinstance(intents, list) or not all(
+        isinstance(intent, dict) and isinstance(intent.get("patterns"), list) for intent in intents
+    ):
+        return None
+    return [
+        {"text": text, "intent": intent.get("tag", intent.get("intent"))}
+        for intent in intents
+        for text in intent["patterns"]
+    ]
 
 
 def _squad(data: dict[str, Any]) -> list[Any] | None:
@@ -265,34 +330,33 @@ def _squad(data: dict[str, Any]) -> list[Any] | None:
 def _from_csv(text: str, where: str, known: frozenset[str]) -> Table:
     text = text.lstrip("\n")
     first, _, rest = text.partition("\n")
+    if first.startswith("#") and len(delimited.split(first)) == 1 < len(
+        delimited.split(rest.partition("\n")[0])
+    ):
+        first, text = rest.partition("\n")[0], rest  # a remark before the names
     delimiter = delimited.delimiter_of(first, known)
     if first.strip().lower().startswith(("sep=", '"sep=')):
         text = rest
     rows = delimited.cells_of(text, delimiter)
     header, problem = next(rows, ([], ""))
-    header = [cell.strip() for cell in header]
-    named = any(cell.lower() in known for cell in header) or not delimited.is_data(header)
+    header, body = [cell.strip() for cell in header], list(rows)
+    named = any(cell.lower() in known for cell in header) or not delimited.is_data(
+        header, [cells for cells, _ in body]
+    )
     if not named:
-        rows, header = (
-            _again(header, problem, rows),
-            [f"column {n + 1}" for n in range(len(header))],
-        )
+        body.insert(0, (header, problem))
+        header = [f"column {n + 1}" for n in range(len(header))]
     names = [cell or f"Unnamed: {at}" for at, cell in enumerate(header)]  # as pandas has it
     lowered = [name.lower() for name in names]
     if len(names) > _MOST_COLUMNS or len(set(lowered)) != len(lowered):
         raise IntakeError(f"{where}: its first line names a column twice, or too many.")
-    table = _table(_csv_records(rows, names, start=2 if named else 1), tuple(names))
+    table = _table(_csv_records(body, names, start=2 if named else 1), tuple(names))
     table.has_names = named
     return table
 
 
-def _again(first: list[str], problem: str, rows: Iterator[tuple[list[str], str]]) -> Iterator:
-    yield first, problem
-    yield from rows
-
-
 def _csv_records(
-    rows: Iterator[tuple[list[str], str]], names: list[str], start: int
+    rows: Sequence[tuple[list[str], str]], names: list[str], start: int
 ) -> Iterator[Record]:
     for number, (cells, problem) in enumerate(rows, start=start):
         if not any(cell.strip() for cell in cells):
