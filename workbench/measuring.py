@@ -17,6 +17,7 @@ from tqdm import tqdm
 from workbench import recipe as recipes
 from workbench.errors import IntakeError, WorkbenchError
 from workbench.evaluate.arms import answer_rows
+from workbench.evaluate.checkers import Checker, metric_checker
 from workbench.evaluate.intervals import Interval, accuracy, mean_score
 from workbench.evaluate.kinds import metric_for
 from workbench.evaluate.metrics import MEASURES, is_graded, score
@@ -34,6 +35,7 @@ from workbench.models.format_choice import CANDIDATES, ranked_formats
 from workbench.models.formats import bind
 from workbench.models.resident import Resident, load
 from workbench.recipe import PromptFormat, TransferRecipe
+from workbench.samples import Example
 from workbench.terminal import tell, told_rows
 
 ADAPTER = "adapter"
@@ -86,9 +88,17 @@ def measure(options: argparse.Namespace, recipe: TransferRecipe, say: Say) -> Me
         inputs = [row.input for row in rows]
         answered = answer_rows(resident, name, form, inputs, tokens)
         bar = tqdm(answered, desc="Answering", total=len(rows), unit=" rows", disable=options.json)
-        scores = [score(metric, text, rows[index].answers or ("",)) for index, text in bar]
+        with metric_checker(recipe.evaluation) as checker:
+            scores = [_score(checker, metric, text, rows[index]) for index, text in bar]
     interval = mean_score(scores) if is_graded(metric) else accuracy([s == 1 for s in scores])
     return Measured(MEASURES[metric], interval, form, reason)
+
+
+def _score(checker: Checker | None, metric: str, text: str, row: Example) -> float:
+    expected = row.answers or ("",)
+    if checker is not None:
+        return float(checker.passes(text, expected))
+    return score(metric, text, expected)
 
 
 def described(form: PromptFormat) -> str:

@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator
 
 from workbench import fit
 from workbench.errors import RunError
+from workbench.evaluate.checkers import require_usable
 from workbench.events import Event, RoundFinished, StageFinished, StageStarted
 from workbench.memory import peak_memory_bytes
 from workbench.models import templates
 from workbench.models.pair import Pair
+from workbench.recipe import CHECKER
 from workbench.runs.atomic import full_disk_told
 from workbench.runs.damage import lost_stage
 from workbench.runs.folder import Run
@@ -102,6 +104,8 @@ def require_inputs(run: Run) -> None:
     """Raise RunError with what is still missing before anything is loaded."""
     if run.inputs.adapter is None:
         raise RunError("The run has no source adapter. Add one before starting.")
+    if CHECKER in (run.recipe.evaluation.metric, run.recipe.synthesis.filter):
+        require_usable(run.recipe.evaluation)
     writes_itself = run.inputs.writer is not None or run.recipe.synthesis.writer in ("auto", "own")
     if len(run.inputs.seeds) < FEWEST_SEEDS and not writes_itself:
         raise RunError(

@@ -20,9 +20,9 @@ import torch
 from workbench import discriminate
 from workbench.errors import StageError
 from workbench.evaluate.arms import answer_rows
+from workbench.evaluate.checkers import metric_checker, require_usable, right
 from workbench.evaluate.intervals import Interval, accuracy
 from workbench.evaluate.kinds import metric_for
-from workbench.evaluate.metrics import is_correct
 from workbench.inputs import AdapterFiles, Inputs, Memorised, choose_seeds
 from workbench.intake.adapter import read_adapter
 from workbench.intake.kit import write_kit
@@ -32,7 +32,7 @@ from workbench.models.decoding import Sampling
 from workbench.models.formats import bind
 from workbench.models.pair import Pair
 from workbench.models.training import TrainingRow, train
-from workbench.recipe import LoraSettings, TrainingSettings, TransferRecipe, to_json
+from workbench.recipe import CHECKER, LoraSettings, TrainingSettings, TransferRecipe, to_json
 from workbench.runs import atomic
 from workbench.samples import Example
 from workbench.steps.rounds import input_tokens
@@ -102,6 +102,8 @@ def prepare(
         raise StageError(f"{len(rows)} training rows are too few; give at least {FEWEST_ROWS}.")
     metric = metric_for(recipe.evaluation.metric, [row.output or "" for row in rows])
     recipe = replace(recipe, evaluation=replace(recipe.evaluation, metric=metric))
+    if metric == CHECKER:
+        require_usable(recipe.evaluation)
     references.fetch(recipe.source_base)
     seeds = choose_seeds(rows, seed_count, recipe.seed)
     pair = Pair(recipe, Inputs())
@@ -312,7 +314,9 @@ def _measure_adapter(
     answers = [row.output or "" for row in evaluation]
     form = bind(recipe.source_format, pair.source.tokenizer)
     tokens = answer_room(recipe.evaluation.answer_tokens, answers, form)
-    for index, text in answer_rows(pair.source, TEACHER, recipe.source_format, inputs, tokens):
-        correct.append(is_correct(recipe.evaluation.metric, text, answers[index]))
-        report("measuring the source adapter", len(correct), len(evaluation))
+    metric = recipe.evaluation.metric
+    with metric_checker(recipe.evaluation) as checker:
+        for index, text in answer_rows(pair.source, TEACHER, recipe.source_format, inputs, tokens):
+            correct.append(right(checker, metric, text, [answers[index]]))
+            report("measuring the source adapter", len(correct), len(evaluation))
     return accuracy(correct)

@@ -32,6 +32,7 @@ from rapidfuzz.distance import LCSseq
 
 from workbench.errors import RecipeError
 from workbench.limits import LIMITS
+from workbench.recipe import CHECKER
 
 # Stripped from both ends only. Signs that change a value stay: + - % $ # are not in here.
 _SURROUNDING = " .,;:!?…·¿¡。、()[]{}<>«»‹›\"'`´‘’‚‛“”„‟「」『』*"
@@ -86,7 +87,8 @@ def is_correct(metric: str, prediction: str, expected: str) -> bool:
     """Whether a prediction counts as right.
 
     Args:
-        metric: "exact", "number" or "json"; "chrf" and "rouge" compare like "exact".
+        metric: "exact", "number" or "json"; "chrf", "rouge" and "checker" compare like "exact"
+            (what passes a checker, ``checkers`` says).
         prediction: the model's answer, as read.
         expected: the answer of the evaluation row.
 
@@ -180,10 +182,11 @@ _METRICS: dict[str, Callable[[str, str], bool]] = {
     "json": _json,
     "chrf": _exact,
     "rouge": _exact,
+    CHECKER: _exact,
 }
 # What the mean over rows is called.
 MEASURES = {
-    **dict.fromkeys(("exact", "number", "json"), "accuracy"),
+    **dict.fromkeys(("exact", "number", "json", CHECKER), "accuracy"),
     "chrf": "chrF",
     "rouge": "ROUGE-L",
 }

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.evaluate import verdict as judge
+from workbench.evaluate.checkers import Checker, right
 from workbench.evaluate.intervals import (
     Difference,
     Interval,
@@ -18,6 +19,7 @@ from workbench.evaluate.intervals import (
 )
 from workbench.evaluate.kinds import kind_of, metric_of
 from workbench.evaluate.metrics import MEASURES, is_correct, is_graded, score
+from workbench.recipe import CHECKER
 from workbench.runs.folder import Run
 from workbench.runs.results import Answer
 from workbench.samples import Example
@@ -76,20 +78,31 @@ def is_labelled(rows: Sequence[Example]) -> bool:
     return any(row.answers for row in rows)
 
 
-def graded(metric: str, index: int, text: str, right: Sequence[str], labelled: bool) -> Answer:
+def graded(
+    metric: str,
+    index: int,
+    text: str,
+    expected: Sequence[str],
+    labelled: bool,
+    checker: Checker | None = None,
+) -> Answer:
     """An answer with its grade: against the nearest reference, or the mean over the samples."""
-    correct = any(is_correct(metric, text, answer) for answer in right)
+    correct = right(checker, metric, text, expected)
+    if checker is not None:
+        return Answer(index, text, correct)
     if labelled:
-        return Answer(index, text, correct, score(metric, text, right))
-    return Answer(index, text, correct, sum(score(metric, text, [a]) for a in right) / len(right))
+        return Answer(index, text, correct, score(metric, text, expected))
+    mean = sum(score(metric, text, [answer]) for answer in expected) / len(expected)
+    return Answer(index, text, correct, mean)
 
 
 def outcome(run: Run, arms: Sequence[str], judged: str = TRANSFERRED) -> Outcome:
     """Read the answers of these arms and judge one of them with the margin as it stands."""
     kind, metric, labelled = kind_of(run), metric_of(run), is_labelled(run.inputs.evaluation)
+    counted = labelled or metric == CHECKER  # a checker needs no right answers
     answers = {arm: rows for arm in arms if (rows := run.answers.get(arm))}
-    degrees = is_graded(metric) or not labelled
-    measure = MEASURES[metric] if labelled else judge.SIMILARITY
+    degrees = is_graded(metric) or not counted
+    measure = MEASURES[metric] if counted else judge.SIMILARITY
     intervals = {
         arm: mean_score([row.grade for row in rows])
         if degrees

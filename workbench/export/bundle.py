@@ -91,11 +91,12 @@ def replace_card(bundle: Bundle, text: str) -> Bundle:
 
 
 def public_recipe(recipe: TransferRecipe) -> TransferRecipe:
-    """The recipe with local folders cut to their last part."""
+    """The recipe with local folders and files cut to their last part."""
     return replace(
         recipe,
         source_base=_public_reference(recipe.source_base),
         target_base=_public_reference(recipe.target_base),
+        evaluation=replace(recipe.evaluation, database=Path(recipe.evaluation.database).name),
     )
 
 

@@ -24,6 +24,7 @@ ARMS = {
 _FILTERS = {
     "discriminator": "the owner's discriminator, trained to tell real inputs from synthetic ones",
     "excess": "contrastive excess: how much likelier the teacher's answer is with its adapter",
+    "checker": "a checker of the source model's answers",
     "none": "no filter",
 }
 _COUNTS = {

@@ -27,7 +27,7 @@ from workbench.intake.kit_about import About, about_bytes, portable_reference, r
 from workbench.intake.rows import decode, parse_rows
 from workbench.intake.wording import shown
 from workbench.limits import LIMITS
-from workbench.recipe import PromptFormat, TransferRecipe
+from workbench.recipe import AUTO, METRICS, PromptFormat, TransferRecipe
 from workbench.samples import Example
 
 _MEMBERS = {
@@ -103,7 +103,8 @@ def write_kit(
         task_name=recipe.task_name,
         source_base=base,
         source_format=recipe.source_format,
-        metric=recipe.evaluation.metric,
+        # A checker is a recipe's: the kit holds neither schema nor database.
+        metric=metric if (metric := recipe.evaluation.metric) in METRICS else AUTO,
         discriminator_auc=discriminator_auc,
         memorised=memorised
         and {

@@ -17,6 +17,7 @@ from typing import Any
 
 from workbench import errors
 from workbench.errors import BusyError, WorkbenchError
+from workbench.evaluate.checkers import require_own_machine
 from workbench.jobs import downloads, environment
 from workbench.models import hub_access
 from workbench.runs.folder import open_run
@@ -41,6 +42,7 @@ def consult(
     deadline = time.monotonic() + timeout_seconds
     folder = run_folder.absolute()
     run = open_run(folder)
+    require_own_machine(run.recipe.evaluation)
     access = downloads.access_of(run)
     with hub_access.using(access):
         downloads.fetch_missing(run.recipe, timeout_seconds)

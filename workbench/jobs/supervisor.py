@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from workbench.errors import BusyError, RunError
+from workbench.evaluate.checkers import require_own_machine
 from workbench.jobs import downloads, environment, turns
 from workbench.limits import LIMITS
 from workbench.models import hub_access
@@ -47,6 +48,7 @@ def start(run: Run, until: Stage = Stage.EXPORT) -> None:
     """
     if run.read_only_because:
         raise RunError(run.read_only_because)
+    require_own_machine(run.recipe.evaluation)  # a worker does not know who shares this machine
     run.database.check()
     atomic.require_space(run.folder, LIMITS.free_disk_bytes)
     with _admission:

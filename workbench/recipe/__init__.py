@@ -16,18 +16,19 @@ from pydantic import Field as Bound
 
 from workbench.errors import RecipeError
 from workbench.recipe.declaring import RecipeField, checked, describe, setting
+from workbench.recipe.evaluation import AUTO as AUTO
+from workbench.recipe.evaluation import CHECKER as CHECKER
+from workbench.recipe.evaluation import METRICS as METRICS
+from workbench.recipe.evaluation import EvaluationSettings as EvaluationSettings
 from workbench.recipe.schema1 import current_name, is_schema_1, migrated
-from workbench.recipe.sections import AUTO as AUTO
-from workbench.recipe.sections import METRICS as METRICS
 from workbench.recipe.sections import (
-    EvaluationSettings,
+    LoraSettings as LoraSettings,
+)
+from workbench.recipe.sections import (
     PromptFormat,
     StudentSettings,
     SynthesisSettings,
     TrainingSettings,
-)
-from workbench.recipe.sections import (
-    LoraSettings as LoraSettings,
 )
 from workbench.students import STUDENTS
 

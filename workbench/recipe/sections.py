@@ -1,4 +1,4 @@
-"""The parts of a recipe: prompt formats, synthesis, the new adapter, training, comparison."""
+"""The parts of a recipe: prompt formats, synthesis, the new adapter, training."""
 
 import dataclasses
 import math
@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator
 from pydantic import Field as Bound
 
 from workbench.recipe.declaring import checked, setting
+from workbench.recipe.evaluation import CHECKER
 
 FEWEST_BATCH_ROWS, MOST_BATCH_ROWS = 16, 128  # of automatic batches
 MOST_STEPS = 600  # of an epoch with automatic batches, while they can grow
@@ -21,15 +22,6 @@ _VIRTUAL = {"student.method": ("prompt_tuning", "prefix_tuning")}
 _SHOWS_SEEDS = {"synthesis.writer": ("list", "label")}
 _LIST = {"synthesis.writer": ("list",)}
 _BY_LABEL = {"synthesis.writer": ("label",)}
-
-AUTO = "auto"  # the metric that fits the kind of task
-METRICS = {
-    "exact": "it is the same text",
-    "number": "its last number is the same",
-    "json": "it is the same JSON value",
-    "chrf": "free text: shared characters (chrF)",
-    "rouge": "free text: shared words (ROUGE-L)",
-}
 
 
 def _names(value: Any) -> Any:
@@ -321,6 +313,7 @@ class SynthesisSettings:
                 "auto": "Automatic",
                 "discriminator": "Discriminator: more likely real than not",
                 "excess": "Excess: where the adapter matters",
+                CHECKER: "Checker: the answer passes it",
                 "none": "Keep all",
             },
         ),
@@ -414,50 +407,3 @@ class SynthesisSettings:
             most=1,
         ),
     ] = 1.0
-
-
-@checked
-class EvaluationSettings:
-    """How the models are compared."""
-
-    metric: Annotated[
-        str,
-        setting(
-            "An answer is right when",
-            "For free text: how near it comes to what was expected.",
-            choices={AUTO: "what fits the kind of answers", **METRICS},
-        ),
-    ] = AUTO
-    max_rows: Annotated[
-        int,
-        setting("Evaluation rows used", "0 is all.", unit="rows", least=0, most=1_000_000),
-    ] = 0
-    answer_tokens: Annotated[
-        int,
-        setting(
-            "Longest answer",
-            "For the teacher's answers as well; 0 makes room for half as much again as the "
-            "longest known answer.",
-            unit="tokens",
-            least=0,
-            most=1024,
-        ),
-    ] = 0
-    margin_points: Annotated[
-        float,
-        setting(
-            "Margin",
-            "Loss of accuracy (or of the score, of 100) that you would accept.",
-            unit="percentage points",
-            above=0,
-            most=50,
-        ),
-    ] = 3.0
-    base_arms: Annotated[
-        bool,
-        setting(
-            "Compare the bare bases too",
-            "Both bases without an adapter, and the target with the seeds as examples; else only "
-            "the source adapter and the new one.",
-        ),
-    ] = True

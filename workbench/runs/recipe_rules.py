@@ -25,7 +25,11 @@ _FIXED_BY: dict[str, Stage | None] = {
     "pause_for_review": Stage.DISTIL,
 }
 # Answers that were given under other values of these are worth nothing.
-ANSWER_FIELDS = ("evaluation.metric", "evaluation.max_rows", "target_format", "quantize_target")
+ANSWER_FIELDS = (
+    *("evaluation.metric", "evaluation.checker", "evaluation.json_schema", "evaluation.pattern"),
+    *("evaluation.sql_dialect", "evaluation.database", "evaluation.max_rows"),
+    *("target_format", "quantize_target"),
+)
 
 
 def differing(old: TransferRecipe, new: TransferRecipe) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 from workbench import distill
 from workbench.errors import ModelError
 from workbench.evaluate import arms
+from workbench.evaluate.checkers import metric_checker
 from workbench.evaluate.intervals import Difference
 from workbench.evaluate.kinds import metric_of
 from workbench.evaluate.lineage import against_first_source, lineage
@@ -146,10 +147,12 @@ def _answer_chunk(run: Run, pair: Pair, arm: str, rows: list[Example], chunk: li
     )
     labelled = is_labelled(run.inputs.evaluation)
     right = [row.answers or ("",) for row in rows] if labelled else teacher_samples(run)
-    run.answers.put(
-        arm,
-        [graded(metric, chunk[at], text, right[chunk[at]], labelled) for at, text in answers],
-    )
+    with metric_checker(recipe.evaluation) as checker:
+        found = [
+            graded(metric, chunk[at], text, right[chunk[at]], labelled, checker)
+            for at, text in answers
+        ]
+    run.answers.put(arm, found)
 
 
 def _tokens_of_base(

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from workbench import teach
+from workbench.evaluate.checkers import Checker
 from workbench.events import Event, Progress, RoundFinished, Warned
 from workbench.models.pair import Pair
-from workbench.recipe import SynthesisSettings, TransferRecipe
+from workbench.recipe import CHECKER, SynthesisSettings, TransferRecipe
 from workbench.runs.folder import Run
 from workbench.samples import KEPT, MIXED, REJECTED, Sample, sample_id
 from workbench.stages import Stage
@@ -170,8 +171,8 @@ def judge(run: Run, pair: Pair, samples: Sequence[Sample], kind: str) -> list[Sa
     """The discriminator's score, the teacher's answer, the filter's word.
 
     Args:
-        kind: "discriminator" decides here; "excess" only measures (``_decide`` decides when the
-            pool is full); the others decide nothing yet.
+        kind: "discriminator" and "checker" decide here; "excess" only measures (``_decide``
+            decides when the pool is full); the others decide nothing yet.
     """
     judged = list(samples)
     if run.inputs.discriminator is not None:
@@ -179,7 +180,22 @@ def judge(run: Run, pair: Pair, samples: Sequence[Sample], kind: str) -> list[Sa
     if kind == "discriminator":
         judged = [_as_discriminated(sample) for sample in judged]
     judged = label(pair, run.recipe, judged)
+    if kind == CHECKER:
+        judged = _passing(run, judged)
     return measure_excess(pair, judged) if kind == "excess" else judged
+
+
+def _passing(run: Run, samples: Sequence[Sample]) -> list[Sample]:
+    """The checker's word on the teacher's answers; a person's own word stands."""
+    with Checker(run.recipe.evaluation) as checker:
+        return [
+            sample
+            if sample.status != KEPT
+            or sample.decided_by == "person"
+            or checker.passes(sample.teacher_output or "")
+            else replace(sample, status=REJECTED, reason="the answer does not pass the checker")
+            for sample in samples
+        ]
 
 
 def _as_discriminated(sample: Sample) -> Sample:

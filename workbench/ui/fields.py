@@ -34,7 +34,7 @@ def control(name: str) -> Any:
         return gr.Checkbox(**common)
     if told_of.kind in ("whole", "number"):  # no slider: it refuses recipes beyond its ends
         return gr.Number(precision=0 if told_of.kind == "whole" else None, **common)
-    lines = 2 if name.endswith("template") else 1
+    lines = 2 if name.endswith(("template", "schema")) else 1
     return gr.Textbox(lines=lines, **common)
 
 
