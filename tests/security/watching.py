@@ -25,8 +25,8 @@ def _hook(event: str, arguments: tuple) -> None:
         _active[-1].opened.append(str(arguments[0]))
     elif event == "import":
         _active[-1].imported.append(str(arguments[0]))
-    elif event.startswith("socket."):
-        _active[-1].connected.append(event)
+    elif event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        _active[-1].connected.append(str(arguments[0 if event == "socket.getaddrinfo" else 1]))
 
 
 sys.addaudithook(_hook)  # cannot be taken away again, hence the switch above
