@@ -8,7 +8,7 @@ AXE := build/axe/node_modules/axe-core/axe.min.js
 WORKERS ?= 2
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: run demo test test-faults test-journey bench bench-page format check example-kit screenshots clean
+.PHONY: run demo test test-faults test-journey test-load mutants bench bench-page format check example-kit screenshots clean
 
 run: $(VENV)/.installed  ## open the workbench in the browser
 	$(BIN)/python app.py
@@ -23,7 +23,7 @@ test: $(VENV)/.installed-dev $(AXE)  ## lint, types and all tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 test-faults: $(VENV)/.installed-dev  ## kills, damage, full disks, bad networks; the last line counts
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m faults tests/faults
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m faults -n $(WORKERS) tests/faults
 
 test-journey: $(VENV)/.installed-dev  ## the example in the browser with the real models
 	$(BIN)/pytest -m journey -s
@@ -33,6 +33,12 @@ bench: $(VENV)/.installed-bench  ## tokens per second beside plain transformers 
 
 bench-page: $(VENV)/.installed-dev  ## ticks and page turns under load
 	$(BIN)/python scripts/bench_page.py
+
+test-load: $(VENV)/.installed-dev  ## fifty visitors and one attacker; fails when a bound does not hold
+	$(BIN)/python scripts/load.py
+
+mutants: $(VENV)/.installed-mutants  ## hours: which small changes do the tests not notice?
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/mutants.py --processes $(WORKERS)
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
@@ -55,6 +61,10 @@ $(VENV)/.installed: $(VENV)/bin/python requirements.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(VENV)/.installed-mutants: $(VENV)/.installed-dev requirements-mutants.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-mutants.txt
 	touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed requirements-bench.txt

@@ -69,7 +69,8 @@ def measure(server: Server, watched: str, large: str, pages: int, seconds: float
     stop = threading.Event()
     with ThreadPoolExecutor(pages) as pool:
         opened = [
-            pool.submit(_page, endpoints, watched, ticks, stop, n / pages) for n in range(pages)
+            pool.submit(look, endpoints, httpx.Client(timeout=60), watched, ticks, stop, n / pages)
+            for n in range(pages)
         ]
         try:
             time.sleep(seconds)
@@ -121,14 +122,26 @@ class Endpoints:
         raise AssertionError("the stream ended without an answer")
 
 
-def _page(
-    endpoints: Endpoints, run: str, ticks: list[float], stop: threading.Event, offset: float
+def look(
+    endpoints: Endpoints,
+    client: httpx.Client,
+    run: str,
+    ticks: list[float],
+    stop: threading.Event,
+    offset: float,
 ) -> None:
+    """Be one open page until ``stop``: a tick every two seconds, and what it asks to be drawn.
+
+    Args:
+        client: closed at the end.
+        ticks: gets the seconds of each tick but the first, which opens the page.
+        offset: of the first tick, as a share of the time between two.
+    """
     session = f"bench-{random.randrange(10**9)}"
     time.sleep(offset * TICK_SECONDS)
     tab = random.choice(["transfer", "transfer", "write", "train", "train", "compare"])
     pulse, warm = "", False
-    with httpx.Client(timeout=60) as client:
+    with client:
         while not stop.is_set():
             begun = time.perf_counter()
             news = endpoints.call(client, "tick", [run, tab, pulse], session)["data"][0]
@@ -139,7 +152,7 @@ def _page(
                 endpoints.call(client, name, [token, "[]", ""][:asked], session)
             pulse = answer
             taken = time.perf_counter() - begun
-            if warm:  # the first tick of a page draws everything: that is opening it
+            if warm:
                 ticks.append(taken)
             warm = True
             stop.wait(max(0.0, TICK_SECONDS - taken))

@@ -24,8 +24,9 @@ TABS = ("Transfer", "Write", "Review", "Train", "Compare", "Take home", "Runs")
 class Server:
     """The app as a process of its own, on a port that stays the same over restarts."""
 
-    def __init__(self, runs: Path) -> None:
+    def __init__(self, runs: Path, **variables: str) -> None:
         self.runs = runs
+        self.variables = variables
         self.port = _free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -43,6 +44,7 @@ class Server:
             "PORT": str(self.port),
             "OMP_NUM_THREADS": "1",
             "GRADIO_TEMP_DIR": str(self.runs.parent / "gradio"),
+            **self.variables,
         }
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "app.py")],

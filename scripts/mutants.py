@@ -1,0 +1,167 @@
+"""Breaks the program in small ways and counts which of them its tests notice.
+
+    python scripts/mutants.py [--sample 300] [--seed 0] [--processes 2] [--report build/mutants.txt]
+
+Cosmic Ray changes one place of one file: a comparison, a number, a condition, an exception, a
+decorator, a loop. Of all changes to intake/, runs/, jobs/ and what decides on the page who may do
+what, a fixed random sample is drawn; each runs in a copy of the sources against the tests of its
+package until one fails. One that takes much longer than the tests do counts as noticed. Survivors
+are written to the report with their difference; the last line has the share that was noticed.
+"""
+
+import argparse
+import difflib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from cosmic_ray import plugins
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+
+ROOT = Path(__file__).resolve().parents[1]
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "build", "runs", "__pycache__", ".*_cache")
+
+_UI = ("calls", "failures", "gate", "serving", "traffic", "uploads", "visitors", "waiting_line")
+# Files that are changed, and the tests that are to notice.
+PACKAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "intake": (("workbench/intake/*.py",), ("tests/intake", "tests/security")),
+    "runs": (("workbench/runs/*.py",), ("tests/runs", "tests/reliability", "tests/security")),
+    "jobs": (("workbench/jobs/*.py",), ("tests/jobs", "tests/reliability", "tests/security")),
+    "page": (tuple(f"workbench/ui/{name}.py" for name in _UI), ("tests/security", "tests/ui")),
+}
+
+_COMPARED = ("Eq_NotEq", "NotEq_Eq", "Lt_LtE", "Lt_GtE", "LtE_Lt", "LtE_Gt", "Gt_GtE", "Gt_LtE",
+             "GtE_Gt", "GtE_Lt", "Is_IsNot", "IsNot_Is")  # fmt: skip
+_COMPUTED = ("Add_Sub", "Sub_Add", "Mul_Div", "Div_Mul", "FloorDiv_Mul", "Mod_Mul")
+OPERATORS = (
+    *(f"core/ReplaceComparisonOperator_{pair}" for pair in _COMPARED),
+    *(f"core/ReplaceBinaryOperator_{pair}" for pair in _COMPUTED),
+    *(f"core/Replace{pair}" for pair in ("AndWithOr", "OrWithAnd", "TrueWithFalse",
+      "FalseWithTrue", "BreakWithContinue", "ContinueWithBreak", "UnaryOperator_Delete_Not")),
+    *(f"core/{name}" for name in ("AddNot", "ExceptionReplacer", "NumberReplacer",
+      "RemoveDecorator", "ZeroIterationForLoop")),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change: the how-manieth place of a file that an operator fits."""
+
+    package: str
+    file: str
+    operator: str
+    occurrence: int
+
+    def code(self) -> str:
+        """The file with the change in it."""
+        operator = plugins.get_operator(self.operator)()
+        changed = mutate_code((ROOT / self.file).read_text(), operator, self.occurrence)
+        assert changed is not None
+        return changed
+
+    def difference(self) -> str:
+        """As people read it."""
+        lines = (ROOT / self.file).read_text().splitlines(), self.code().splitlines()
+        return "\n".join(difflib.unified_diff(*lines, self.file, self.operator, n=1, lineterm=""))
+
+
+def main() -> int:
+    """Draw, try, report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sample", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--report", type=Path, default=ROOT / "build" / "mutants.txt")
+    options = parser.parse_args()
+    everything = list(all_mutants())
+    chosen = random.Random(options.seed).sample(everything, min(options.sample, len(everything)))
+    print(f"{len(chosen)} of {len(everything):,} changes", flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        copies: SimpleQueue[Path] = SimpleQueue()
+        for number in range(options.processes):
+            copies.put(shutil.copytree(ROOT, Path(scratch) / str(number), ignore=LEFT_OUT))
+        limits = _seconds(copies, sorted({mutant.package for mutant in chosen}))
+        with ThreadPoolExecutor(options.processes) as pool:
+            noticed = list(pool.map(lambda mutant: _noticed(mutant, copies, limits), chosen))
+    survivors = [mutant for mutant, seen in zip(chosen, noticed, strict=True) if not seen]
+    options.report.parent.mkdir(parents=True, exist_ok=True)
+    options.report.write_text("\n\n".join(mutant.difference() for mutant in survivors) + "\n")
+    killed = len(chosen) - len(survivors)
+    print(f"mutants: {killed} of {len(chosen)} killed ({100 * killed / len(chosen):.0f} %); "
+          f"{len(survivors)} survivors in {options.report}")  # fmt: skip
+    return 0
+
+
+def all_mutants() -> Iterator[Mutant]:
+    """Every change that could be made, in a fixed order."""
+    for package, (patterns, _) in PACKAGES.items():
+        for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern)):
+            nodes = list(ast_nodes(get_ast(path.read_text())))
+            for name in OPERATORS:
+                operator = plugins.get_operator(name)()
+                places = sum(len(list(operator.mutation_positions(node))) for node in nodes)
+                file = str(path.relative_to(ROOT))
+                yield from (Mutant(package, file, name, place) for place in range(places))
+
+
+def _seconds(copies: "SimpleQueue[Path]", packages: list[str]) -> dict[str, float]:
+    """How long a package's tests may take: they must pass unchanged."""
+    folder, limits = copies.get(), {}
+    for package in packages:
+        begun = time.monotonic()
+        if _tests(folder, package, None):
+            raise SystemExit(f"The tests of {package} fail without any change.")
+        limits[package] = 60.0 + 3 * (time.monotonic() - begun)
+        print(f"{package}: {time.monotonic() - begun:.0f} s unchanged", flush=True)
+    copies.put(folder)
+    return limits
+
+
+def _noticed(mutant: Mutant, copies: "SimpleQueue[Path]", limits: dict[str, float]) -> bool:
+    folder = copies.get()
+    path = folder / mutant.file
+    original = path.read_bytes()
+    try:
+        path.write_text(mutant.code())
+        seen = _tests(folder, mutant.package, limits[mutant.package], Path(mutant.file).stem)
+    finally:
+        path.write_bytes(original)
+        copies.put(folder)
+    print(f"{'killed' if seen else 'SURVIVED'}  {mutant.file}  {mutant.operator} "
+          f"{mutant.occurrence}", flush=True)  # fmt: skip
+    return seen
+
+
+def _tests(folder: Path, package: str, limit: float | None, module: str = "") -> bool:
+    """Whether a test fails, or all together take too long; those of the module come first."""
+    tests = PACKAGES[package][1]
+    first = sorted(
+        str(path.relative_to(folder))
+        for place in tests
+        for path in (folder / place).glob(f"test_{module}.py")
+    )
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
+               "-m", "not real and not browser and not faults and not journey",
+               *first, *tests]  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, cwd=folder, timeout=limit, check=False, capture_output=True, text=True
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    if limit is None and done.returncode:
+        print(done.stdout[-3000:])
+    return done.returncode != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
