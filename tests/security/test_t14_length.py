@@ -5,6 +5,7 @@ import time
 import pytest
 
 from workbench.errors import IntakeError
+from workbench.intake import row_checks
 from workbench.intake.rows import parse_rows, table_rows
 from workbench.limits import LIMITS
 
@@ -20,6 +21,16 @@ def test_t14_a_megabyte_in_one_cell_is_refused_at_once(text: str, as_output: boo
     with pytest.raises(IntakeError, match="characters"):
         table_rows([row])
     assert time.perf_counter() - start < 0.5
+
+
+@pytest.mark.parametrize("text", ADVERSARIAL, ids=["long", "marks", "spaces", "controls"])
+def test_t14_what_is_too_long_is_not_even_composed(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_checks, "unicodedata", None)
+    monkeypatch.setattr(row_checks, "_CONTROLS", None)
+    with pytest.raises(IntakeError, match="characters"):
+        table_rows([[text, "x"]])
 
 
 def test_t14_the_ceiling_is_after_composition() -> None:
