@@ -253,15 +253,35 @@ def test_t18_answers_that_nobody_fetches_are_dropped(monkeypatch: pytest.MonkeyP
 
 
 def test_t18_bodies_are_held_within_a_bound() -> None:
-    flow = Traffic(no_queue())
-    held = [flow.held(2 * 1024**2) for _ in range(17)]
-    for body in held[:16]:
-        body.__enter__()
+    """Of one address a quarter; what is only announced keeps nobody out."""
+    flow, size = Traffic(no_queue()), 2 * 1024**2
+    held = [flow.held(f"10.0.0.{n // 4}") for n in range(17)]
+    grown = [body.__enter__() for body in held]
+    for grow in grown[:4]:
+        grow(size)
+    with flow.held("10.0.0.0") as grow, pytest.raises(Refused, match="too much to read"):
+        grow(1)
+    for grow in grown[4:16]:
+        grow(size)
     with pytest.raises(Refused, match="too much to read"):
-        held[16].__enter__()
-    held[0].__exit__(None, None, None)
-    with flow.held(1000):
-        pass
+        grown[16](1)
+    for body in held:
+        body.__exit__(None, None, None)
+    with flow.held("10.0.0.0") as grow:
+        grow(size)
+    assert not flow._held
+
+
+def test_t18_pages_and_logins_of_an_address_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow, now = Traffic(no_queue()), [1000.0]
+    monkeypatch.setattr(traffic.time, "monotonic", lambda: now[0])
+    assert refused_after(lambda n: flow.require_load("a")) == 120
+    assert refused_after(lambda n: flow.require_login("a")) == 10
+    flow.require_load("b")
+    flow.require_login("b")
+    now[0] += 10.0
+    assert refused_after(lambda n: flow.require_load("a")) == 40
+    assert refused_after(lambda n: flow.require_login("a")) == 1
 
 
 # All of it together -----------------------------------------------------------------------------

@@ -1,8 +1,11 @@
 """T19, T17, T6: which requests get past the gate, and what every answer carries."""
 
+import contextlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.security.serving import Site, served
@@ -176,7 +179,39 @@ def test_t18_bodies_are_bounded(site: Site) -> None:
         while True:
             yield b" " * 65536
 
-    assert caller.http.post("/gradio_api/queue/join", content=endless()).status_code == 413
+    for place in ("/gradio_api/queue/join", "/login"):
+        assert caller.http.post(place, content=endless()).status_code == 413
+
+
+def test_t18_a_body_that_never_comes_is_given_up_and_keeps_nobody_out(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "_BODY_SECONDS", 1.0)
+    head = (
+        b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 2000000\r\n\r\n"
+    )
+    port = int(site.address.rpartition(":")[2])
+    stalled = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(40)]
+    for one in stalled:
+        one.sendall(head)
+    caller = site.visitor("meanwhile")
+    assert caller.direct("tick", "", "transfer", "").status_code == 200
+    for one in stalled:
+        assert b" 408 " in one.recv(200)
+        one.close()
+
+
+def test_t18_a_pulse_that_no_page_wrote_is_none(site: Site) -> None:
+    caller = site.visitor("pulses")
+    for former in ("{", "[]", '{"#": 1e999}', '{"#": "x"}', "[" * 9000):
+        assert caller.direct("tick", "", "transfer", former).status_code == 200
+
+
+def test_t18_large_headers_are_refused(site: Site) -> None:
+    with contextlib.suppress(httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+        answer = site.visitor("headers").http.get("/config", headers={"X-Large": "x" * 200_000})
+        assert answer.status_code in (400, 431)  # or it hangs up
 
 
 def test_t18_nothing_that_works_is_open_beside_the_queue(site: Site) -> None:

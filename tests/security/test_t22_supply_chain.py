@@ -38,9 +38,10 @@ def test_t22_a_start_asks_nobody(tmp_path: Path) -> None:
              "GRADIO_TEMP_DIR": str(tmp_path / "uploads")},
         capture_output=True,
         text=True,
-        timeout=120,
-        check=True,
+        timeout=240,
+        check=False,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
     asked = json.loads(done.stdout.splitlines()[-1])
     assert [place for place in asked if "127.0.0.1" in place or "localhost" in place]
     assert not [place for place in asked if "127.0.0.1" not in place and "localhost" not in place]

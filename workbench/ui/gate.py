@@ -6,6 +6,7 @@ that another site's page makes is refused; bodies are bounded and must have the 
 the page before Gradio sees them, so that nonsense costs neither memory nor log.
 """
 
+import asyncio
 import ipaddress
 import logging
 import os
@@ -42,6 +43,8 @@ _OPEN = re.compile(
 _POSTS = {"/login", f"{API}/run/predict", f"{API}/queue/join", f"{API}/upload"} | {
     f"{API}/{name}" for name in ("cancel", "reset")
 }
+# What is made anew for each request and is large.
+_PAGES = {"/", "/config", "/config/", f"{API}/info", f"{API}/info/"}
 _STREAMS = (f"{API}/queue/data", f"{API}/heartbeat/", f"{API}/upload_progress")
 _HOME = {"localhost", "127.0.0.1", "::1"}
 _BODY_SECONDS = 30.0
@@ -170,12 +173,14 @@ class Gate:
         if path.startswith(_STREAMS):
             with self.traffic.stream(address, _session_of(scope)):
                 await self.inner(scope, receive, send)
-        elif scope["method"] != "POST" or path == "/login":
+        elif scope["method"] != "POST":
+            if path in _PAGES:
+                self.traffic.require_load(address)
             await self.inner(scope, receive, send)
         elif path == f"{API}/upload":
             await self.uploads.take(self.inner, scope, headers, address, receive, send)
         else:
-            with self.traffic.held(_length(headers)) as grow:
+            with self.traffic.held(address) as grow:
                 body = await _read(receive, headers, path, grow)
                 await self._call(scope, address, body, _replay(body, receive), send)
 
@@ -183,7 +188,9 @@ class Gate:
         self, scope: Scope, address: str, body: bytes, receive: Receive, send: Send
     ) -> None:
         path = scope["path"]
-        if path.endswith(("/cancel", "/reset")):
+        if path == "/login":
+            self.traffic.require_login(address)
+        if path.endswith(("/cancel", "/reset", "/login")):
             await self.inner(scope, receive, send)
             return
         call = calls.read(body, self.page, direct=path.endswith("/run/predict"))
@@ -218,25 +225,25 @@ def _length(headers: dict[str, str]) -> int:
 async def _read(
     receive: Receive, headers: dict[str, str], path: str, grow: Callable[[int], None]
 ) -> bytes:
-    """The whole body, within the bounds; ``grow`` is told of every byte that comes unannounced."""
+    """The whole body, within the bounds; ``grow`` is told of every byte."""
     light = not path.endswith("/queue/join")
     most = LIMITS.light_request_bytes if light else LIMITS.request_bytes
     announced = _length(headers)
     if announced > most:
         raise Refused(413, f"That is too much at once: at most {most // 1024:,} kB.")
-    parts, size, begun = [], 0, time.monotonic()
+    parts, size, end = [], 0, time.monotonic() + _BODY_SECONDS
     while True:
-        message = await receive()
+        try:
+            message = await asyncio.wait_for(receive(), max(0.0, end - time.monotonic()))
+        except TimeoutError as error:
+            raise Refused(408, "The request took too long to arrive.") from error
         if message["type"] == "http.disconnect":
             raise ConnectionError
         part = message.get("body", b"")
         size += len(part)
         if size > most:
             raise Refused(413, f"That is too much at once: at most {most // 1024:,} kB.")
-        if time.monotonic() - begun > _BODY_SECONDS:
-            raise Refused(408, "The request took too long to arrive.")
-        if size > announced:
-            grow(len(part))
+        grow(len(part))
         parts.append(part)
         if not message.get("more_body"):
             return b"".join(parts)

@@ -129,7 +129,7 @@ def pulse_of(
         former: the pulse before; its epoch is kept, so that unchanged sections stay as they are.
         afresh: begin a new epoch: every section is drawn again when it comes into sight.
     """
-    epoch = int(json.loads(former or "{}").get(_EPOCH, 0)) + afresh
+    epoch = _epoch_of(former) + afresh
     tokens: dict[str, Any] = {_EPOCH: epoch}
     for section in sections:
         if section.tab in (ALWAYS, tab):
@@ -137,6 +137,13 @@ def pulse_of(
             mark = hashlib.blake2b(token.encode(), digest_size=6).hexdigest()
             tokens[section.name] = f"{now.run_id}{_MARK}{mark}"
     return json.dumps(tokens)
+
+
+def _epoch_of(pulse: str) -> int:
+    try:
+        return int(json.loads(pulse or "{}").get(_EPOCH, 0))
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return 0  # no page of ours wrote it
 
 
 def run_of(mark: str) -> str:

@@ -27,6 +27,8 @@ CALLS_PER_SECOND, CALLS_AHEAD = 8.0, 40.0  # of one session; a page asks once in
 JOINED_OF_SESSION, JOINED_OF_ADDRESS, JOINED = 16, 64, 200
 HELD_OF_SESSION, HELD_OF_ADDRESS = 4 * 1024**2, 8 * 1024**2
 STREAMS_OF_ADDRESS, STREAMS = 256, 640
+# Of one address, in a second and ahead of it; a class behind one address loads the page at once.
+LOADS, LOGINS = (4.0, 120.0), (0.1, 10.0)
 _FORGOTTEN_SECONDS = 60.0  # after which results that nobody fetches are dropped
 _SESSIONS = 4096
 _BUSY = "The server has too many requests of yours already. Wait a moment, then try again."
@@ -37,7 +39,9 @@ class Traffic:
 
     def __init__(self, page: gr.Blocks) -> None:
         self.page = page
-        self._held = 0
+        self._held: Counter[str] = Counter()
+        self._logins = _Allowance(*LOGINS)
+        self._loads = _Allowance(*LOADS)
         self._streams: Counter[str] = Counter()
         self._listening: Counter[str] = Counter()  # streams by session
         self._joined: dict[str, tuple[str, str, int]] = {}  # event -> address, session, bytes
@@ -53,22 +57,37 @@ class Traffic:
     # Memory of bodies and connections.
 
     @contextmanager
-    def held(self, size: int) -> Iterator[Callable[[int], None]]:
-        """Count the bytes of a body while it is read and answered."""
+    def held(self, address: str) -> Iterator[Callable[[int], None]]:
+        """Count the bytes of a body as they come, until it is answered.
+
+        What is only announced counts for nothing: whoever sends none would keep others out.
+        """
         mine = 0
 
         def grow(more: int) -> None:
             nonlocal mine
-            if self._held + more > LIMITS.requests_held_bytes:
+            near = self._held[address] + more > LIMITS.requests_held_bytes // 4
+            if near or self._held.total() + more > LIMITS.requests_held_bytes:
                 raise Refused(503, "The server has too much to read just now. Try again.")
-            self._held += more
+            self._held[address] += more
             mine += more
 
         try:
-            grow(min(size, LIMITS.request_bytes))
             yield grow
         finally:
-            self._held -= mine
+            self._held[address] -= mine
+            if self._held[address] <= 0:
+                del self._held[address]
+
+    def require_load(self, address: str) -> None:
+        """Raise Refused for who asks for the page itself again and again: it costs much."""
+        if not self._loads.take(address):
+            raise Refused(429, _BUSY)
+
+    def require_login(self, address: str) -> None:
+        """Raise Refused for who tries passwords one after the other."""
+        if not self._logins.take(address):
+            raise Refused(429, "Too many logins were tried. Wait a minute.")
 
     @contextmanager
     def stream(self, address: str, session: str) -> Iterator[None]:
@@ -143,6 +162,25 @@ class Traffic:
             queue.pending_messages_per_session.pop(session, None)
             queue.pending_event_ids_session.pop(session, None)
             del self._seen[session]
+
+
+class _Allowance:
+    """So much in a second, and so much ahead, for each of many."""
+
+    def __init__(self, per_second: float, ahead: float) -> None:
+        self._rate, self._ahead = per_second, ahead
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, who: str) -> bool:
+        """Use one; False when there is none left."""
+        now = time.monotonic()
+        at, left = self._left.get(who, (now, self._ahead))
+        left = min(self._ahead, left + (now - at) * self._rate)
+        self._left[who] = (now, left - 1 if left >= 1 else left)
+        self._left.move_to_end(who)
+        while len(self._left) > _SESSIONS:
+            self._left.popitem(last=False)
+        return left >= 1
 
 
 class _Light:
