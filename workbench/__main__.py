@@ -250,6 +250,11 @@ def _transfer_parser(parser: argparse.ArgumentParser) -> None:
     begin.add_argument(
         "--samples-from", metavar="RUN", help="another target, with a run's samples and answers"
     )
+    begin.add_argument(
+        "--source-model",
+        metavar="MODEL",
+        help="a model that was fine-tuned as a whole, instead of an adapter and its base",
+    )
     parser.add_argument("--adapter", type=Path, nargs="+", help="folder, files, or zip")
     _part_option(parser)
     parser.add_argument("--discriminator", type=Path, nargs="+", help="adapter, as above")

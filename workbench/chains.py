@@ -18,7 +18,7 @@ from workbench.export.bundle import CONFIG, WEIGHTS, find_bundle
 from workbench.export.consent import INHERITED, inherits, may_repeat
 from workbench.inputs import Inputs
 from workbench.intake.adapter import read_adapter
-from workbench.recipe import TransferRecipe
+from workbench.recipe import MODEL, TransferRecipe
 from workbench.runs.folder import Run, find_run
 from workbench.runs.listing import list_runs
 from workbench.runs.recipe_rules import ANSWER_FIELDS, differing
@@ -105,8 +105,7 @@ def take_samples(new: Run, old: Run) -> None:
     """
     if new.stage_done(Stage.LABEL):
         return
-    theirs, ours = old.inputs.adapter, new.inputs.adapter
-    if not theirs or not ours or theirs.sha256 != ours.sha256:
+    if _teacher(old) != _teacher(new):
         raise RunError(f'The run "{old.name}" moves another adapter: its answers do not fit.')
     if not old.stage_done(Stage.LABEL):
         raise RunError(f'The samples of "{old.name}" are not all answered yet. Finish that first.')
@@ -126,3 +125,10 @@ def take_samples(new: Run, old: Run) -> None:
     new.samples.commit_round(0, [replace(sample, version=0) for sample in samples], round_)
     for stage in (Stage.SYNTHESIZE, Stage.LABEL):
         new.finish_stage(stage, StageFinished(stage, 0.0, {}))
+
+
+def _teacher(run: Run) -> str:
+    """What answers in a run: its adapter by hash, or the source base that was named."""
+    if run.recipe.teacher == MODEL:
+        return run.recipe.source_base
+    return run.inputs.adapter.sha256 if run.inputs.adapter else ""

@@ -29,6 +29,7 @@ from workbench.models.pair import Pair
 from workbench.models.resident import load
 from workbench.models.training import TrainingRow, train
 from workbench.pipeline import require_inputs
+from workbench.recipe import MODEL
 from workbench.runs import atomic
 from workbench.runs.folder import Run, open_run
 from workbench.samples import KEPT, REJECTED, Sample
@@ -210,7 +211,10 @@ def inspect(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     try:
         pair = Pair(run.recipe, run.inputs)
         source = pair.source
-        checks.append({"ok": True, "sentence": "The adapter's layers match the source base."})
+        fits = "The adapter's layers match the source base."
+        if run.recipe.teacher == MODEL:
+            fits = "The source base is loaded: it is the teacher by itself."
+        checks.append({"ok": True, "sentence": fits})
         form = bind(run.recipe.source_format, source.tokenizer)
         text = run.inputs.seeds[0].input if run.inputs.seeds else "an input"
         checks.append({"ok": True, "sentence": "Prompt: " + form.preview(text)})

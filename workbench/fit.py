@@ -16,7 +16,7 @@ from workbench import machine
 from workbench.inputs import Inputs
 from workbench.machine import Gpu
 from workbench.models import references
-from workbench.recipe import PromptFormat, TransferRecipe
+from workbench.recipe import MODEL, PromptFormat, TransferRecipe
 from workbench.runs import calibration
 from workbench.stages import Stage
 from workbench.synthesis_plan import expected_samples, expected_writer
@@ -247,7 +247,8 @@ def _seconds(recipe: TransferRecipe, inputs: Inputs) -> dict[str, float]:
     training = 4 * target * rows * recipe.training.epochs * trained
     training /= speed * _TRAINING
     bare = recipe.evaluation.base_arms
-    models = 2 * source + 3 * target if bare else source + target
+    alone = recipe.teacher == MODEL  # there is no base beside it
+    models = (1 if alone else 2) * source + 3 * target if bare else source + target
     asked = len(inputs.evaluation[: recipe.evaluation.max_rows or None])
     if not asked:  # samples are held out, and the source answers them three times
         asked, models = max(1, _HELD_OUT * rows), 3 * source + (1 + bare) * target

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import IntakeError
+from workbench import fit
+from workbench.errors import IntakeError, ModelError
 from workbench.inputs import AdapterFiles
 from workbench.intake.adapter import Inspection, inspect_adapter
 from workbench.intake.archive import holds
@@ -17,6 +18,7 @@ from workbench.intake.kit import read_kit
 from workbench.intake.kit_about import writer_words
 from workbench.intake.rows import FILE_TYPES, JOIN, read_rows
 from workbench.intake.wording import size_words
+from workbench.models.folders import check_folder
 from workbench.recipe import PromptFormat
 from workbench.samples import Example
 
@@ -31,8 +33,8 @@ Report = dict[str, Any]
 def inspect(paths: Sequence[Path], choice: Choice) -> Iterator[Report]:
     """A report of each file or folder; the loose files of one adapter are one.
 
-    A report has ``file``, ``kind`` ("adapter", "kit" or "rows"), ``problem`` ("" where it would be
-    taken), and what was found by name.
+    A report has ``file``, ``kind`` ("adapter", "model", "kit" or "rows"), ``problem`` ("" where
+    it would be taken), and what was found by name.
     """
     loose = [path for path in paths if _is_part_of_adapter(path)]
     if loose:
@@ -43,6 +45,8 @@ def inspect(paths: Sequence[Path], choice: Choice) -> Iterator[Report]:
         of_rows = path.is_file() or path.suffix.lower() in FILE_TYPES
         if of_rows and not path.is_dir() and path.suffix.lower() != ".zip":
             yield _rows(path, choice)
+        elif _is_model(path):
+            yield _model(path)
         elif path.suffix.lower() == ".zip" and holds(path, "kit.json"):
             yield _guarded(_kit, path, path)
         else:
@@ -53,6 +57,33 @@ def _is_part_of_adapter(path: Path) -> bool:
     name = path.name.lower()
     named = name.startswith("adapter_config") and name.endswith(".json")
     return not path.is_dir() and (named or name.endswith(_OF_ADAPTER))
+
+
+def _is_model(path: Path) -> bool:
+    """A whole model's folder; a trainer's folder of an adapter may hold a config.json too."""
+    return (path / "config.json").is_file() and not any(path.rglob("adapter_config*.json"))
+
+
+def _model(path: Path) -> Report:
+    about: Report = {"file": str(path), "kind": "model"}
+    try:
+        config = check_folder(path)
+    except ModelError as error:
+        return {**about, "problem": error.message}
+    text = config.get("text_config") or config
+    return {
+        **about,
+        "problem": "",
+        "architecture": ", ".join(map(str, config.get("architectures") or [config["model_type"]])),
+        "parameters": fit.parameters(f"folder:{path}"),
+        "layers": text.get("num_hidden_layers"),
+        "hidden_size": text.get("hidden_size"),
+        "positions": text.get("max_position_embeddings"),
+        "number_format": config.get("dtype") or config.get("torch_dtype"),
+        "notes": [
+            "A whole model: give it as a base, or as the teacher by itself with --source-model."
+        ],
+    }
 
 
 def _guarded(read: Any, given: Any, path: Path) -> Report:

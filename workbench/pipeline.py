@@ -20,7 +20,7 @@ from workbench.events import Event, RoundFinished, StageFinished, StageStarted
 from workbench.memory import peak_memory_bytes
 from workbench.models import templates
 from workbench.models.pair import Pair
-from workbench.recipe import CHECKER
+from workbench.recipe import CHECKER, MODEL
 from workbench.runs.atomic import full_disk_told
 from workbench.runs.damage import lost_stage
 from workbench.runs.folder import Run
@@ -102,11 +102,23 @@ def _journalled(run: Run, stage: Stage, step: Callable[[], Iterator[Event]]) -> 
 
 def require_inputs(run: Run) -> None:
     """Raise RunError with what is still missing before anything is loaded."""
-    if run.inputs.adapter is None:
+    model = run.recipe.teacher == MODEL
+    if run.inputs.adapter is None and not model:
         raise RunError("The run has no source adapter. Add one before starting.")
     if CHECKER in (run.recipe.evaluation.metric, run.recipe.synthesis.filter):
         require_usable(run.recipe.evaluation)
-    writes_itself = run.inputs.writer is not None or run.recipe.synthesis.writer in ("auto", "own")
+    if run.inputs.adapter is not None and model:
+        raise RunError(
+            "The run has a source adapter, and its recipe says that the source base is the teacher "
+            'by itself. Remove the adapter, or set teacher to "adapter".'
+        )
+    if model and run.recipe.synthesis.filter == "excess":
+        raise RunError(
+            'The filter "excess" asks what an adapter changes, and there is none. Choose another.'
+        )
+    # What a whole model has learned beside its base is not known, so nothing tells that it writes.
+    willing = ("own",) if model else ("auto", "own")
+    writes_itself = run.inputs.writer is not None or run.recipe.synthesis.writer in willing
     if len(run.inputs.seeds) < FEWEST_SEEDS and not writes_itself:
         raise RunError(
             f"The run has {len(run.inputs.seeds)} seeds; add at least {FEWEST_SEEDS} inputs of "

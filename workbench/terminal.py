@@ -34,6 +34,8 @@ A stopped prepare goes on with the same command: what is finished is kept beside
   python -m workbench transfer --kit kit.zip --target-base hub:owner/other-model
   python -m workbench transfer --adapter ./adapter --source-base hub:owner/model \\
       --seeds seeds.jsonl --target-base hub:owner/other-model --set student.rank=8
+  python -m workbench transfer --source-model ./fine-tuned --seeds seeds.jsonl \\
+      --target-base hub:owner/other-model
   python -m workbench transfer --kit kit.zip --preset quick --until label
 A stopped transfer goes on with the same command.""",
     "evaluate": """examples:
@@ -131,8 +133,10 @@ def result_table(result: dict[str, Any]) -> str:
     for arm, values in result["arms"].items():
         if not values:
             continue
+        whole = arm == "source_adapter" and result.get("source") == "model"
+        title = "Source model" if whole else ARM_TITLES[arm]
         lines.append(
-            f"{ARM_TITLES[arm]:<30} {values['accuracy'] * 100:6.1f} {unit}   "
+            f"{title:<30} {values['accuracy'] * 100:6.1f} {unit}   "
             f"{values['low'] * 100:5.1f} to {values['high'] * 100:5.1f} {unit}   {values['n']:>4}"
         )
     if result["verdict"]:

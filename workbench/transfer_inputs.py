@@ -115,12 +115,21 @@ def gather(
         parts["unlabelled"] = (*parts.get("unlabelled", ()), *rest)
         tell(options.seeds, *filter(None, [note]))
     inputs = Inputs(**{role: parts.get(role) or getattr(inputs, role) for role in _ROLES})
-    if inputs.adapter is None:
-        raise IntakeError(
-            "Nothing to move: give --kit FILE, --adapter (and --seeds), or --from-run NAME."
-        )
     bases = {"source_base": options.source_base, "target_base": options.target_base}
     given = {key: reference for key, reference in bases.items() if reference}
+    if options.source_model:
+        given |= {"source_base": options.source_model, "teacher": recipes.MODEL}
+    teacher = given.get("teacher", recipe.teacher)
+    if inputs.adapter is None and teacher != recipes.MODEL:
+        raise IntakeError(
+            "Nothing to move: give --kit FILE, --adapter (and --seeds), --source-model (and "
+            "--seeds), or --from-run NAME."
+        )
+    if inputs.adapter is not None and teacher == recipes.MODEL:
+        raise IntakeError(
+            "A source model that was fine-tuned as a whole is the teacher by itself: leave out "
+            "--adapter and --kit, or give the base of the adapter with --source-base."
+        )
     chosen = recipe.source_base != start.source_base or "source_base" in given
     if options.kit and not kit_base and not chosen:
         raise IntakeError(

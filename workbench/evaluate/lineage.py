@@ -30,6 +30,7 @@ def hop(run: Run) -> dict[str, Any]:
         "task_name": run.recipe.task_name,
         "source_base": run.recipe.source_base,
         "target_base": run.recipe.target_base,
+        "teacher": run.recipe.teacher,
         "method": run.recipe.student.method,
         "samples": (result.get("counts") or {}).get("kept"),
         "measure": result.get("measure"),

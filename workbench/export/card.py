@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.models import references
-from workbench.recipe import PromptFormat, TransferRecipe
+from workbench.recipe import MODEL, PromptFormat, TransferRecipe
 from workbench.students import LORA_KINDS, STUDENTS, TOKEN_KINDS
 
 ARMS = {
@@ -131,10 +131,11 @@ def _summary(recipe: TransferRecipe) -> str:
         size = {"oft": f"blocks of {student.rank}", "miss": f"rank {student.rank}"}.get(
             student.method, "a factor per output"
         )
+    source = "the fine-tuned model" if recipe.teacher == MODEL else "an adapter for"
     return (
         f"Adapter by {kind} ({size}) for "
         f"{_plain(base_name(recipe.target_base))}. "
-        f"{STUDENTS[student.method].sentence} It was transferred from an adapter for "
+        f"{STUDENTS[student.method].sentence} It was transferred from {source} "
         f"{_plain(base_name(recipe.source_base))} as in Trans-LoRA "
         "([arXiv 2405.17258](https://arxiv.org/abs/2405.17258)): synthetic inputs, answered by "
         "the source model, taught to the target model. The real training data was not used."
@@ -149,15 +150,18 @@ def _scores(result: Mapping[str, Any]) -> str:
     lines = ["## Scores", "", f"| arm | {measure} | 95 % interval | rows |", "|---|---|---|---|"]
     # A score is no share of rows: its hundredths stand without a percent sign.
     show = _hundredths if measure in SCORES else _percent
+    whole = result.get("source") == MODEL
+    titles = {**ARMS, "source_adapter": "Source model"} if whole else ARMS
     for name, arm in arms.items():
         lines.append(
-            f"| {ARMS.get(name, _plain(name))} | {show(arm['accuracy'])} | "
+            f"| {titles.get(name, _plain(name))} | {show(arm['accuracy'])} | "
             f"{show(arm['low'])} to {show(arm['high'])} | {arm['n']} |"
         )
     if difference := result.get("difference"):
         lines += [
             "",
-            f"This adapter minus the source adapter: {_points(difference['mean'])} points, 95 % "
+            f"This adapter minus the source {'model' if whole else 'adapter'}: "
+            f"{_points(difference['mean'])} points, 95 % "
             f"interval {_points(difference['low'])} to {_points(difference['high'])} (paired).",
         ]
     if verdict := result.get("verdict"):

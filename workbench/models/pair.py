@@ -11,7 +11,7 @@ from workbench.models.decoding import decode
 from workbench.models.endings import Endings
 from workbench.models.formats import BoundFormat, bind
 from workbench.models.resident import Resident, load
-from workbench.recipe import TransferRecipe
+from workbench.recipe import MODEL, TransferRecipe
 
 ASKED = 15  # seeds whose answers say how long answers are, where people gave none
 
@@ -31,7 +31,10 @@ class Pair:
 
     @property
     def source(self) -> Resident:
-        """Source base with "teacher" and, where the kit has them, "discriminator" and "writer"."""
+        """Source base with "teacher" and, where the kit has them, "discriminator" and "writer".
+
+        Where the base was fine-tuned as a whole, "teacher" is the base itself.
+        """
         if self._source is None:
             self._source = load(_folder(self._recipe.source_base))
             for name, files in (
@@ -41,6 +44,8 @@ class Pair:
             ):
                 if files is not None:
                     self._source.attach(name, files.settings, files.verified())
+            if self._recipe.teacher == MODEL:
+                self._source.attach_nothing("teacher")
         return self._source
 
     @property
@@ -79,7 +84,7 @@ class Pair:
         """Of people; without any the teacher's to the seeds, as far as it ends them."""
         rows = (*self._inputs.seeds, *self._inputs.evaluation)
         people = [answer for row in rows for answer in row.answers if answer]
-        if people or self._inputs.adapter is None:
+        if people or (self._inputs.adapter is None and self._recipe.teacher != MODEL):
             return people
         form = self.source_form
         prompts = [form.prompt_ids(seed.input) for seed in self._inputs.seeds[:ASKED]]

@@ -147,6 +147,7 @@ class Resident:
     folder: Path
     _active: str | None = None
     _attached: dict[str, Attached] = field(default_factory=dict)
+    _plain: set[str] = field(default_factory=set)  # names that stand for the base itself
     _linear: tuple[str, ...] = ()  # full names of the text model's linear layers but the LM head
     _named: tuple[str, ...] = ()  # of all modules, as the base has them
 
@@ -199,7 +200,7 @@ class Resident:
     @property
     def in_use(self) -> Attached | None:
         """The adapter in use itself."""
-        return None if self._active is None else self._attached[self._active]
+        return None if self._active is None else self._attached.get(self._active)
 
     def attach(self, name: str, settings: LoraSettings | AdapterSettings, weights: Path) -> None:
         """Add a frozen adapter from a safetensors file with PEFT's key names.
@@ -226,6 +227,10 @@ class Resident:
             torch.manual_seed(seed)
             self._attached[name] = self._new(name, settings, frozen=False)
 
+    def attach_nothing(self, name: str) -> None:
+        """Let a name stand for the plain base: it is itself what is asked under this name."""
+        self._plain.add(name)
+
     def detach(self, name: str) -> None:
         """Remove an adapter; the plain base is in use if it was the active one."""
         self._known(name)
@@ -236,14 +241,14 @@ class Resident:
     @contextmanager
     def using(self, name: str | None) -> Iterator["Resident"]:
         """Select one adapter, or with None the plain base, until the block ends."""
-        if name is not None:
+        if name is not None and name not in self._plain:
             self._known(name)
         previous = self._active
         self._switch(name)
         try:
             yield self
         finally:
-            self._switch(previous if previous in self._attached else None)
+            self._switch(previous if previous in (*self._attached, *self._plain) else None)
 
     def key_values(self) -> Prefix:
         """Keys and values that the adapter in use puts in front of every text; mostly none."""

@@ -33,6 +33,7 @@ from workbench.recipe.sections import (
 from workbench.students import STUDENTS
 
 SCHEMA = 2
+MODEL = "model"  # of ``teacher``: the source base was fine-tuned as a whole
 
 
 @checked
@@ -58,6 +59,15 @@ class TransferRecipe:
             longest=4096,
         ),
     ] = "package:smollm2-135m-instruct"
+    teacher: Annotated[
+        str,
+        setting(
+            "Teacher",
+            '"adapter" is the source base with an adapter; "model" is the source base by itself, '
+            "where it was fine-tuned as a whole and there is no adapter.",
+            choices={"adapter": "Source base with an adapter", "model": "Source base by itself"},
+        ),
+    ] = "adapter"
     target_base: Annotated[
         str,
         setting(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from workbench.errors import RunError, WorkbenchError
 from workbench.events import CheckpointWritten, decode
-from workbench.recipe import TransferRecipe, from_json
+from workbench.recipe import MODEL, TransferRecipe, from_json
 from workbench.runs import atomic, checkpoints, input_files, lease, stop_request
 from workbench.runs.database import Database
 from workbench.runs.folder import Run, open_run
@@ -116,9 +116,9 @@ def _archives(exports: Path) -> list[Path]:
 
 def require_readable(run: Run, glance: Summary) -> None:
     """Raise RunError for what a run needs and a glance at its database does not tell of."""
-    _ = run.recipe
+    needed = run.recipe.teacher != MODEL
     listed = input_files.require_present(run.folder / "inputs")
-    if glance.started and "adapter" not in listed:
+    if glance.started and needed and "adapter" not in listed:
         raise RunError(f"{run.folder / 'inputs'} has lost what the run began with. {_FROM_COPY}")
     if Stage.EXPORT in glance.done and newest_archive(run.exports) is None:
         raise RunError(f"{run.exports} has no whole adapter. {_PACK_AGAIN}")
@@ -247,7 +247,7 @@ def _inputs(folder: Path) -> None:
         if files is not None:
             files.verified()
     begun = stage_records(Database(folder / "run.db"))[Stage.SYNTHESIZE].started_at is not None
-    if begun and inputs.adapter is None:
+    if begun and inputs.adapter is None and _recipe(folder).teacher != MODEL:
         raise RunError(f"What the run began with is no longer there. {_FROM_COPY}")
 
 

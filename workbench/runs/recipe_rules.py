@@ -10,6 +10,7 @@ from workbench.stages import WORDS, Stage
 _FIXED_BY: dict[str, Stage | None] = {
     "task_name": Stage.SYNTHESIZE,
     "source_base": Stage.SYNTHESIZE,
+    "teacher": Stage.SYNTHESIZE,
     "target_base": Stage.SYNTHESIZE,
     "source_format": Stage.SYNTHESIZE,
     "target_format": Stage.DISTIL,

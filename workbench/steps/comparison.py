@@ -23,7 +23,7 @@ from workbench.intake.overlap import overlap
 from workbench.models.formats import bind
 from workbench.models.pair import Pair
 from workbench.models.resident import Resident
-from workbench.recipe import PromptFormat
+from workbench.recipe import MODEL, PromptFormat
 from workbench.runs.folder import Run
 from workbench.samples import Example
 from workbench.stages import Stage
@@ -92,6 +92,8 @@ def asked_arms(run: Run) -> tuple[str, ...]:
     bare = run.recipe.evaluation.base_arms
     if is_labelled(run.inputs.evaluation):
         wanted = arms.ARMS if bare else (arms.SOURCE_ADAPTER, arms.TRANSFERRED)
+        if run.recipe.teacher == MODEL:  # the source base is the teacher: it is asked once
+            wanted = tuple(arm for arm in wanted if arm != arms.SOURCE_BASE)
         # Without seeds there is nothing to show as examples.
         return tuple(a for a in wanted if run.inputs.seeds or a != arms.TARGET_FEW_SHOT)
     return (arms.SOURCE_ADAPTER, *((arms.TARGET_BASE,) if bare else ()), arms.TRANSFERRED)
@@ -102,7 +104,8 @@ def copied_fits(run: Run, pair: Pair) -> bool:
     if COPY in pair.target.adapters:
         return True
     files = run.inputs.adapter
-    assert files is not None, "a run without an adapter does not start"
+    if files is None:  # the source base is the teacher by itself
+        return False
     try:
         bind(run.recipe.source_format, pair.target.tokenizer)
         pair.target.attach(COPY, files.settings, files.weights)
@@ -220,10 +223,13 @@ def summarise(run: Run) -> dict[str, Any]:
                 "high": agreement.high,
             },
             "likelihood": _ends(view.likelihood),
-            "excess": view.excess,
-            "own_excess": view.own_excess,
-            "excess_difference": _ends(view.excess_difference),
         }
+        if run.recipe.teacher != MODEL:
+            summary["teacher"] |= {
+                "excess": view.excess,
+                "own_excess": view.own_excess,
+                "excess_difference": _ends(view.excess_difference),
+            }
     return summary
 
 

@@ -85,6 +85,7 @@ def build_result(run: Run) -> dict[str, Any]:
         },
         "training": {name: state.meta.get(name) for name in _SETTLED} if state else {},
         "recipe_hash": run.recipe_hash(),
+        "source": run.recipe.teacher,
         "adapter_sha256": run.inputs.adapter.sha256 if run.inputs.adapter else None,
         "versions": versions(),
         "seed": run.recipe.seed,

@@ -15,7 +15,7 @@ from workbench import teach
 from workbench.evaluate.checkers import Checker
 from workbench.events import Event, Progress, RoundFinished, Warned
 from workbench.models.pair import Pair
-from workbench.recipe import CHECKER, SynthesisSettings, TransferRecipe
+from workbench.recipe import CHECKER, MODEL, SynthesisSettings, TransferRecipe
 from workbench.runs.folder import Run
 from workbench.samples import KEPT, MIXED, REJECTED, Sample, sample_id
 from workbench.stages import Stage
@@ -56,7 +56,9 @@ def used_filter(settings: SynthesisSettings, writer: str, has_discriminator: boo
 
 def filter_of(run: Run, writer: str) -> str:
     """``used_filter`` of a run."""
-    return used_filter(run.recipe.synthesis, writer, run.inputs.discriminator is not None)
+    used = used_filter(run.recipe.synthesis, writer, run.inputs.discriminator is not None)
+    # Excess is what an adapter adds to its base: a whole model has nothing to be compared with.
+    return "none" if used == "excess" and run.recipe.teacher == MODEL else used
 
 
 def synthesize(run: Run, pair: Pair) -> Iterator[Event]:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from workbench.errors import RunError
 from workbench.models.decoding import Sampling
 from workbench.models.pair import Pair
+from workbench.recipe import MODEL
 from workbench.runs.folder import Run
 from workbench.samples import Example
 from workbench.stages import WRITERS
@@ -59,6 +60,8 @@ def _choose(run: Run, pair: Pair) -> Choice:
     if asked == "auto" and run.inputs.writer is not None:
         return Choice("kit", f"{WRITERS['kit']}: an adapter that its owner trained on whole rows.")
     gain = None
+    if asked == "auto" and run.recipe.teacher == MODEL:
+        return Choice("label", f"{WRITERS['label']}: the source model is the teacher by itself.")
     if asked == "auto":
         gain = learned_inputs(run, pair)
         if gain >= LEAST_GAIN:

@@ -119,7 +119,7 @@ def _draw(now: Snapshot, outputs: list[Any], ask: gr.Button) -> Drawn:
     paired = compared.labelled and compared.paired
     return drawn | {
         verdict: plain.verdict(sentence, compare_views.KIND_LOOKS.get(kind, "unsure")),
-        bars: compare_views.arm_bars(compared.arms, compared.measure),
+        bars: compare_views.arm_bars(compared.arms, compared.measure, now.alone),
         by_label: plain.small_heading("Per label, largest loss first") if per_label else "",
         by_confusion: plain.small_heading("Expected and given labels") if pairs else "",
         labels: plotted(charts.per_label_chart(per_label)) if per_label else hidden,

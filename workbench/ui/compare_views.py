@@ -113,8 +113,15 @@ def verdict(now: Snapshot, compared: Compared) -> tuple[str, str]:
     return "Source and target have not answered the same rows yet.", judge.CANNOT_TELL
 
 
-def arm_bars(arms: Mapping[str, Mapping[str, float]], measure: str = _RIGHT) -> str:
-    """The models' shares as bars, the two that matter first."""
+def arm_bars(
+    arms: Mapping[str, Mapping[str, float]], measure: str = _RIGHT, alone: bool = False
+) -> str:
+    """The models' shares as bars, the two that matter first.
+
+    Args:
+        alone: the source base is the teacher by itself.
+    """
+    titles = {**_ARM_WORDS, SOURCE: "Source model"} if alone else _ARM_WORDS
     order = (SOURCE, TARGET, *(name for name in arms if name not in (SOURCE, TARGET)))
     rows = []
     for name in order:
@@ -123,7 +130,7 @@ def arm_bars(arms: Mapping[str, Mapping[str, float]], measure: str = _RIGHT) -> 
             span = f" ({100 * arm['low']:.1f}–{100 * arm['high']:.1f})" if "low" in arm else ""
             share = words.percent(arm["accuracy"])
             shown = f"{share}{span}"
-            rows.append((_ARM_WORDS.get(name, name), shown, arm["accuracy"], name == TARGET))
+            rows.append((titles.get(name, name), shown, arm["accuracy"], name == TARGET))
     counts = {int(arm["n"]) for arm in arms.values()}
     caption = f"{measure} on {words.count(max(counts), 'row')}" if counts else ""
     return plain.bars(rows, caption) if rows else ""

@@ -182,7 +182,7 @@ def _draw_done(
     return {
         part: gr.update(visible=True),
         verdict: plain.verdict(sentence, compare_views.KIND_LOOKS.get(kind, "unsure")),
-        bars: compare_views.arm_bars(compared.arms, compared.measure),
+        bars: compare_views.arm_bars(compared.arms, compared.measure, now.alone),
         aimed: transfer_views.aimed_at(now),
         again: gr.update(
             value=f"Write {number} and train again",

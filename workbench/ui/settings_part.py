@@ -22,7 +22,7 @@ from workbench.ui.snapshot import Snapshot
 TAB = "transfer"
 # Placed elsewhere on the page, or nothing that a person types.
 _ELSEWHERE = (
-    *("source_base", "target_base", "pause_for_review", "preset"),
+    *("source_base", "target_base", "teacher", "pause_for_review", "preset"),
     "evaluation.margin_points",
 )
 _GROUPS = {
@@ -154,7 +154,7 @@ def _draw_head(
     free = not (fixed is not None and now.started(fixed))
     return {
         part: gr.update(
-            visible=free and now.inputs.adapter is not None,
+            visible=free and now.has_teacher,
             label=f"Settings · {len(different)} changed" if different else "Settings",
         ),
         preset: gr.update(value=now.recipe.preset),

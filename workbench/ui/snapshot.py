@@ -16,7 +16,7 @@ from workbench import events, fit, jobs
 from workbench.errors import WorkbenchError
 from workbench.inputs import Inputs
 from workbench.jobs import RunState
-from workbench.recipe import TransferRecipe, recipe_hash, recommended
+from workbench.recipe import MODEL, TransferRecipe, recipe_hash, recommended
 from workbench.runs import owners
 from workbench.runs.folder import NoSuchRun, Run
 from workbench.runs.summary import summary
@@ -123,6 +123,16 @@ class Snapshot:
     def kept(self) -> int:
         """Samples that will be trained on."""
         return self.counts.get(KEPT, 0)
+
+    @property
+    def has_teacher(self) -> bool:
+        """There is something to move: an adapter, or a source base that is the teacher itself."""
+        return self.inputs.adapter is not None or self.alone
+
+    @property
+    def alone(self) -> bool:
+        """The source base is the teacher by itself."""
+        return self.recipe.teacher == MODEL
 
     @property
     def busy(self) -> bool:

@@ -49,6 +49,7 @@ class _Setup:
     buttons: gr.Row
     change: gr.Button
     inspect: gr.Button
+    teacher: gr.Dropdown
     source_base: gr.Dropdown
     target_base: gr.Dropdown
     count: gr.HTML
@@ -107,6 +108,7 @@ def _adapter() -> dict[str, Any]:
                 elem_id="hub-adapter",
             )
             fetch = gr.Button("Fetch", size="sm", elem_id="fetch-adapter")
+    teacher = fields.control("teacher")
     refused = plain.block(elem_id="adapter-refused")
     with gr.Row(elem_classes="buttons", visible=False, elem_id="adapter-part") as several:
         which = gr.Dropdown(label="Folder", container=False, elem_id="adapter-which")
@@ -116,7 +118,8 @@ def _adapter() -> dict[str, Any]:
         change = gr.Button("Change the adapter", size="sm", elem_id="adapter-change")
         inspect = gr.Button("Check it against its base", size="sm", elem_id="inspect")
     return {
-        "drop": drop, "files": files, "hub": hub, "fetch": fetch, "refused": refused,
+        "drop": drop, "teacher": teacher, "files": files, "hub": hub, "fetch": fetch,
+        "refused": refused,
         "several": several, "which": which, "take_part": take_part, "waiting": gr.State(()),
         "card": card, "buttons": buttons, "change": change, "inspect": inspect,
     }  # fmt: skip
@@ -233,16 +236,18 @@ def _sections(parts: Parts, setup: _Setup, pause: gr.Checkbox, examples: gr.Colu
     views = transfer_views
 
     def draw_inputs(now: Snapshot) -> Drawn:
-        fresh, there = not (now.begun or now.busy), now.inputs.adapter is not None
+        fresh, there = not (now.begun or now.busy), now.has_teacher
+        adapter = now.inputs.adapter is not None
         words = views.missing(now)
-        shown = (setup.source_base, setup.buttons)
         return {
             setup.part: gr.update(visible=fresh),
             examples: gr.update(visible=fresh),
             setup.drop: gr.update(visible=not there),
+            setup.teacher: gr.update(visible=not adapter),
             setup.none: gr.update(visible=not there),
             setup.card: views.adapter_card(now),
-            **{part: gr.update(visible=there) for part in shown},
+            setup.source_base: gr.update(visible=there),
+            setup.buttons: gr.update(visible=adapter),
             setup.count: views.examples_sentence(now) if there or now.inputs.seeds else "",
             setup.uploaded: gr.update(
                 value=views.uploaded_rows(now),
@@ -254,20 +259,19 @@ def _sections(parts: Parts, setup: _Setup, pause: gr.Checkbox, examples: gr.Colu
             pause: gr.update(value=now.recipe.pause_for_review, visible=there),
         }
 
-    forms = {name: getattr(setup, name) for name in ("source_base", "target_base", "seeds")}
+    named = ("teacher", "source_base", "target_base")
+    forms = {name: getattr(setup, name) for name in (*named, "seeds")}
 
     def draw_form(now: Snapshot) -> Drawn:
-        shown: dict[str, Any] = {
-            name: getattr(now.recipe, name) for name in ("source_base", "target_base")
-        }
+        shown: dict[str, Any] = {name: getattr(now.recipe, name) for name in named}
         shown["seeds"] = views.seed_table(now)
         values = {str(forms[name].elem_id): value for name, value in shown.items()}
         drawn: Drawn = {forms[name]: value for name, value in shown.items()}
         return drawn | {setup.drawn: saves.drawn_for(now.run_id, values)}
 
     inputs = (
-        setup.part, examples, setup.drop, setup.none, setup.card, setup.source_base, setup.buttons,
-        setup.count, setup.uploaded, setup.plan, setup.preview, setup.go, pause,
+        setup.part, examples, setup.drop, setup.none, setup.card, setup.teacher, setup.source_base,
+        setup.buttons, setup.count, setup.uploaded, setup.plan, setup.preview, setup.go, pause,
     )  # fmt: skip
     parts.sections += [
         Section(
@@ -344,6 +348,7 @@ def _wire(parts: Parts, setup: _Setup, pause: gr.Checkbox) -> None:
         )
     )
     for name, box in (
+        ("teacher", setup.teacher),
         ("source_base", setup.source_base),
         ("target_base", setup.target_base),
         ("pause_for_review", pause),

@@ -43,12 +43,14 @@ def base_choices() -> list[tuple[str, str]]:
 
 def needs_seeds(now: Snapshot) -> bool:
     """Whether it cannot begin without examples: a base writes, and was asked to."""
-    return getattr(now.inputs, "writer", None) is None and now.recipe.synthesis.writer in _SEEDED
+    whole = now.alone and now.recipe.synthesis.writer == "auto"
+    seeded = whole or now.recipe.synthesis.writer in _SEEDED
+    return getattr(now.inputs, "writer", None) is None and seeded
 
 
 def missing(now: Snapshot) -> str:
     """The first thing that keeps a transfer from starting, as a person would do it; or ""."""
-    if now.inputs.adapter is None:
+    if not now.has_teacher:
         return "Add an adapter first"
     if base_problem(now):
         return "Choose the base that the adapter was trained on"
@@ -187,7 +189,7 @@ def render(form: PromptFormat, text: str) -> str:
 
 def plan(now: Snapshot) -> str:
     """What a start would do, how long it takes and what it needs; what is short first."""
-    if now.inputs.adapter is None:
+    if not now.has_teacher:
         return ""
     recipe, estimate = now.recipe, now.estimate
     samples = write_views.wanted(now)
@@ -270,7 +272,11 @@ def sure(confidence: float | None, status: str) -> str:
 
 def live_bars(now: Snapshot) -> str:
     """The models that have answered the evaluation rows so far."""
-    return compare_views.arm_bars(now.tail.arms) if now.state.stage is Stage.EVALUATE else ""
+    return (
+        compare_views.arm_bars(now.tail.arms, alone=now.alone)
+        if now.state.stage is Stage.EVALUATE
+        else ""
+    )
 
 
 def made_with(now: Snapshot) -> str:

@@ -215,7 +215,7 @@ def _sections(
             lambda now: f"{now.run_id}|{views.can_grow(now)}|{now.inputs_token}",
             lambda now: {
                 more: gr.update(visible=views.can_grow(now)),
-                preview: gr.update(interactive=now.inputs.adapter is not None),
+                preview: gr.update(interactive=now.has_teacher),
             },
         ),
         Section(
