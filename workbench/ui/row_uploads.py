@@ -29,7 +29,7 @@ from workbench.ui.failures import say, told, warn
 
 OUTPUTS = {"seeds": OPTIONAL, "evaluation": REQUIRED, "unlabelled": NONE}
 _NO_OUTPUT = "(none)"
-_OF_FORMAT = ("template", "system", "input_columns")
+_OF_FORMAT = ("kind", "template", "system", "input_columns")
 
 
 @dataclass(frozen=True)
