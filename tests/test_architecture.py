@@ -25,7 +25,7 @@ LEVELS: dict[str, int] = {
     **dict.fromkeys(("pipeline", "prepare"), 4),
     **dict.fromkeys(("jobs", "consult"), 5),
     **dict.fromkeys(("ui", "__main__", "terminal", "transfer_inputs", "chains", "bench"), 6),
-    **dict.fromkeys(("inspection", "measuring", "runs_command"), 6),
+    **dict.fromkeys(("inspection", "measuring", "runs_command", "fleet"), 6),
 }
 # Plain data builds on plain data; jobs run consult; the command line is several modules.
 NEIGHBOURS = (0, 5, 6)
@@ -175,7 +175,12 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
 
 
 # The command line talks to a terminal; everything else returns values or yields events.
-MAY_PRINT = {"workbench.__main__", "workbench.bench.command", "workbench.runs_command"}
+MAY_PRINT = {
+    "workbench.__main__",
+    "workbench.bench.command",
+    "workbench.fleet.command",
+    "workbench.runs_command",
+}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted)

@@ -4,6 +4,7 @@
     python -m workbench transfer  a kit (or adapter and seeds) becomes a new adapter
     python -m workbench evaluate  accuracy of one adapter on one base
     python -m workbench inspect   what is in an adapter, a kit or a file of rows
+    python -m workbench fleet     many transfers, on one machine or a cluster
     python -m workbench runs      what is on this machine
     python -m workbench bench     quality of all arms on public tasks
     python -m workbench recipe    every field of a recipe
@@ -30,11 +31,13 @@ from workbench import recipe as recipes
 from workbench import runs_command
 from workbench.bench import command as bench_command
 from workbench.errors import RecipeError, WorkbenchError
+from workbench.fleet import options as fleet_options
 from workbench.inputs import Memorised
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import runs_root
 from workbench.stages import Stage
 from workbench.terminal import EXAMPLES, column_options
+from workbench.transfer_inputs import chosen_recipe
 
 DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 3, 130
 
@@ -80,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     _evaluate_parser(command("evaluate", "accuracy of one adapter"))
     _inspect_parser(command("inspect", "what is in adapters, kits and row files"))
     _runs_parser(command("runs", "list the runs on this machine"))
+    fleet_options.add_options(command("fleet", "move many adapters, on one machine or a cluster"))
     bench_command.add_options(command("bench", "measure quality on public tasks"))
     _recipe_parser(command("recipe", "every field of a recipe"))
     fetch = command("fetch", "download a base model")
@@ -108,26 +112,14 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _read_recipe(options: argparse.Namespace, start: TransferRecipe) -> TransferRecipe:
-    """File, then preset, then single fields: the later wins."""
-    recipe = start
-    if options.recipe:
-        recipe = recipes.from_json(_read_text(options.recipe))
-    if options.preset:
-        recipe = recipes.with_preset(recipe, options.preset)
+    """What --recipe, --preset, --task-name and --set say, over ``start``."""
     changes: dict[str, Any] = {"task_name": options.task_name} if options.task_name else {}
     for assignment in options.set:
         name, equals, value = assignment.partition("=")
         if not equals:
             raise RecipeError(f'--set needs FIELD=VALUE, not "{assignment}".')
         changes[name] = value.replace("\\n", "\n")
-    return recipes.override(recipe, changes)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f'"{path}" cannot be read as text: {error}.') from error
+    return chosen_recipe(start, options.recipe, options.preset, changes)
 
 
 # ---------------------------------------------------------------------------------- prepare

@@ -67,7 +67,7 @@ def preview(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     Returns:
         {"samples": [...], "seconds": s, "writer": why this writer}.
     """
-    require_inputs(run)
+    require_inputs(run.recipe, run.inputs)
     started = time.monotonic()
     pair = Pair(run.recipe, run.inputs)
     samples, _ = _fresh(run, pair, [None] * int(arguments.get("count", 10)))
@@ -80,7 +80,7 @@ def preview(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
 
 def regenerate(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     """One new input in place of the sample ``id``: {"sample": {...}}."""
-    require_inputs(run)
+    require_inputs(run.recipe, run.inputs)
     samples, _ = _fresh(run, Pair(run.recipe, run.inputs), [None] * 8)
     kept = [sample for sample in samples if sample.status == KEPT] or samples
     if not kept:
@@ -94,7 +94,7 @@ def write_for(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     Kept are those that the teacher answers so, with confidence. A writer that cannot be asked for
     a label writes what it writes: then more texts are tried for each that is wanted.
     """
-    require_inputs(run)
+    require_inputs(run.recipe, run.inputs)
     label, count = str(arguments["label"]), int(arguments["count"])
     pair = Pair(run.recipe, run.inputs)
     tries = count if choose_writer(run, pair).writer == "label" else count * UNASKED_TRIES
@@ -164,7 +164,7 @@ def merge(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
 
 def answer(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     """Both sides on one input: {"source": text, "transferred": text or None}."""
-    require_inputs(run)
+    require_inputs(run.recipe, run.inputs)
     pair = Pair(run.recipe, run.inputs)
     text = str(arguments["input"])
     ((_, source),) = answer_rows(
@@ -189,7 +189,7 @@ def answer(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
 
 def propose_format(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     """Formats under which the seeds' outputs are likeliest, best first: {"formats": [...]}."""
-    require_inputs(run)
+    require_inputs(run.recipe, run.inputs)
     examples = [seed for seed in run.inputs.seeds if seed.output]
     if not examples:
         raise WorkbenchError(

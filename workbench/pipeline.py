@@ -17,10 +17,12 @@ from workbench import fit
 from workbench.errors import RunError
 from workbench.evaluate.checkers import require_usable
 from workbench.events import Event, RoundFinished, StageFinished, StageStarted
+from workbench.inputs import Inputs
 from workbench.memory import peak_memory_bytes
 from workbench.models import templates
+from workbench.models.kept_bases import KeptBases
 from workbench.models.pair import Pair
-from workbench.recipe import CHECKER, MODEL
+from workbench.recipe import CHECKER, MODEL, TransferRecipe
 from workbench.runs.atomic import full_disk_told
 from workbench.runs.damage import lost_stage
 from workbench.runs.folder import Run
@@ -41,7 +43,10 @@ def never() -> str:
 
 
 def advance(
-    run: Run, until: Stage = Stage.EXPORT, stop_reason: Callable[[], str] = never
+    run: Run,
+    until: Stage = Stage.EXPORT,
+    stop_reason: Callable[[], str] = never,
+    bases: KeptBases | None = None,
 ) -> Iterator[Event]:
     """Work off what the run still owes, up to and including one stage.
 
@@ -49,6 +54,7 @@ def advance(
         until: the last stage to finish.
         stop_reason: "" to go on; "pause" stops as soon as what is done is safe; "keep" does the
             same, but a training ends with what is learnt so far and the later stages follow.
+        bases: where the models of former runs are kept, and those of this one; None: for this run.
 
     Yields:
         Events, each already journalled. Fewer than all stages finish when a stop was asked for.
@@ -57,8 +63,8 @@ def advance(
         WorkbenchError: with a sentence for people, when the run cannot go on.
     """
     templates.keep_in(run.folder)
-    require_inputs(run)
-    pair = Pair(run.recipe, run.inputs)
+    require_inputs(run.recipe, run.inputs)
+    pair = Pair(run.recipe, run.inputs, bases)
     steps: dict[Stage, Callable[[], Iterator[Event]]] = {
         Stage.SYNTHESIZE: lambda: synthesize(run, pair),
         Stage.LABEL: lambda: answer_owed(run, pair),
@@ -100,27 +106,27 @@ def _journalled(run: Run, stage: Stage, step: Callable[[], Iterator[Event]]) -> 
             yield event
 
 
-def require_inputs(run: Run) -> None:
+def require_inputs(recipe: TransferRecipe, inputs: Inputs) -> None:
     """Raise RunError with what is still missing before anything is loaded."""
-    model = run.recipe.teacher == MODEL
-    if run.inputs.adapter is None and not model:
+    model = recipe.teacher == MODEL
+    if inputs.adapter is None and not model:
         raise RunError("The run has no source adapter. Add one before starting.")
-    if CHECKER in (run.recipe.evaluation.metric, run.recipe.synthesis.filter):
-        require_usable(run.recipe.evaluation)
-    if run.inputs.adapter is not None and model:
+    if CHECKER in (recipe.evaluation.metric, recipe.synthesis.filter):
+        require_usable(recipe.evaluation)
+    if inputs.adapter is not None and model:
         raise RunError(
             "The run has a source adapter, and its recipe says that the source base is the teacher "
             'by itself. Remove the adapter, or set teacher to "adapter".'
         )
-    if model and run.recipe.synthesis.filter == "excess":
+    if model and recipe.synthesis.filter == "excess":
         raise RunError(
             'The filter "excess" asks what an adapter changes, and there is none. Choose another.'
         )
     # What a whole model has learned beside its base is not known, so nothing tells that it writes.
     willing = ("own",) if model else ("auto", "own")
-    writes_itself = run.inputs.writer is not None or run.recipe.synthesis.writer in willing
-    if len(run.inputs.seeds) < FEWEST_SEEDS and not writes_itself:
+    writes_itself = inputs.writer is not None or recipe.synthesis.writer in willing
+    if len(inputs.seeds) < FEWEST_SEEDS and not writes_itself:
         raise RunError(
-            f"The run has {len(run.inputs.seeds)} seeds; add at least {FEWEST_SEEDS} inputs of "
+            f"The run has {len(inputs.seeds)} seeds; add at least {FEWEST_SEEDS} inputs of "
             "the task."
         )

@@ -47,6 +47,13 @@ A stopped transfer goes on with the same command.""",
     "runs": """examples:
   python -m workbench runs
   python -m workbench runs --json""",
+    "fleet": """examples:
+  python -m workbench fleet transfers.jsonl --out results/
+  python -m workbench fleet kits/ --target-base hub:owner/model --out s3://bucket/moved --workers 8
+  python -m workbench fleet transfers.jsonl --out results/ --shard $SLURM_ARRAY_TASK_ID/8
+  python -m workbench fleet --out results/ --status --csv table.csv
+A line of transfers.jsonl: {"kit": "kits/a.zip", "target_base": "hub:owner/model", "preset": "best"}
+A stopped fleet goes on with the same command.""",
     "bench": """example:
   python -m workbench bench --help""",
     "recipe": """examples:

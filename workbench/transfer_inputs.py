@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench import chains
 from workbench import recipe as recipes
-from workbench.errors import IntakeError, RunError
+from workbench.errors import IntakeError, RecipeError, RunError
 from workbench.inputs import AdapterFiles, Inputs, seeds_and_rest
 from workbench.intake.adapter import read_adapter
 from workbench.intake.columns import NONE, OPTIONAL, REQUIRED
@@ -36,7 +36,7 @@ def open_or_create(options: argparse.Namespace, read_recipe: ReadRecipe) -> Run:
     """
     with tempfile.TemporaryDirectory() as scratch:
         inputs, recipe = gather(options, read_recipe, Path(scratch))
-        name = options.run or f"transfer-{_fingerprint(inputs, recipe)}"
+        name = options.run or f"transfer-{fingerprint(inputs, recipe)}"
         if not (options.runs / checked_id(name)).exists():
             facts = chains.chain_facts(_run(options, options.from_run)) if options.from_run else {}
             run = create(options.runs, recipe, id=name, inputs=inputs, facts=facts)
@@ -46,6 +46,23 @@ def open_or_create(options: argparse.Namespace, read_recipe: ReadRecipe) -> Run:
         if options.samples_from:
             chains.take_samples(run, _run(options, options.samples_from))
         return run
+
+
+def chosen_recipe(
+    start: TransferRecipe, file: Path | None, preset: str | None, changes: dict[str, Any]
+) -> TransferRecipe:
+    """A recipe's file, then a preset, then single fields by dotted name: the later wins."""
+    recipe = start if file is None else recipes.from_json(_read_text(file))
+    if preset:
+        recipe = recipes.with_preset(recipe, preset)
+    return recipes.override(recipe, changes)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f'"{path}" cannot be read as text: {error}.') from error
 
 
 def _run(options: argparse.Namespace, name: str) -> Run:
@@ -148,7 +165,8 @@ def _row_files(options: argparse.Namespace) -> dict[str, Rows]:
     }
 
 
-def _fingerprint(inputs: Inputs, recipe: TransferRecipe) -> str:
+def fingerprint(inputs: Inputs, recipe: TransferRecipe) -> str:
+    """Ten hex digits that change with every input and every choice."""
     parts = [
         recipe_hash(recipe),
         *(files.sha256 if (files := getattr(inputs, role)) else "" for role in ADAPTER_ROLES),

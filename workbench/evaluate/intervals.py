@@ -170,19 +170,46 @@ def score_interval(only_a: float, only_b: float, n: int) -> tuple[float, float]:
     mean = (only_b - only_a) / n
 
     def score(delta: float) -> float:
-        """Standardised distance of the observed difference from ``delta``; falls with it."""
-        # Maximum likelihood of P(only a) under the hypothesis "b - a = delta" (Tango, eq. 3).
-        linear = -only_a - only_b + (2 * n - only_b + only_a) * delta
-        constant = -only_a * delta * (1 - delta)
-        root = math.sqrt(max(linear**2 - 8 * n * constant, 0.0))
-        share_only_a = (root - linear) / (4 * n)
-        variance = n * (2 * share_only_a + delta * (1 - delta))
-        distance = n * (mean - delta)
-        return distance / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, distance)
+        return _score(only_a, only_b, n, delta)
 
     low = -1.0 if only_a == n else _root(lambda delta: score(delta) - _Z, -1.0, mean)
     high = 1.0 if only_b == n else _root(lambda delta: score(delta) + _Z, mean, 1.0)
     return low, high
+
+
+def noninferiority_p(difference: Difference, margin_points: float, *, flags: bool) -> float:
+    """One-sided p-value of "b loses as much as the margin, or more", from what the interval is.
+
+    For right and wrong answers Tango's score at minus the margin, so that p <= 0.025 where the
+    95 % interval ends inside the margin; for scores the same from the width of the interval,
+    taken as a normal one.
+
+    Args:
+        difference: b minus a, as ``paired_difference`` or ``paired_score_difference`` gave it.
+        margin_points: accepted loss in percentage points, above 0.
+        flags: the rows are right or wrong, not scores.
+    """
+    if difference.n == 0:
+        return 1.0
+    margin = margin_points / 100
+    if flags:
+        distance = _score(difference.only_a, difference.only_b, difference.n, -margin)
+    else:
+        deviation = (difference.high - difference.low) / (2 * _Z)
+        distance = (difference.mean + margin) / deviation
+    return float(norm.sf(distance))
+
+
+def _score(only_a: float, only_b: float, n: int, delta: float) -> float:
+    """Standardised distance of the observed difference from ``delta``; falls with it."""
+    # Maximum likelihood of P(only a) under the hypothesis "b - a = delta" (Tango, eq. 3).
+    linear = -only_a - only_b + (2 * n - only_b + only_a) * delta
+    constant = -only_a * delta * (1 - delta)
+    root = math.sqrt(max(linear**2 - 8 * n * constant, 0.0))
+    share_only_a = (root - linear) / (4 * n)
+    variance = n * (2 * share_only_a + delta * (1 - delta))
+    distance = only_b - only_a - n * delta
+    return distance / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, distance)
 
 
 def rows_needed(margin_points: float, discordant_rate: float) -> int:

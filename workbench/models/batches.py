@@ -16,11 +16,18 @@ Result = TypeVar("Result")
 # Padded tokens of one batch. On a CPU larger batches only leave the caches; a GPU wants more.
 TOKENS = {"cpu": 1024, "cuda": 16384}
 LOGITS = {"cpu": 2**26, "cuda": 2**29}  # logits of one batch; they are fp32 for a moment
+_scale = 1.0  # of both bounds, in this process
 
 
 def for_device(sizes: Mapping[str, int], device: torch.device) -> int:
     """The size for a CPU ("cpu") or for any other device ("cuda")."""
     return sizes["cpu" if device.type == "cpu" else "cuda"]
+
+
+def set_scale(scale: float) -> None:
+    """Scale the bounds of all batches that this process cuts from now on; 1 is as they are."""
+    global _scale
+    _scale = scale
 
 
 def micro_batches(
@@ -39,8 +46,8 @@ def micro_batches(
         device: decides the bounds.
         scale: 0.5 halves both bounds.
     """
-    tokens = for_device(TOKENS, device) * scale
-    positions = for_device(LOGITS, device) * scale / vocabulary
+    tokens = for_device(TOKENS, device) * scale * _scale
+    positions = for_device(LOGITS, device) * scale * _scale / vocabulary
     batches: list[list[int]] = []
     total = 0
     for row in sorted(range(len(lengths)), key=lambda i: lengths[i]):

@@ -10,7 +10,8 @@ from workbench.models.answer_room import MOST, answer_room
 from workbench.models.decoding import decode
 from workbench.models.endings import Endings
 from workbench.models.formats import BoundFormat, bind
-from workbench.models.resident import Resident, load
+from workbench.models.kept_bases import KeptBases
+from workbench.models.resident import Resident
 from workbench.recipe import MODEL, TransferRecipe
 
 ASKED = 15  # seeds whose answers say how long answers are, where people gave none
@@ -20,11 +21,17 @@ class Pair:
     """Source base and target base of one recipe; the source carries the uploaded adapters.
 
     Loading happens offline: weights that are not there yet are a ModelError that says so.
+
+    Args:
+        bases: where bases of former runs are kept; None keeps them for this pair only.
     """
 
-    def __init__(self, recipe: TransferRecipe, inputs: Inputs) -> None:
+    def __init__(
+        self, recipe: TransferRecipe, inputs: Inputs, bases: KeptBases | None = None
+    ) -> None:
         self._recipe = recipe
         self._inputs = inputs
+        self._bases = bases or KeptBases()
         self._source: Resident | None = None
         self._target: Resident | None = None
         self.endings = Endings()  # of the teacher's answers
@@ -36,7 +43,7 @@ class Pair:
         Where the base was fine-tuned as a whole, "teacher" is the base itself.
         """
         if self._source is None:
-            self._source = load(_folder(self._recipe.source_base))
+            self._source = self._bases.take("source", _folder(self._recipe.source_base))
             for name, files in (
                 ("teacher", self._inputs.adapter),
                 ("discriminator", self._inputs.discriminator),
@@ -52,8 +59,10 @@ class Pair:
     def target(self) -> Resident:
         """Target base, in 4-bit when the recipe says so."""
         if self._target is None:
-            self._target = load(
-                _folder(self._recipe.target_base), quantize=self._recipe.quantize_target
+            self._target = self._bases.take(
+                "target",
+                _folder(self._recipe.target_base),
+                quantize=self._recipe.quantize_target,
             )
         return self._target
 
