@@ -50,6 +50,7 @@ class Line:
     input_column: list[str] = field(default_factory=list)
     output_column: str | None = None
     source_base: str = ""
+    source_model: str = ""
     target_base: str = ""
     recipe: str = ""
     preset: str = ""
@@ -201,7 +202,7 @@ def _options(line: Line, folder: Path, defaults: Line) -> argparse.Namespace:
     for name in _PATHS:
         here = folder if getattr(line, name) else Path()
         values[name] = here / values[name] if values[name] else None
-    for side in ("source_base", "target_base"):
+    for side in ("source_base", "source_model", "target_base"):
         values[side] = _reference(values[side], folder if getattr(line, side) else Path())
     adapter = [line.adapter] if isinstance(line.adapter, str) else line.adapter
     values["adapter"] = [folder / path for path in adapter if path] or None

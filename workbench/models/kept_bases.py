@@ -32,8 +32,7 @@ class KeptBases:
             if self._kept.pop(side, None) is not None:
                 release_memory()
             kept = self._kept[side] = load(folder, quantize=quantize)
-        for name in kept.adapters:
-            kept.detach(name)
+        kept.detach_all()
         return kept
 
     def clear(self) -> None:

@@ -238,6 +238,12 @@ class Resident:
             self._switch(None)
         del self._attached[name]
 
+    def detach_all(self) -> None:
+        """Be the plain base again, for another run."""
+        for name in self.adapters:
+            self.detach(name)
+        self._plain.clear()
+
     @contextmanager
     def using(self, name: str | None) -> Iterator["Resident"]:
         """Select one adapter, or with None the plain base, until the block ends."""
