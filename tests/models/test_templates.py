@@ -63,6 +63,13 @@ def test_t13_a_bomb_is_a_sentence_and_costs_this_process_nothing(bomb: str) -> N
     assert psutil.Process().memory_info().rss - before < 50_000_000
 
 
+def test_t13_what_is_rendered_has_a_length() -> None:
+    most = templates.TEMPLATE_CHARACTERS
+    assert templates.render(f"{{{{ 'y' * {most} }}}}", {}, CHATS[:1]) == ["y" * most]
+    with pytest.raises(ModelError, match="too much text"):
+        templates.render(f"{{{{ 'y' * {most + 1} }}}}", {}, CHATS[:1])
+
+
 def test_t13_words_of_a_template_are_quiet_in_a_sentence() -> None:
     with pytest.raises(ModelError) as refused:
         templates.render("{{ raise_exception('no\\x1b[2J way\\n' * 99) }}", {}, CHATS)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.export.test_bundle import write as write_bundle_in
 from tests.jobs.conftest import wait_for, wait_until
 from tests.jobs.fake_worker import UNITS
 from tests.reliability.dying import dies_at_each_step, in_child
@@ -18,9 +19,11 @@ from tests.runs.making import a_round, a_run, a_sample
 from workbench import jobs
 from workbench.errors import RunError
 from workbench.events import RoundFinished, StageStarted
+from workbench.export.bundle import find_bundle
 from workbench.inputs import AdapterFiles, Inputs
 from workbench.recipe import LoraSettings, TransferRecipe
 from workbench.runs import atomic, checkpoints, lease
+from workbench.runs.damage import find_adapter
 from workbench.runs.folder import Run, create, open_run
 from workbench.runs.listing import list_runs
 from workbench.samples import Example
@@ -100,6 +103,17 @@ def test_the_same_step_written_again_is_never_missing(tmp_path: Path) -> None:
         assert checkpoints.newest(tmp_path) is not None
 
     dies_at_each_step(lambda: checkpoints.write(tmp_path, 2, {}, {}), check)
+
+
+def test_f1_a_packed_adapter_is_always_there(tmp_path: Path) -> None:
+    """Packed again: the zip that people download is the old or the new one, and whole."""
+    bundle = write_bundle_in(tmp_path)
+
+    def check(moment: int) -> None:
+        assert find_adapter(tmp_path) == bundle.archive
+
+    assert dies_at_each_step(lambda: write_bundle_in(tmp_path), check) >= 10
+    assert find_bundle(tmp_path / "exports") == bundle
 
 
 def test_inputs_are_the_old_or_the_new(tmp_path: Path) -> None:

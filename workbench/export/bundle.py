@@ -119,12 +119,16 @@ def _publish(partial: Path, exports: Path, slug: str) -> Bundle:
             _add(target, path, f"{slug}/{path.name}")
     atomic.sync_file(partial_archive)
     folder = exports / FOLDER
-    shutil.rmtree(folder, ignore_errors=True)
+    former = atomic.partial_name(folder)
+    if folder.is_dir():
+        folder.rename(former)
     partial.replace(folder)
-    for older in exports.glob("*.zip"):
-        older.unlink()
     partial_archive.replace(archive)
     atomic.sync_folder(exports)
+    shutil.rmtree(former, ignore_errors=True)
+    for older in exports.glob("*.zip"):
+        if older != archive:
+            older.unlink()
     return Bundle(folder, archive)
 
 
