@@ -46,8 +46,11 @@ def test_draft_can_be_previewed_inspected_and_drawn(
     again = ask(run, "preview", count=3)
     assert [s["input"] for s in again["samples"]] != [s["input"] for s in preview["samples"]]
     checks = ask(run, "inspect")["checks"]
-    assert [check["ok"] for check in checks] == [True, True]
+    assert [check["ok"] for check in checks] == [True, True, True]
     assert "coins" in checks[1]["sentence"]
+    assert "nats per token against its base" in checks[2]["sentence"]
+    assert len(ask(run, "own_inputs", count=3)["texts"]) <= 3
+    assert run.samples.all() == before  # what it writes itself is stored nowhere
     points = ask(run, "map")["points"]
     assert {point["group"] for point in points} == {"seed"}
     assert ask(run, "answer", input="put 3 coins")["transferred"] is None

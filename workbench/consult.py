@@ -22,6 +22,7 @@ from workbench.events import RoundFinished
 from workbench.export.bundle import CARD, WEIGHTS, find_bundle
 from workbench.export.card import merged_card
 from workbench.models import references, templates
+from workbench.models.decoding import Sampling
 from workbench.models.embedding import embed
 from workbench.models.format_choice import CANDIDATES, ranked_formats
 from workbench.models.formats import bind
@@ -35,10 +36,12 @@ from workbench.runs.folder import Run, open_run
 from workbench.samples import KEPT, REJECTED, Sample
 from workbench.steps.comparison import load_student
 from workbench.steps.distillation import newest_state
+from workbench.steps.rounds import input_tokens
 from workbench.steps.synthesis import filter_of, judge_round, known_texts
-from workbench.steps.writer_choice import choose_writer
+from workbench.steps.writer_choice import choose_writer, examples_of, gain_words, learned_inputs
 from workbench.steps.writing import write_texts
 from workbench.students import STUDENTS, notes
+from workbench.synthesize.adapter_writer import write_inputs
 from workbench.synthesize.labels import LEAST_CONFIDENCE
 from workbench.synthesize.selection import UNSURE
 
@@ -218,10 +221,31 @@ def inspect(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
         form = bind(run.recipe.source_format, source.tokenizer)
         text = run.inputs.seeds[0].input if run.inputs.seeds else "an input"
         checks.append({"ok": True, "sentence": "Prompt: " + form.preview(text)})
+        gain = learned_inputs(run, pair)
+        checks.append({"ok": True, "sentence": gain_words(run, gain)})
         _try_everything(pair, run)
     except WorkbenchError as error:
         checks.append({"ok": False, "sentence": error.message})
     return {"checks": checks}
+
+
+def own_inputs(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Inputs as the adapter itself writes them, whatever writer the run has: {"texts": [...]}.
+
+    They may be rows that it was trained on, word for word; nothing is stored.
+    """
+    pair = Pair(run.recipe, run.inputs)
+    texts = write_inputs(
+        pair.source,
+        teach.TEACHER,
+        pair.source_form,
+        int(arguments.get("count", 10)),
+        new_tokens=input_tokens(pair.source, examples_of(run)),
+        sampling=Sampling(),
+        seed=run.recipe.seed,
+        held_texts=[example.input for example in examples_of(run)],
+    )
+    return {"texts": [text for text in texts if text]}
 
 
 def _try_everything(pair: Pair, run: Run) -> None:
@@ -290,6 +314,7 @@ QUESTIONS: dict[str, Callable[[Run, dict[str, Any]], dict[str, Any]]] = {
     "answer": answer,
     "propose_format": propose_format,
     "inspect": inspect,
+    "own_inputs": own_inputs,
     "map": draw_map,
     "write_for": write_for,
     "merge": merge,

@@ -8,8 +8,22 @@ from workbench.models.scoring import answer_log_probs
 from workbench.recipe import PromptFormat
 from workbench.samples import Example
 
+ALPACA = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes "
+    "the request.\n\n### Instruction:\n{input}\n\n### Response:\n"
+)
+# Formats of common trainers and data sets. Alpaca with an input is not among them: its instruction
+# is the data set's own.
 CANDIDATES = (
     PromptFormat(kind="chat", template="{input}"),
+    PromptFormat(kind="text", template=ALPACA),
+    PromptFormat(
+        kind="text",
+        template="<|im_start|>user\n{input}<|im_end|>\n<|im_start|>assistant\n",
+    ),
+    PromptFormat(kind="text", template="[INST] {input} [/INST]"),
+    PromptFormat(kind="text", template="### Human: {input}\n### Assistant:"),
+    PromptFormat(kind="text", template="User: {input}\nAssistant:"),
     PromptFormat(kind="text", template="{input}\n\nAnswer:"),
     PromptFormat(kind="text", template="Question: {input}\nAnswer:"),
     PromptFormat(kind="text", template="Input: {input}\nOutput:"),

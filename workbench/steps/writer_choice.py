@@ -17,6 +17,10 @@ CHOICE = "writer"  # where the run remembers it
 # Nats per token that an adapter gains on inputs, from which it has learned to write them. Of the
 # adapters in docs/method.md answer-only ones stay below a third of it, others above twice of it.
 LEAST_GAIN = 0.4
+# The same where no real input is known, on what the adapter itself writes: an answer-only adapter
+# writes labels, queries or chat there and gains up to 2.6; whole-sequence ones gained 1.8 to 3.8.
+# So between the two lines nothing is decided, and examples are asked for.
+LEAST_GAIN_UNSEEDED = 2.7
 FEWEST_SEEDS = 3  # where a base writes
 GATE_TEXTS = 64  # inputs that the gate looks at
 
@@ -64,7 +68,7 @@ def _choose(run: Run, pair: Pair) -> Choice:
         return Choice("label", f"{WRITERS['label']}: the source model is the teacher by itself.")
     if asked == "auto":
         gain = learned_inputs(run, pair)
-        if gain >= LEAST_GAIN:
+        if gain >= least_gain(run):
             return Choice(
                 "own",
                 f"{WRITERS['own']}: it has learned its inputs ({gain:.1f} nats per token better "
@@ -72,11 +76,10 @@ def _choose(run: Run, pair: Pair) -> Choice:
                 gain,
             )
     if len(examples_of(run)) < FEWEST_SEEDS:
-        told = "" if gain is None else f" (it gains {gain:.2f} nats per token on inputs)"
+        told = "" if gain is None else f" {gain_words(run, gain)}"
         raise RunError(
-            f"The run has {len(examples_of(run))} seeds, and its adapter has learned answers "
-            f"only{told}, so it cannot write inputs itself. Add at least {FEWEST_SEEDS} inputs of "
-            "the task."
+            f"The run has {len(examples_of(run))} seeds and a base needs {FEWEST_SEEDS} to write "
+            f"from.{told} Add at least {FEWEST_SEEDS} inputs of the task."
         )
     if asked != "auto":
         return Choice(asked, f"{WRITERS[asked]}, as the recipe asks.")
@@ -86,6 +89,27 @@ def _choose(run: Run, pair: Pair) -> Choice:
         "on inputs).",
         gain,
     )
+
+
+def least_gain(run: Run) -> float:
+    """Nats per token from which the adapter of this run has learned its inputs."""
+    return LEAST_GAIN if examples_of(run) else LEAST_GAIN_UNSEEDED
+
+
+def gain_words(run: Run, gain: float) -> str:
+    """What ``learned_inputs`` says of an adapter, in a sentence or two."""
+    measured = f"{gain:.2f} nats per token against its base"
+    if gain >= least_gain(run):
+        return (
+            "This adapter has learned its inputs: it can write them itself, seeds are optional "
+            f"({measured})."
+        )
+    if gain >= LEAST_GAIN:
+        return (
+            "Without examples it is not clear whether this adapter has learned its inputs "
+            f"({measured}). If it was trained on whole sequences, set synthesis.writer to own."
+        )
+    return f"This adapter has learned its answers only: it cannot write inputs ({measured})."
 
 
 def examples_of(run: Run) -> list[Example]:

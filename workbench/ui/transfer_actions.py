@@ -167,6 +167,14 @@ def inspect(run_id: str) -> tuple[str, Any]:
     return card, prompts[0] if prompts else gr.skip()
 
 
+@in_line(MODELS)
+def own_inputs(run_id: str) -> Any:
+    """Ten inputs as the adapter writes them itself, with what they may be."""
+    texts = jobs.consult(workspace.find(run_id).folder, "own_inputs", {})["texts"]
+    shown = "\n".join(f"{at}. {text}" for at, text in enumerate(texts, 1))
+    return gr.update(value=shown or "It ended no input.", visible=True)
+
+
 def take_seed_table(
     run_id: str, table: list[list[Any]], drawn: str, page: str, owner: str = ""
 ) -> tuple[Any, Any]:

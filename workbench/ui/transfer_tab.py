@@ -50,6 +50,8 @@ class _Setup:
     change: gr.Button
     inspect: gr.Button
     teacher: gr.Dropdown
+    own: gr.Button
+    written: gr.Textbox
     source_base: gr.Dropdown
     target_base: gr.Dropdown
     count: gr.HTML
@@ -117,11 +119,21 @@ def _adapter() -> dict[str, Any]:
     with gr.Row(elem_classes="buttons", visible=False) as buttons:
         change = gr.Button("Change the adapter", size="sm", elem_id="adapter-change")
         inspect = gr.Button("Check it against its base", size="sm", elem_id="inspect")
+        own = gr.Button("Ten inputs that it writes itself", size="sm", elem_id="own-inputs")
+    written = gr.Textbox(
+        label="Written by the adapter itself: these may be rows that it was trained on",
+        interactive=False,
+        visible=False,
+        lines=10,
+        max_lines=20,
+        elem_id="own-inputs-text",
+    )
     return {
         "drop": drop, "teacher": teacher, "files": files, "hub": hub, "fetch": fetch,
         "refused": refused,
         "several": several, "which": which, "take_part": take_part, "waiting": gr.State(()),
-        "card": card, "buttons": buttons, "change": change, "inspect": inspect,
+        "card": card, "buttons": buttons, "change": change, "inspect": inspect, "own": own,
+        "written": written,
     }  # fmt: skip
 
 
@@ -248,6 +260,7 @@ def _sections(parts: Parts, setup: _Setup, pause: gr.Checkbox, examples: gr.Colu
             setup.card: views.adapter_card(now),
             setup.source_base: gr.update(visible=there),
             setup.buttons: gr.update(visible=adapter),
+            setup.written: gr.update(value="", visible=False),
             setup.count: views.examples_sentence(now) if there or now.inputs.seeds else "",
             setup.uploaded: gr.update(
                 value=views.uploaded_rows(now),
@@ -270,8 +283,9 @@ def _sections(parts: Parts, setup: _Setup, pause: gr.Checkbox, examples: gr.Colu
         return drawn | {setup.drawn: saves.drawn_for(now.run_id, values)}
 
     inputs = (
-        setup.part, examples, setup.drop, setup.none, setup.card, setup.teacher, setup.source_base,
-        setup.buttons, setup.count, setup.uploaded, setup.plan, setup.preview, setup.go, pause,
+        setup.part, examples, setup.drop, setup.none, setup.card, setup.written, setup.teacher,
+        setup.source_base, setup.buttons, setup.count, setup.uploaded, setup.plan, setup.preview,
+        setup.go, pause,
     )  # fmt: skip
     parts.sections += [
         Section(
@@ -326,6 +340,7 @@ def _wire(parts: Parts, setup: _Setup, pause: gr.Checkbox) -> None:
         [setup.card, setup.preview],
         show_progress_on=[setup.card],
     )
+    setup.own.click(told(actions.own_inputs), [run], [setup.written], show_progress_on=[setup.own])
     for role in ("evaluation", "unlabelled"):
         parts.changed.append(_on_rows(parts, setup, role, getattr(setup, role)))
     chosen = setup.columns
