@@ -221,8 +221,9 @@ def inspect(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
         form = bind(run.recipe.source_format, source.tokenizer)
         text = run.inputs.seeds[0].input if run.inputs.seeds else "an input"
         checks.append({"ok": True, "sentence": "Prompt: " + form.preview(text)})
-        gain = learned_inputs(run, pair)
-        checks.append({"ok": True, "sentence": gain_words(run, gain)})
+        if run.recipe.teacher != MODEL:
+            learned = gain_words(run, learned_inputs(run, pair))
+            checks.append({"ok": True, "sentence": learned})
         _try_everything(pair, run)
     except WorkbenchError as error:
         checks.append({"ok": False, "sentence": error.message})
@@ -233,7 +234,12 @@ def own_inputs(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     """Inputs as the adapter itself writes them, whatever writer the run has: {"texts": [...]}.
 
     They may be rows that it was trained on, word for word; nothing is stored.
+
+    Raises:
+        WorkbenchError: the teacher is a model, no adapter.
     """
+    if run.recipe.teacher == MODEL:
+        raise WorkbenchError("The teacher is a whole model: there is no adapter that could write.")
     pair = Pair(run.recipe, run.inputs)
     texts = write_inputs(
         pair.source,
