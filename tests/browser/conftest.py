@@ -1,7 +1,6 @@
 """One server for all journeys that do not end it; the Chromium is that of all rooms."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,13 +26,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     served.stop()
 
 
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[Server]:
-    """A server for a test that stops it or wants its own runs."""
-    served = Server(tmp_path / "runs")
-    served.start()
+@pytest.fixture(scope="module")
+def _own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    served = Server(tmp_path_factory.mktemp("own") / "runs")
     yield served
     served.stop()
+
+
+@pytest.fixture
+def own_server(_own: Server) -> Server:
+    """A server for tests that stop it or want their own runs, one for each file of them."""
+    if _own.process is None or _own.process.poll() is not None:
+        _own.start()
+    return _own
 
 
 @pytest.fixture

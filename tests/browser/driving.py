@@ -107,6 +107,22 @@ def drawn(page: Page) -> None:
     expect(page.locator(".strip-name")).to_be_attached(timeout=40_000)
 
 
+_RESTS = """() => {
+  const now = `${document.body.innerText}${document.querySelectorAll("*").length}`;
+  window.unchanged = now === window.seen ? window.unchanged + 1 : 0;
+  window.seen = now;
+  return window.unchanged >= 3;
+}"""
+
+
+def settled(page: Page) -> None:
+    """Wait until nothing has been drawn for a while; not for runs at work, whose clock moves."""
+    page.evaluate("window.seen = ''")
+    # Until the charts' program has been read, Gradio shows a placeholder.
+    expect(page.locator("[aria-label='Empty value']:visible")).to_have_count(0)
+    page.wait_for_function(_RESTS, polling=150)
+
+
 def go_to(page: Page, tab: str) -> None:
     """Open a tab by its name; on narrow screens it may be in the overflow menu."""
     button = page.get_by_role("tab", name=tab, exact=True)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.driving import TABS, Server, drawn, go_to
+from tests.browser.driving import TABS, Server, go_to, settled
 from tests.ui import fake_run
+from workbench.runs.folder import Run
 
 pytestmark = pytest.mark.browser
 
@@ -21,66 +22,69 @@ AXE = Path(
 SERIOUS = ("serious", "critical")
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="npm install --prefix build/axe axe-core")
+@pytest.fixture(scope="module")
+def finished(server: Server) -> Run:
+    """A run with something on every tab."""
+    return fake_run.finished(server.runs)
+
+
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 375)])
-def test_axe_finds_nothing_serious(
-    open_run: Callable[..., Any], server: Server, theme: str, width: int
+def test_tabs_fit_and_axe_finds_nothing_serious(
+    open_run: Callable[..., Any], server: Server, finished: Run, theme: str, width: int
 ) -> None:
-    run = fake_run.finished(server.runs)
-    page = open_run(run.id, viewport={"width": width, "height": 900})
-    page.goto(f"{server.address}?run={run.id}&__theme={theme}")
-    drawn(page)
+    page = open_run(f"{finished.id}&__theme={theme}", viewport={"width": width, "height": 900})
     found = []
     for tab in TABS:
         go_to(page, tab)
-        page.wait_for_timeout(2000)
-        # Until the charts' program has been read, Gradio shows a placeholder.
-        expect(page.locator("[aria-label='Empty value']:visible")).to_have_count(0, timeout=30_000)
-        page.add_script_tag(path=AXE)
-        result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-        found += [
-            (tab, fault["id"], node["html"][:160])
-            for fault in result["violations"]
-            if fault["impact"] in SERIOUS
-            for node in fault["nodes"]
-        ]
-    assert not found, found
-
-
-@pytest.mark.parametrize("width", [1280, 375])
-def test_nothing_is_wider_than_the_screen(
-    open_run: Callable[..., Any], server: Server, width: int
-) -> None:
-    run = fake_run.finished(server.runs)
-    page = open_run(run.id, viewport={"width": width, "height": 900})
-    for tab in TABS:
-        go_to(page, tab)
-        page.wait_for_timeout(1200)
+        settled(page)
         excess = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         assert excess <= 0, (tab, excess)
-
-
-def test_strip_stays_in_sight(open_run: Callable[..., Any], server: Server) -> None:
-    """The strip is what says that a run is alive: it must not scroll away."""
-    page = open_run(fake_run.finished(server.runs).id)
+        if AXE.is_file():
+            found += [(tab, *fault) for fault in faults(page)]
+    assert not found, found
+    # The strip is what says that a run is alive: it must not scroll away.
     go_to(page, "Compare")
-    page.wait_for_timeout(1500)
+    settled(page)
     page.mouse.wheel(0, 1500)
-    page.wait_for_timeout(500)
-    assert page.evaluate("window.scrollY") > 300
+    page.wait_for_function("window.scrollY > 300")
     box = page.locator("#strip").bounding_box()
     assert box is not None and 0 <= box["y"] < 80
+    if not AXE.is_file():
+        pytest.skip("npm install --prefix build/axe axe-core")
 
 
-def test_nothing_scrolls_over_the_strip(open_run: Callable[..., Any], server: Server) -> None:
+def faults(page: Any) -> list[tuple[str, str]]:
+    """Serious ones of what is in sight: (rule, markup)."""
+    page.add_script_tag(path=AXE)
+    result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        (fault["id"], node["html"][:160])
+        for fault in result["violations"]
+        if fault["impact"] in SERIOUS
+        for node in fault["nodes"]
+    ]
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="npm install --prefix build/axe axe-core")
+def test_axe_finds_nothing_serious_in_a_run_that_trains(
+    open_run: Callable[..., Any], server: Server
+) -> None:
+    run = fake_run.distil(fake_run.synthesize(fake_run.draft(server.runs)), upto=70)
+    page = open_run(run.id)
+    expect(page.locator("#live-rows [data-testid='cell-0-0']")).to_be_visible()
+    settled(page)
+    assert not faults(page)
+
+
+def test_nothing_scrolls_over_the_strip(open_run: Callable[..., Any], finished: Run) -> None:
     """The names of text fields were drawn over it."""
-    page = open_run(fake_run.finished(server.runs).id, viewport={"width": 1280, "height": 500})
+    page = open_run(finished.id, viewport={"width": 1280, "height": 500})
     go_to(page, "Review")
     expect(page.locator("#page-sentence")).to_contain_text("of 480")
     label = page.locator("#review-input [data-testid=block-info]")
     expect(label).to_be_visible()
     page.mouse.wheel(0, label.bounding_box()["y"] - 40)
-    page.wait_for_timeout(500)
+    page.wait_for_function("window.scrollY > 100")
     box = label.bounding_box()
     assert 0 < box["y"] < 70
     there = "([x, y]) => document.elementFromPoint(x, y).closest('#status') !== null"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.driving import Server, field, go_to
+from tests.browser.driving import Server, field, go_to, settled
 from tests.ui import fake_run
 from workbench.events import Probe
 from workbench.samples import Example
@@ -42,7 +42,7 @@ def test_hostile_text_stays_text(open_run: Callable[..., Any], server: Server) -
     title = page.title()
     for tab in ("Write", "Review", "Train", "Compare", "Take home", "Runs", "Transfer"):
         go_to(page, tab)
-        page.wait_for_timeout(1500)
+        settled(page)
         if tab == "Review":
             field(page, "review-search").fill("again")
             expect(page.locator("#page-sentence")).to_contain_text("of 8")

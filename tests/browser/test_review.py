@@ -160,34 +160,32 @@ def test_pages_turn(open_run: Callable[..., Any], run: Run) -> None:
     expect(page.locator("#page-sentence")).to_contain_text("451–480 of 480")
 
 
-@pytest.mark.parametrize("form", ["JSONL", "CSV", "Parquet"])
-def test_rows_go_out_and_come_in(
-    open_run: Callable[..., Any], run: Run, tmp_path: Path, form: str
-) -> None:
+def test_rows_go_out_and_come_in(open_run: Callable[..., Any], run: Run, tmp_path: Path) -> None:
     run.samples.add([fake_run.Example("=HYPERLINK(1)", "trap")], "hand")
     page = open_run(run.id)
     go_to(page, "Review")
     field(page, "review-search").fill("HYPERLINK")
     expect(page.locator("#page-sentence")).to_contain_text("of 1")
     page.get_by_role("button", name="Import and export").click()
-    choose(page, "review-format", form)
-    page.get_by_role("button", name="Make the file").click()
-    with page.expect_download() as download:
-        page.locator("#review-file a").first.click()
-    path = download.value.path()
-    if form == "CSV":
-        with path.open(encoding="utf-8-sig") as lines:
-            assert next(iter(csv.DictReader(lines)))["input"] == "'=HYPERLINK(1)"
-    elif form == "Parquet":
-        assert pyarrow.parquet.read_table(path)["input"].to_pylist() == ["=HYPERLINK(1)"]
-    else:
-        assert json.loads(path.read_text())["input"] == "=HYPERLINK(1)"
-    if form == "Parquet":
-        more = tmp_path / "more.parquet"
-        row = {"input": ["close it please"], "output": ["close"]}
-        pyarrow.parquet.write_table(pyarrow.table(row), more)
-    else:
-        more = tmp_path / "more.csv"
-        more.write_text("input,output\nclose it please,close\n")
-    page.locator("#review-import input[type=file]").set_input_files(more)
-    toast(page, "1 sample added")
+    for form in ("JSONL", "CSV", "Parquet"):
+        choose(page, "review-format", form)
+        page.get_by_role("button", name="Make the file").click()
+        link = page.locator(f"#review-file a[href*='.{form.lower()}']").first
+        with page.expect_download() as download:
+            link.click()
+        path = download.value.path()
+        if form == "CSV":
+            with path.open(encoding="utf-8-sig") as lines:
+                assert next(iter(csv.DictReader(lines)))["input"] == "'=HYPERLINK(1)"
+        elif form == "Parquet":
+            assert pyarrow.parquet.read_table(path)["input"].to_pylist() == ["=HYPERLINK(1)"]
+        else:
+            assert json.loads(path.read_text())["input"] == "=HYPERLINK(1)"
+    more = tmp_path / "more.parquet"
+    row = {"input": ["close it please"], "output": ["close"]}
+    pyarrow.parquet.write_table(pyarrow.table(row), more)
+    table = tmp_path / "more.csv"
+    table.write_text("input,output\nclose it now,close\n")
+    for file in (more, table):
+        page.locator("#review-import input[type=file]").set_input_files(file)
+        toast(page, "1 sample added")

@@ -4,13 +4,49 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
-from tests.browser.driving import Server, choose, field, go_to, run_in_address, toast
+from tests.browser.driving import (
+    Server,
+    choose,
+    field,
+    go_to,
+    open_part,
+    run_in_address,
+    toast,
+)
 from tests.ui import fake_run
 from workbench.runs.folder import find_run
 
 pytestmark = pytest.mark.browser
+
+
+def test_a_finished_run_leads_on(open_run: Callable[..., Any], server: Server) -> None:
+    """Its report as a picture, on paper, and another base from the same samples."""
+    run = fake_run.finished(server.runs, "Frisian calls")
+    page = open_run(run.id)
+    expect(page.locator("#made-with")).to_contain_text("gemma-3-270m")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Report as picture").click()
+    assert download.value.suggested_filename == "Frisian-calls.png"
+    with Image.open(download.value.path()) as picture:
+        assert picture.width == 2000 and 800 < picture.height < 2000
+        assert len(picture.getcolors(2**20) or ()) > 20  # it is not blank
+    page.emulate_media(media="print")
+    expect(page.locator("#transfer-verdict")).to_be_visible()
+    for controls in ("#tab-write-button", "#go-takehome", "#onward"):
+        expect(page.locator(controls)).to_be_hidden()
+    page.emulate_media(media="screen")
+    open_part(page, "Go on with another base")
+    page.get_by_role("button", name="Train from the same samples").click()
+    toast(page, "Choose another base first")
+    choose(page, "onward-base", "SmolLM2")
+    page.get_by_role("button", name="Train from the same samples").click()
+    expect(page.locator("#live-train")).to_be_visible()
+    expect(page.locator(".strip-name")).to_contain_text("Frisian calls, for SmolLM2")
+    new = find_run(server.runs, run_in_address(page))
+    assert new.id != run.id and len(new.samples.kept()) == len(run.samples.kept())
 
 
 def test_history_is_worked_with(open_run: Callable[..., Any], server: Server) -> None:

@@ -147,13 +147,6 @@ def label_rows(compared: Compared) -> list[tuple[str, int, float, float]]:
     return [(row.label, row.n, row.source.mean, row.target.mean) for row in rows]
 
 
-def no_labels(compared: Compared) -> str:
-    """Why there is no chart per label."""
-    if not compared.labelled:
-        return "Needs evaluation rows with answers."
-    return "The answers are free text: nearly each one is its own."
-
-
 def confused(compared: Compared) -> list[tuple[str, str]]:
     """(expected, answered by the new adapter) where answers are labels; [] for free text."""
     if not label_rows(compared):

@@ -21,6 +21,7 @@ from workbench.ui import consent_box, plain, push_part, words, workspace
 from workbench.ui.failures import say, told
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
+from workbench.ui.transfer_views import EARLIER
 from workbench.ui.waiting_line import MODELS, in_line
 
 TAB = "takehome"
@@ -107,6 +108,13 @@ def _downloads(boxes: dict[str, Any]) -> None:
         "Train the adapter first", variant="primary", interactive=False, elem_id="download-adapter"
     )
     boxes["facts"] = plain.block(elem_id="bundle-facts")
+    boxes["earlier"] = gr.File(
+        label="Adapters of earlier rounds",
+        file_count="multiple",
+        visible=False,
+        interactive=False,
+        elem_id="earlier-rounds",
+    )
     plain.block(plain.heading("Data set", f"The kept samples with their answers. {CSV_NOTE}"))
     with gr.Row(elem_classes="buttons"):
         boxes["format"] = gr.Dropdown(
@@ -147,6 +155,7 @@ def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
         boxes["consent"]: consent_box.draw(now),
         boxes["recipe_file"]: gr.update(visible=False),
         boxes["inputs_file"]: gr.update(visible=False),
+        boxes["earlier"]: _earlier(now),
         boxes["merge"]: gr.update(interactive=bundle is not None and not now.busy),
         boxes["merged"]: "",
         boxes["merged_files"]: gr.update(visible=False),
@@ -200,6 +209,12 @@ def _download(bundle: Bundle) -> Any:
     size = words.size(bundle.archive.stat().st_size)
     label = f"Download the adapter ({size})"
     return gr.update(value=workspace.handed_out(bundle.archive), label=label, interactive=True)
+
+
+def _earlier(now: Snapshot) -> Any:
+    """The zips of the rounds before this one."""
+    found = sorted((now.run.exports / EARLIER).glob("*.zip")) if now.run else []
+    return gr.update(value=[workspace.handed_out(path) for path in found], visible=bool(found))
 
 
 def _bundle_facts(bundle: Bundle, now: Snapshot) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from workbench.ui.snapshot import Snapshot
 
 TAB = "train"
 # Gradio looks through every value that it sends: 400 points each took the server 15 ms a tick.
-_LOSS_POINTS, _RATE_POINTS = 200, 40
+_LOSS_POINTS = 200
 MIN_SAMPLES = 8
 
 
@@ -43,14 +43,12 @@ def build(parts: Parts) -> None:
 class _Live:
     tiles: gr.HTML
     curve: gr.LinePlot
-    rates: gr.LinePlot
     probes: gr.Dataframe
 
 
 def _live() -> _Live:
     tiles = plain.block(elem_id="train-tiles")
     curve = loss_curve("loss-curve", 250)
-    rates = _line("rate", "Learning rate", "learning rate", "rate-curve", 130)
     probes = gr.Dataframe(
         headers=["step", "held-out input", "new adapter", "source"],
         datatype="str",
@@ -63,23 +61,19 @@ def _live() -> _Live:
         elem_id="probes",
         buttons=[],
     )
-    return _Live(tiles, curve, rates, probes)
+    return _Live(tiles, curve, probes)
 
 
 def loss_curve(element: str, height: int) -> gr.LinePlot:
     """An empty curve of the training loss."""
-    return _line("loss", "Training loss", "training loss", element, height)
-
-
-def _line(column: str, label: str, axis: str, element: str, height: int) -> gr.LinePlot:
     return gr.LinePlot(
-        pd.DataFrame({"step": [], column: []}),
+        pd.DataFrame({"step": [], "loss": []}),
         x="step",
-        y=column,
+        y="loss",
         x_title="optimiser step",
-        y_title=axis,
+        y_title="training loss",
         height=height,
-        label=label,
+        label="Training loss",
         elem_id=element,
         buttons=[],
     )
@@ -97,16 +91,12 @@ def _sections(live: _Live, need: gr.HTML, log: gr.Textbox) -> list[Section]:
         Section(
             "train curve",
             TAB,
-            [live.tiles, live.curve, live.rates],
+            [live.tiles, live.curve],
             lambda now: (
                 f"{now.run_id}|{len(now.tail.metrics)}|{_last_step(now)}|"
                 f"{now.state.remaining_seconds}"
             ),
-            lambda now: {
-                live.tiles: _tiles(now),
-                live.curve: curve_of(now),
-                live.rates: rates_of(now),
-            },
+            lambda now: {live.tiles: _tiles(now), live.curve: curve_of(now)},
         ),
         Section(
             "train probes",
@@ -120,7 +110,7 @@ def _sections(live: _Live, need: gr.HTML, log: gr.Textbox) -> list[Section]:
             TAB,
             [log],
             lambda now: f"{now.run_id}|{len(now.tail.log)}|{now.tail.log[-1:]}",
-            lambda now: {log: log_text(now)},
+            lambda now: {log: "\n".join(now.tail.log)},
         ),
     ]
 
@@ -152,26 +142,10 @@ def _need(now: Snapshot) -> str:
     record = now.run.stages()[Stage.DISTIL]
     used = (record.counts or {}).get("peak_memory_bytes")
     rows.append(("Used", f"{words.size(used)} memory, {words.duration(record.seconds)}"))
-    if off := _error_of(now, estimate):
+    if record.seconds and used and need.seconds is not None:
+        off = f"memory {_off(need.memory, used)}, time {_off(need.seconds, record.seconds)}"
         rows.append(("Estimate was off by", off))
     return plain.facts(rows)
-
-
-def _error_of(now: Snapshot, estimate: fit.Estimate) -> str:
-    """By how much the estimate of a finished training was wrong; "" where nothing is known."""
-    need = estimate.stages[2]
-    record = now.run.stages()[Stage.DISTIL] if now.run and Stage.DISTIL in now.done else None
-    used = (record.counts or {}).get("peak_memory_bytes") if record else None
-    if record is None or not record.seconds or not used or need.seconds is None:
-        return ""
-    return f"memory {_off(need.memory, used)}, time {_off(need.seconds, record.seconds)}"
-
-
-def log_text(now: Snapshot) -> str:
-    """The run's log; at its end, how good the estimate of the training was."""
-    off = _error_of(now, _estimate(now)) if Stage.DISTIL in now.done else ""
-    last = [f"Note: the estimate of the training was off: {off}"] if off else []
-    return "\n".join([*now.tail.log, *last])
 
 
 def _off(guess: float, truth: float) -> str:
@@ -203,13 +177,6 @@ def curve_of(now: Snapshot) -> pd.DataFrame:
     """The loss curve, thinned out to what a screen can show."""
     metrics = thinned(now.tail.metrics, _LOSS_POINTS)
     return pd.DataFrame({"step": [m.step for m in metrics], "loss": [m.loss for m in metrics]})
-
-
-def rates_of(now: Snapshot) -> pd.DataFrame:
-    """The learning rate over the steps: straight lines, so a few points show it."""
-    metrics = thinned(now.tail.metrics, _RATE_POINTS)
-    rates = [m.learning_rate for m in metrics]
-    return pd.DataFrame({"step": [m.step for m in metrics], "rate": rates})
 
 
 def thinned(metrics: list[Metric], most: int) -> list[Metric]:
