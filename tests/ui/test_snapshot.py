@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.ui import fake_run
+from workbench import jobs
 from workbench.events import Metric, Probe, StageStarted, Stopped
+from workbench.jobs import RunState
 from workbench.runs.folder import Run
 from workbench.samples import KEPT
 from workbench.stages import Stage
@@ -135,3 +137,12 @@ def test_strip_says_what_a_dead_run_is(runs: Path) -> None:
     run.journal.append(Stopped(Stage.DISTIL, "failed", "The disk is full.", "run"))
     made = strip.text(snapshot.take(run.id, fresh=True))
     assert "Failed at" in made and "The disk is full." in made
+
+
+def test_a_clock_moves_while_a_worker_starts(draft: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that goes on after an hour showed that hour, and stood still until its step began."""
+    fake_run.synthesize(draft, rounds=1, finish=False)
+    monkeypatch.setattr(jobs, "state", lambda run: RunState("queued", phase="Starting"))
+    first = snapshot.take(draft.id, fresh=True)
+    monkeypatch.setattr(snapshot.time, "time", lambda: first.present_since + 7)
+    assert snapshot.take(draft.id, fresh=True).elapsed_seconds == first.past_seconds + 7

@@ -293,8 +293,9 @@ class SynthesisSettings:
         int,
         setting(
             "Samples to keep",
-            "How many are trained on; 0 is automatic: 100 for each label that is seen, 600 at "
-            "least, and 2,000 where answers are free text; on a GPU 3,000 and 12,000.",
+            "How many are trained on, besides those mixed from them; 0 is automatic: 100 for each "
+            "label that is seen, 600 at least, and 2,000 where answers are free text; on a GPU "
+            "3,000 and 12,000.",
             unit="samples",
             least=0,
             most=100_000,

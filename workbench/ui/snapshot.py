@@ -97,7 +97,8 @@ class Snapshot:
     """One look at a run; ``run`` is None when the page has none open.
 
     Attributes:
-        present_since: wall-clock seconds at which the present step began or went on; 0 without one.
+        present_since: wall-clock seconds at which the present step began or went on, or at which
+            its worker was first seen starting; 0 without one.
         past_seconds: that finished steps took.
     """
 
@@ -220,6 +221,7 @@ class _Open:
     lock: threading.Lock = field(default_factory=threading.Lock)
     at: float = 0.0
     last: Snapshot | None = None
+    queued_since: float = 0.0  # so that a clock moves while libraries are read
 
 
 _open: OrderedDict[str, _Open] = OrderedDict()
@@ -277,12 +279,13 @@ def _read(entry: _Open) -> Snapshot:
         while batch := run.journal.since(entry.tail.cursor, limit=1000):
             for cursor, event in batch:
                 entry.tail.take(cursor, event)
-    records = run.stages()
+    records, state = run.stages(), jobs.state(run)
+    entry.queued_since = (entry.queued_since or time.time()) if state.state == "queued" else 0.0
     last = run.journal.last_entry(events.StageStarted)
     return Snapshot(
         run=run,
         name=glance.name,
-        state=_for_visitor(jobs.state(run)),
+        state=_for_visitor(state),
         tail=entry.tail,
         recipe=run.recipe,
         inputs=run.inputs,
@@ -290,7 +293,7 @@ def _read(entry: _Open) -> Snapshot:
         done=glance.done,
         begun=glance.started,
         edits=glance.edits,
-        present_since=last.at if last else 0.0,
+        present_since=entry.queued_since or (last.at if last else 0.0),
         past_seconds=sum(record.seconds or 0.0 for record in records.values()),
     )
 

@@ -19,6 +19,7 @@ from workbench.recipe import PromptFormat
 from workbench.runs.folder import Run
 from workbench.samples import KEPT
 from workbench.stages import Stage
+from workbench.synthesis_plan import expected_writer
 from workbench.ui import compare_views, plain, words, write_views
 from workbench.ui.snapshot import Snapshot
 
@@ -196,8 +197,11 @@ def plan(now: Snapshot) -> str:
     form = " in 4-bit" if recipe.quantize_target else ""
     method = recipe.student.method.replace("_", " ")
     rows = len(now.inputs.evaluation[: recipe.evaluation.max_rows or None])
+    mixed = round(samples * recipe.synthesis.mixed)
+    mixes = mixed and expected_writer(recipe, now.inputs) == "label"
     steps = [
         f"write about {samples:,} inputs",
+        *([f"mix {mixed:,} more from them"] if mixes else []),
         "answer them with the source",
         *(["wait for your review"] if recipe.pause_for_review else []),
         f"train {_METHODS.get(method, method)}{form}",
@@ -232,7 +236,8 @@ def live_sentence(now: Snapshot) -> str:
             "note",
         )
     if stage in (Stage.SYNTHESIZE, Stage.LABEL):
-        wanted = write_views.wanted(now)
+        told_of = now.state.total if now.state.unit == "samples" else 0
+        wanted = told_of or max(now.kept, write_views.wanted(now))
         labels = len(now.run.samples.label_counts()) if now.run else 0
         kinds = f" · {words.count(labels, 'different answer')}" if labels else ""
         return plain.sentence(f"{now.kept:,} kept of {wanted:,} wanted{kinds} · newest first:")
