@@ -451,8 +451,17 @@ def test_changed_settings_are_named_and_taken_back(draft: Run) -> None:
 
 
 def test_coverage_names_thin_labels(reviewable: Run) -> None:
-    sentence, chart = write_views.coverage(take(reviewable))
-    assert "12 different answers" in sentence and chart["visible"]
+    sentence, chart, openings = write_views.coverage(take(reviewable))
+    assert "12 different answers" in sentence and chart["visible"] and not openings["visible"]
+
+
+def test_coverage_of_free_text_is_lengths_and_opening_words(draft: Run) -> None:
+    """There was no coverage to show."""
+    rows = [Example(f"input {n}", f"the room has {n} beds") for n in range(40)]
+    draft.samples.add(rows, "hand")
+    sentence, chart, openings = write_views.coverage(take(draft))
+    assert "40 of 40 answers differ" in sentence and "the longest 5" in sentence
+    assert not chart["visible"] and openings["value"][0] == ["the room", "40"]
 
 
 # Review ----------------------------------------------------------------------------------------
@@ -618,6 +627,7 @@ def test_a_difference_of_texts_is_marked_with_signs(finished: Run) -> None:
     cells = [row[4] for row in compare_views.compared_rows(compared, "all")]
     assert any("the [−<b>cat</b>−]" in cell or "[+dog+]" in cell for cell in cells)
     assert "word by word" in compare_views.row_headers(compared)[4]
+    assert "90–100 %" in compare_views.score_table(compared)
 
 
 def test_without_labelled_rows_nothing_pretends_to_be_right(

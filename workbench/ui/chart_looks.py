@@ -128,13 +128,3 @@ def layout(figure: go.Figure, height: int, legend: bool = False) -> go.Figure:
                             "resetscale"]},
     )  # fmt: skip
     return figure
-
-
-def empty(words: str) -> go.Figure:
-    figure = go.Figure()
-    figure.add_annotation(
-        x=0.5, y=0.5, xref="paper", yref="paper", text=words, showarrow=False
-    )  # fmt: skip
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(visible=False)
-    return layout(figure, 160)

@@ -21,7 +21,6 @@ from workbench.ui.chart_looks import (
     THIN_COLOUR,
     axis_title,
     bars,
-    empty,
     fill,
     layout,
     line,
@@ -100,8 +99,6 @@ def per_label_chart(rows: Sequence[tuple[str, int, float, float]]) -> go.Figure:
     Args:
         rows: (label, number of rows, source accuracy, target accuracy), accuracies in 0..1.
     """
-    if not rows:
-        return empty("No labelled rows")
     ordered = sorted(rows, key=lambda row: (row[3] - row[2], row[0]))
     visible = ordered[:LABELS_SHOWN]
     lines, words = [], []
@@ -159,8 +156,6 @@ def score_histogram(
     groups = [np.asarray(values, dtype=float).ravel() for values in (real, kept, rejected)]
     groups = [values[np.isfinite(values)] for values in groups]
     everything = np.concatenate(groups)
-    if not len(everything):
-        return empty("No scores yet")
     edges = np.histogram_bin_edges(everything, BINS, range=span)
     counts = [np.histogram(values, edges)[0] for values in groups]
     synthetic, truth = max(len(groups[1]) + len(groups[2]), 1), max(len(groups[0]), 1)
@@ -213,8 +208,6 @@ def coverage_chart(rows: Sequence[tuple[str, int, bool]]) -> go.Figure:
     Args:
         rows: (label, count, thin).
     """
-    if not rows:
-        return empty("No labels yet")
     ordered = sorted(rows, key=lambda row: (-row[1], row[0]))
     half = LABELS_SHOWN // 2
     fits = len(ordered) <= LABELS_SHOWN
@@ -248,8 +241,6 @@ def map_chart(
         seeds, kept, rejected: (x, y, text) each; more than ``POINTS_SHOWN`` of a group are
             thinned out evenly.
     """
-    if not (len(seeds) or len(kept) or len(rejected)):
-        return empty("No samples yet")
     figure = go.Figure()
     for name, points, marker in (
         ("rejected", rejected, {"color": INK, "symbol": "x-thin-open", "size": 6}),

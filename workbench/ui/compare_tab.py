@@ -120,7 +120,9 @@ def _draw(now: Snapshot, outputs: list[Any], ask: gr.Button) -> Drawn:
     return drawn | {
         verdict: plain.verdict(sentence, compare_views.KIND_LOOKS.get(kind, "unsure")),
         bars: compare_views.arm_bars(compared.arms, compared.measure, now.alone),
-        by_label: plain.small_heading("Per label, largest loss first") if per_label else "",
+        by_label: plain.small_heading("Per label, largest loss first")
+        if per_label
+        else compare_views.score_table(compared),
         by_confusion: plain.small_heading("Expected and given labels") if pairs else "",
         labels: plotted(charts.per_label_chart(per_label)) if per_label else hidden,
         confusion: plotted(charts.confusion_chart(pairs)) if pairs else hidden,

@@ -7,7 +7,15 @@ from workbench.evaluate import coverage
 from workbench.evaluate import verdict as judge
 from workbench.evaluate.kinds import FREE_TEXT, JSON, kind_of
 from workbench.evaluate.outcome import is_labelled, outcome
-from workbench.evaluate.texts import ADDED, REMOVED, SAME, ScoredRow, word_difference, worst_first
+from workbench.evaluate.texts import (
+    ADDED,
+    REMOVED,
+    SAME,
+    ScoredRow,
+    distribution,
+    word_difference,
+    worst_first,
+)
 from workbench.runs.folder import Run
 from workbench.samples import Example
 from workbench.ui import plain, words
@@ -145,6 +153,19 @@ def label_rows(compared: Compared) -> list[tuple[str, int, float, float]]:
         return []
     rows = coverage.per_label_accuracy(expected, compared.right[SOURCE], compared.right[TARGET])
     return [(row.label, row.n, row.source.mean, row.target.mean) for row in rows]
+
+
+def score_table(compared: Compared) -> str:
+    """How many answers are how near to the expected ones; "" for labels."""
+    if not compared.texts or not compared.paired:
+        return ""
+    source, target = (distribution(compared.grades[arm]) for arm in (SOURCE, TARGET))
+    width = 100 // len(source)
+    rows = [
+        (f"{width * place}–{width * (place + 1)} %", f"{source[place]:,}", f"{target[place]:,}")
+        for place in reversed(range(len(source)))
+    ]
+    return plain.table(("score", "source", "new adapter"), rows, "Answers by score")
 
 
 def confused(compared: Compared) -> list[tuple[str, str]]:

@@ -151,7 +151,7 @@ class _Coverage:
     """What the teacher answered how often, and more for an answer that is thin."""
 
     def __init__(self) -> None:
-        plain.block(plain.heading("Label coverage", "How often the source gave each answer."))
+        plain.block(plain.heading("Answer coverage", "What the source answers, and how often."))
         self.thin = plain.block(elem_id="thin-labels")
         with gr.Row(elem_classes="buttons", visible=False, equal_height=True) as self.more:
             self.answer = gr.Dropdown(
@@ -163,6 +163,18 @@ class _Coverage:
             self.write = gr.Button("Write for it", size="sm", elem_id="more-for-answer")
         self.chart = gr.Plot(
             show_label=False, label="Label coverage", elem_id="coverage", visible=False
+        )
+        self.openings = gr.Dataframe(
+            headers=["answers begin with", "answers"],
+            datatype="str",
+            column_count=2,
+            interactive=False,
+            wrap=True,
+            visible=False,
+            label="Opening words",
+            column_widths=["78%", "22%"],
+            elem_id="openings",
+            buttons=[],
         )
 
     def wire(self, parts: Parts) -> None:
@@ -176,14 +188,14 @@ class _Coverage:
 
     def sections(self) -> list[Section]:
         """Coverage, and what more can be written for while nothing is trained."""
-        views = write_views
+        views, shown = write_views, (self.thin, self.chart, self.openings)
         return [
             Section(
                 "write coverage",
                 TAB,
-                [self.thin, self.chart],
+                shown,
                 lambda now: now.samples_token,
-                lambda now: dict(zip((self.thin, self.chart), views.coverage(now), strict=True)),
+                lambda now: dict(zip(shown, views.coverage(now), strict=True)),
             ),
             Section(
                 "write for label",

@@ -6,6 +6,7 @@ import gradio as gr
 
 from workbench import machine
 from workbench.evaluate.coverage import LabelCount, label_coverage
+from workbench.evaluate.texts import text_coverage
 from workbench.runs.folder import Run
 from workbench.runs.sample_queries import SampleFilter, above_line, below_line
 from workbench.samples import KEPT, PENDING, REJECTED, SPAN_SWAP, Sample
@@ -208,15 +209,22 @@ def _free_text(now: Snapshot, answers: int) -> bool:
     return answers > 0.8 * now.kept > 20
 
 
-def coverage(now: Snapshot) -> tuple[str, Any]:
-    """Thin labels in words, and the chart."""
-    rows = _covered(now)
+def coverage(now: Snapshot) -> tuple[str, Any, Any]:
+    """Thin labels in words and as a chart; of free text lengths in words, and opening words."""
+    rows, hidden = _covered(now), gr.update(visible=False)
     if not rows:
-        return plain.empty("Labels appear when the source has answered."), gr.update(visible=False)
+        return plain.empty("Labels appear when the source has answered."), hidden, hidden
     if _free_text(now, len(rows)):
-        sentence = "Nearly every answer is different: free text, so there is no coverage to show."
-        return plain.sentence(sentence), gr.update(visible=False)
+        counts = now.run.samples.label_counts() if now.run else {}
+        found = text_coverage([text for text, count in counts.items() for _ in range(count)])
+        _, lower, middle, upper, longest = found.words
+        sentence = plain.sentence(
+            f"Free text: {found.distinct:,} of {found.answers:,} answers differ. Half of them have "
+            f"{lower} to {upper} words ({middle} in the middle), the longest {longest}."
+        )
+        openings = [[text, f"{count:,}"] for text, count in found.openings]
+        return sentence, hidden, gr.update(value=openings, visible=True)
     thin = sum(row.thin for row in rows)
     sentence = f"{words.count(len(rows), 'different answer')}; {thin} of them thin."
     chart = charts.coverage_chart([(row.label, row.count, row.thin) for row in rows])
-    return plain.sentence(sentence), plotted(chart)
+    return plain.sentence(sentence), plotted(chart), hidden
