@@ -74,3 +74,13 @@ def test_every_file_of_the_corpus_can_be_shown(capsys: pytest.CaptureFixture[str
     told = capsys.readouterr().out
     assert told.count(": rows\n") == len(paths)
     assert all(mark.isprintable() or mark == "\n" for mark in told)
+
+
+def test_a_base_says_whether_an_adapter_has_learned_its_inputs(
+    tiny_source: Path, tiny_adapter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = ["--own-inputs", "2", "--format", "In: {input}\\nOut:"]
+    base = ["--base", f"folder:{tiny_source}", *told]
+    code, (report,) = inspected(capsys, tiny_adapter, *base)
+    assert code == DONE and "nats per token against its base" in report["learned_inputs"]
+    assert len(report["may_be_training_rows"]) <= 2

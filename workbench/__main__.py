@@ -33,7 +33,7 @@ from workbench.bench import command as bench_command
 from workbench.errors import RecipeError, WorkbenchError
 from workbench.fleet import options as fleet_options
 from workbench.inputs import Memorised
-from workbench.recipe import TransferRecipe
+from workbench.recipe import PromptFormat, TransferRecipe
 from workbench.runs.folder import runs_root
 from workbench.stages import Stage
 from workbench.terminal import EXAMPLES, column_options
@@ -367,21 +367,39 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _inspect_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE",
                         help="adapter (folder, zip or its files), kit, or rows")  # fmt: skip
+    parser.add_argument(
+        "--base", metavar="REFERENCE",
+        help="load this base too, and say whether the adapter has learned its inputs",
+    )  # fmt: skip
+    parser.add_argument("--format", metavar="chat|TEXT", help="with --base: its prompt format")
+    parser.add_argument(
+        "--own-inputs", type=int, default=0, metavar="N",
+        help="with --base: print inputs that it writes itself; they may be training rows",
+    )  # fmt: skip
     column_options(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per line")
     parser.set_defaults(command=_inspect)
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from workbench.inspection import as_text, inspect  # noqa: PLC0415
+    from workbench.inspection import as_text, ask_base, inspect  # noqa: PLC0415
     from workbench.intake.columns import Choice  # noqa: PLC0415
 
     code = DONE
     choice = Choice(tuple(options.input_column), options.output_column)
     for report in inspect(options.files, choice):
         code = FAILED if report["problem"] else code
+        if options.base and report["kind"] != "rows" and not report["problem"]:
+            form = _format_of(options.format)
+            report |= ask_base(Path(report["file"]), options.base, form, options.own_inputs)
         print(json.dumps(report) if options.json else as_text(report))
     return code
+
+
+def _format_of(given: str | None) -> PromptFormat | None:
+    if not given or given == "chat":
+        return PromptFormat() if given else None
+    return PromptFormat(kind="text", template=given.replace("\\n", "\n"))
 
 
 def _runs_parser(parser: argparse.ArgumentParser) -> None:

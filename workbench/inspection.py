@@ -5,13 +5,14 @@ Each report is plain data for ``--json``; ``as_text`` says the same to a person.
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from workbench import fit
 from workbench.errors import IntakeError, ModelError
-from workbench.inputs import AdapterFiles
-from workbench.intake.adapter import Inspection, inspect_adapter
+from workbench.inputs import AdapterFiles, Inputs
+from workbench.intake.adapter import Inspection, inspect_adapter, read_adapter
 from workbench.intake.archive import holds
 from workbench.intake.columns import OPTIONAL, Choice, ColumnsUnclear, Question
 from workbench.intake.kit import read_kit
@@ -19,7 +20,7 @@ from workbench.intake.kit_about import writer_words
 from workbench.intake.rows import FILE_TYPES, JOIN, read_rows
 from workbench.intake.wording import size_words
 from workbench.models.folders import check_folder
-from workbench.recipe import PromptFormat
+from workbench.recipe import PromptFormat, TransferRecipe, override
 from workbench.samples import Example
 
 _ROWS_SHOWN = 3
@@ -51,6 +52,41 @@ def inspect(paths: Sequence[Path], choice: Choice) -> Iterator[Report]:
             yield _guarded(_kit, path, path)
         else:
             yield _guarded(_adapter, path, path)
+
+
+def ask_base(path: Path, base: str, form: PromptFormat | None, count: int) -> Report:
+    """What an adapter or the adapter of a kit does on its base: whether it has learned its inputs,
+    and ``count`` inputs that it writes itself, which may be rows that it was trained on.
+
+    Args:
+        base: reference of the base model; "" where a kit names it.
+        form: prompt format; None for the kit's, or the base's chat template.
+
+    Raises:
+        WorkbenchError: the adapter is refused, or does not fit the base.
+    """
+    from workbench.consult import own_inputs  # noqa: PLC0415  brings torch
+    from workbench.models import references  # noqa: PLC0415
+    from workbench.models.pair import Pair  # noqa: PLC0415
+    from workbench.runs.folder import create  # noqa: PLC0415
+    from workbench.steps.writer_choice import gain_words, learned_inputs  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as scratch:
+        recipe = TransferRecipe()
+        if path.suffix.lower() == ".zip" and holds(path, "kit.json"):
+            kit = read_kit(path, Path(scratch))
+            inputs, recipe = kit.inputs, kit.recipe_from(recipe)
+        else:
+            inputs = Inputs(read_adapter(path, Path(scratch)))
+        changes = {"source_base": base or recipe.source_base}
+        recipe = replace(override(recipe, changes), source_format=form or recipe.source_format)
+        references.fetch(recipe.source_base)
+        run = create(Path(scratch) / "runs", recipe, inputs=inputs)
+        gain = learned_inputs(run, Pair(recipe, run.inputs))
+        report: Report = {"learned_inputs": gain_words(run, gain), "nats_per_token": round(gain, 3)}
+        if count:
+            report["may_be_training_rows"] = own_inputs(run, {"count": count})["texts"]
+        return report
 
 
 def _is_part_of_adapter(path: Path) -> bool:
