@@ -70,6 +70,12 @@ def test_t13_what_is_rendered_has_a_length() -> None:
         templates.render(f"{{{{ 'y' * {most + 1} }}}}", {}, CHATS[:1])
 
 
+def test_t13_a_long_template_is_not_even_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(templates, "_in_child", lambda request: pytest.fail("it was tried"))
+    with pytest.raises(ModelError, match="too long"):
+        templates.render("x" * (templates.TEMPLATE_CHARACTERS + 1), {}, CHATS)
+
+
 def test_t13_words_of_a_template_are_quiet_in_a_sentence() -> None:
     with pytest.raises(ModelError) as refused:
         templates.render("{{ raise_exception('no\\x1b[2J way\\n' * 99) }}", {}, CHATS)
