@@ -12,6 +12,7 @@ import gradio as gr
 
 from workbench.errors import WorkbenchError
 from workbench.runs import owners
+from workbench.ui import plain
 
 log = logging.getLogger("workbench.ui")
 
@@ -37,6 +38,17 @@ def told(handler: Callable[..., Any]) -> Callable[..., Any]:
         return gr.skip()
 
     return guarded
+
+
+def with_clock(
+    click: Callable[..., Any], text: str, waiting: gr.HTML, handler: Callable[..., Any],
+    inputs: list[Any], outputs: list[Any],
+) -> Any:  # fmt: skip
+    """Wire a click that models answer: a sentence with a clock, gone when there is an answer."""
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
+    begun = click(lambda: plain.working(text), None, waiting, queue=False, **quiet)
+    answered = begun.then(told(handler), inputs, outputs, **quiet)
+    return answered.then(lambda: "", None, waiting, queue=False, **quiet)
 
 
 _PATH = re.compile(r"(?<![\w:/.])/(?:[^\s/\"';:,]+/)+([^\s/\"';:,]*)")

@@ -14,7 +14,7 @@ from workbench.recipe import PRESETS, TransferRecipe, is_read, recommended, with
 from workbench.recipe.declaring import RecipeField
 from workbench.runs.recipe_rules import fixed_by
 from workbench.ui import plain, saves, transfer_actions, workspace
-from workbench.ui.failures import told
+from workbench.ui.failures import told, with_clock
 from workbench.ui.fields import FIELDS, control, element, raw, shown
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
@@ -72,6 +72,7 @@ def build(parts: Parts) -> dict[str, Any]:
                 form[group] = {name: control(name) for name in names_of(group)}
         with gr.Row(elem_classes="buttons"):
             propose = gr.Button("Find the prompt by the examples", size="sm", elem_id="propose")
+            proposing = plain.block()
             recipe = gr.UploadButton(
                 "Load a recipe (.json)", file_types=[".json"], size="sm", elem_id="recipe-file"
             )
@@ -98,7 +99,7 @@ def build(parts: Parts) -> dict[str, Any]:
     )
     return {
         "form": form, "drawn": drawn, "preset": preset, "undo": undo, "propose": propose,
-        "proposal": proposal, "recipe": recipe,
+        "proposing": proposing, "proposal": proposal, "recipe": recipe,
     }  # fmt: skip
 
 
@@ -186,8 +187,17 @@ def wire(parts: Parts, boxes: dict[str, Any]) -> None:
         boxes["recipe"].upload(
             told(transfer_actions.take_recipe), [run, boxes["recipe"], owner], [run]
         ),
-        boxes["propose"].click(told(transfer_actions.propose), [run], [boxes["proposal"]]),
     ]
+    parts.opened.append(
+        with_clock(
+            boxes["propose"].click,
+            "scoring the examples under each prompt",
+            boxes["proposing"],
+            transfer_actions.propose,
+            [run],
+            [boxes["proposal"]],
+        )
+    )
 
 
 def take_preset(run_id: str, name: str) -> None:

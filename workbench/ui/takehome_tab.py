@@ -18,7 +18,7 @@ from workbench.runs import owners
 from workbench.runs.folder import Run
 from workbench.stages import Stage
 from workbench.ui import consent_box, plain, push_part, words, workspace
-from workbench.ui.failures import say, told
+from workbench.ui.failures import say, told, with_clock
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 from workbench.ui.transfer_views import EARLIER
@@ -90,12 +90,10 @@ def build(parts: Parts) -> None:
     boxes["make"].click(told(_data_set), [run, boxes["format"], boxes["consent"]], [boxes["data"]])
     boxes["recipe"].click(told(_recipe_file), [run], [boxes["recipe_file"]])
     boxes["inputs"].click(told(_inputs_file), [run], [boxes["inputs_file"]])
-    boxes["merge"].click(
-        told(_merge),
-        [run],
-        [boxes["merged"], boxes["merged_files"]],
-        show_progress_on=[boxes["merged"]],
-    )
+    with_clock(
+        boxes["merge"].click, "merging base and adapter", boxes["merging"], _merge,
+        [run], [boxes["merged"], boxes["merged_files"]],
+    )  # fmt: skip
     boxes["with"].input(
         told(_snippet), [run, boxes["with"]], [boxes["snippet"]], show_progress="hidden"
     )
@@ -134,6 +132,7 @@ def _downloads(boxes: dict[str, Any]) -> None:
     )
     with gr.Row(elem_classes="buttons"):
         boxes["merge"] = gr.Button("Merge", size="sm", interactive=False, elem_id="merge")
+        boxes["merging"] = plain.block()
     boxes["merged"] = plain.block(elem_id="merged-state")
     boxes["merged_files"] = gr.File(
         label="Merged model",

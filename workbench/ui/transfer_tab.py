@@ -21,7 +21,7 @@ from workbench.ui import (
     transfer_actions,
     transfer_views,
 )
-from workbench.ui.failures import told
+from workbench.ui.failures import told, with_clock
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 
@@ -51,6 +51,7 @@ class _Setup:
     inspect: gr.Button
     teacher: gr.Dropdown
     own: gr.Button
+    asking: gr.HTML
     written: gr.Textbox
     source_base: gr.Dropdown
     target_base: gr.Dropdown
@@ -120,6 +121,7 @@ def _adapter() -> dict[str, Any]:
         change = gr.Button("Change the adapter", size="sm", elem_id="adapter-change")
         inspect = gr.Button("Check it against its base", size="sm", elem_id="inspect")
         own = gr.Button("Ten inputs that it writes itself", size="sm", elem_id="own-inputs")
+    asking = plain.block()
     written = gr.Textbox(
         label="Written by the adapter itself: these may be rows that it was trained on",
         interactive=False,
@@ -133,6 +135,7 @@ def _adapter() -> dict[str, Any]:
         "refused": refused,
         "several": several, "which": which, "take_part": take_part, "waiting": gr.State(()),
         "card": card, "buttons": buttons, "change": change, "inspect": inspect, "own": own,
+        "asking": asking,
         "written": written,
     }  # fmt: skip
 
@@ -340,7 +343,10 @@ def _wire(parts: Parts, setup: _Setup, pause: gr.Checkbox) -> None:
         [setup.card, setup.preview],
         show_progress_on=[setup.card],
     )
-    setup.own.click(told(actions.own_inputs), [run], [setup.written], show_progress_on=[setup.own])
+    with_clock(
+        setup.own.click, "asking the adapter", setup.asking, actions.own_inputs,
+        [run], [setup.written],
+    )  # fmt: skip
     for role in ("evaluation", "unlabelled"):
         parts.changed.append(_on_rows(parts, setup, role, getattr(setup, role)))
     chosen = setup.columns

@@ -6,7 +6,7 @@ import gradio as gr
 
 from workbench.ui import plain, write_views
 from workbench.ui import write_actions as actions
-from workbench.ui.failures import told
+from workbench.ui.failures import told, with_clock
 from workbench.ui.sections import Parts, Section
 
 TAB = "write"
@@ -59,6 +59,7 @@ def build(parts: Parts) -> None:
     plain.block(plain.heading("Map", "Close = similar; gaps are not covered."))
     with gr.Row(elem_classes="buttons"):
         draw_map = gr.Button("Draw the map", size="sm", elem_id="draw-map")
+        drawing = plain.block()
     chart = gr.Plot(show_label=False, label="Map of inputs", visible=False, elem_id="sample-map")
 
     _sections(parts, more, preview, tiles, why, rows)
@@ -72,7 +73,10 @@ def build(parts: Parts) -> None:
     parts.changed.append(
         more_button.click(told(actions.more), [run, more_count], None, show_progress="hidden")
     )
-    draw_map.click(told(actions.draw_map), [run], [chart])
+    with_clock(
+        draw_map.click, "reading the inputs with the source base", drawing, actions.draw_map,
+        [run], [chart],
+    )  # fmt: skip
     threshold.wire(parts)
     coverage.wire(parts)
 
