@@ -131,7 +131,7 @@ def _prepare_parser(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, required=True, help="training rows: JSONL, JSON, CSV, Parquet"
     )
     parser.add_argument("--evaluation", type=Path, help="held-out rows that may go into the kit")
-    parser.add_argument("--seeds", type=int, default=15, help="seed examples in the kit")
+    parser.add_argument("--seeds", type=int, default=15, help="seed examples in the kit, 1 to 15")
     parser.add_argument("--template", help="prompt text around {input}")
     parser.add_argument("--kit", type=Path, default=Path("kit.zip"), help="zip to write")
     parser.add_argument("--attribution", default="", help="licence and source of the data")

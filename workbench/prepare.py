@@ -26,6 +26,7 @@ from workbench.evaluate.kinds import metric_for
 from workbench.inputs import AdapterFiles, Inputs, Memorised, choose_seeds
 from workbench.intake.adapter import read_adapter
 from workbench.intake.kit import write_kit
+from workbench.limits import LIMITS
 from workbench.models import references
 from workbench.models.answer_room import answer_room
 from workbench.models.decoding import Sampling
@@ -98,6 +99,10 @@ def prepare(
     Raises:
         StageError: too few rows to train on.
     """
+    if not 1 <= seed_count <= LIMITS.seeds:
+        raise StageError(
+            f"A kit holds 1 to {LIMITS.seeds} seeds, not {seed_count}. Give --seeds within that."
+        )
     if len(rows) < FEWEST_ROWS:
         raise StageError(f"{len(rows)} training rows are too few; give at least {FEWEST_ROWS}.")
     metric = metric_for(recipe.evaluation.metric, [row.output or "" for row in rows])

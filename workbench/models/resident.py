@@ -89,6 +89,25 @@ def load(folder: Path, *, quantize: bool = False, device: str | None = None) -> 
     return Resident(model, tokenizer, where, quantize, folder)
 
 
+def outline(folder: Path) -> "Resident":
+    """A base without its weights: tokenizer, settings and layers with their widths.
+
+    Raises:
+        ModelError: the folder is not a model that we load.
+    """
+    check_folder(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        with torch.device("meta"):
+            model = _class_for(folder).from_config(config)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise ModelError(
+            f"The model in {folder} could not be read: {_first_line(error)}."
+        ) from error
+    return Resident(model, tokenizer, torch.device("meta"), False, folder)
+
+
 def _class_for(folder: Path) -> Any:
     """Of models that also see, some are read as such only."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True)

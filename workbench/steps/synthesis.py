@@ -19,6 +19,7 @@ from workbench.recipe import CHECKER, MODEL, SynthesisSettings, TransferRecipe
 from workbench.runs.folder import Run
 from workbench.samples import KEPT, MIXED, REJECTED, Sample, sample_id
 from workbench.stages import Stage
+from workbench.steps.beforehand import look_ahead
 from workbench.steps.label_balance import keep_balanced, targets_of_round, written
 from workbench.steps.rounds import (
     LONGEST_TIMES,
@@ -64,6 +65,8 @@ def filter_of(run: Run, writer: str) -> str:
 def synthesize(run: Run, pair: Pair) -> Iterator[Event]:
     """Rounds until there are enough samples, nothing new comes, or the cap is hit."""
     recipe = run.recipe
+    if not run.samples.rounds():
+        yield from look_ahead(run)
     yield from take_own_inputs(run, pair)
     choice = choose_writer(run, pair)
     kind = filter_of(run, choice.writer)

@@ -8,9 +8,11 @@ from typing import Any
 import gradio as gr
 
 from workbench import jobs
-from workbench.errors import RunError
+from workbench.errors import IntakeError, RunError
 from workbench.export.dataset import write_csv, write_jsonl
 from workbench.export.parquet import write_parquet
+from workbench.intake.columns import ColumnsUnclear
+from workbench.intake.row_format import fitted_rows
 from workbench.intake.rows import read_rows
 from workbench.runs import quota
 from workbench.runs.folder import Run
@@ -371,11 +373,19 @@ def regenerate_all(run_id: str, *finder: Any) -> None:
 def take_rows(run_id: str, path: str) -> None:
     """Rows of a file become kept samples."""
     run = _changeable(run_id)
-    rows = read_rows(Path(path))
-    adding = sum(stored_bytes(row.input, row.output or "") for row in rows.examples)
+    name = Path(path).name
+    try:
+        rows = read_rows(Path(path))
+    except ColumnsUnclear as error:
+        remedy = "Name the columns input and output in the file's first line."
+        raise IntakeError(f"{error.message} {remedy}") from error
+    examples, note = fitted_rows(rows, run.recipe.source_format, name)
+    adding = sum(stored_bytes(row.input, row.output or "") for row in examples)
     quota.require_bytes(run, "", adding)
-    added = run.samples.add(rows.examples, "hand")
-    known = len(rows.examples) - len(added)
+    added = run.samples.add(examples, "hand")
+    known = len(examples) - len(added)
+    for told_of in filter(None, (*rows.notes, note)):
+        say(told_of, f"Read from {name}"[:80])
     more = f"; {known} were there already" if known else ""
     say(f"{words.count(len(added), 'sample')} added{more}.")
     return None
