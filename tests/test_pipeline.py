@@ -268,7 +268,8 @@ def test_answers_that_do_not_end_are_no_labels(make_run: MakeRun) -> None:
     ]
     assert cut
     assert all(s.status == REJECTED and s.teacher_output is None for s in cut)
-    endless = make_run(name="endless", evaluation__answer_tokens=1)
+    inputs = [Example(seed.input) for seed in SEEDS]  # nobody knows how long answers are
+    endless = make_run("endless", inputs, [], evaluation__answer_tokens=1)
     with pytest.raises(StageError, match="within 1 tokens"):
         list(advance(endless))
 
