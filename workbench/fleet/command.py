@@ -55,7 +55,6 @@ def fleet(options: argparse.Namespace) -> int:
     if options.check:
         tell(f"All {len(transfers)} are in order.")
         return 0
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how job services stop a job
     name = "fleet.json" if shard == (1, 1) else f"fleet-{shard[0]}-of-{shard[1]}.json"
     names = [transfer.name for transfer in transfers]
     with alone(place, shard):
@@ -85,6 +84,8 @@ def _work(
 ) -> None:
     """Work off the tasks; how each attempt ended is told and written down."""
     pool = _pool(options, tell)
+    # How job services stop a job; after Ray, which puts in a handler of its own.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     left, written = len(tasks), time.monotonic()
 
     def report(task: Task, outcome: Outcome, waits: bool) -> None:
