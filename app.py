@@ -7,11 +7,20 @@ With WORKBENCH_PASSWORD the page asks for it (the user is "workbench"). With WOR
 on a Space in any case, visitors are strangers to one another: each is shown the runs of the own
 browser only, and may have two at work, 20 drafts, and 4 GiB on the disk. WORKBENCH_HOSTS names
 further hosts under which the page may be asked, where a proxy is in front of it. Runs are kept in
-$WORKBENCH_RUNS, else in ``runs`` below the present folder.
+$WORKBENCH_RUNS, else in /data of a Space that has it, else in ``runs`` below the present folder.
 """
 
 import os
 import sys
+
+from workbench import machine
+
+if machine.lends_gpu():
+    import spaces  # pyright: ignore[reportMissingImports]  before torch, whose CUDA it stands in for
+
+    from workbench.jobs import slices
+
+    slices.use(spaces.GPU)
 
 from workbench.ui import server_log, serving, workspace
 from workbench.ui.page import build_page, launch_options

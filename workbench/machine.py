@@ -17,6 +17,7 @@ import numpy as np
 
 _PROGRAM = "nvidia-smi"
 _ASK_SECONDS = 5  # a driver that hangs must not hold up a page
+_LENT_BYTES = 48_000_000_000  # of the half of a card that ZeroGPU lends
 _FRESH_SECONDS = 5  # several cards of a page ask at once
 
 
@@ -34,8 +35,15 @@ def first_gpu() -> Gpu | None:
     return _first_gpu(int(time.monotonic() // _FRESH_SECONDS))
 
 
+def lends_gpu() -> bool:
+    """Whether a GPU is lent for about a minute at a time here: a ZeroGPU Space."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
 @functools.lru_cache(maxsize=1)
 def _first_gpu(_moment: int) -> Gpu | None:
+    if lends_gpu():  # one that this process cannot see
+        return Gpu("ZeroGPU", _LENT_BYTES, _LENT_BYTES)
     # Several GPUs: models are loaded on the first that the process may see. The order here is
     # that of slots; CUDA's may differ where cards of different kinds share a machine.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()

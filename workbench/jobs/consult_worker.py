@@ -30,21 +30,25 @@ def main(arguments: list[str], answer: Answer | None = None) -> int:
     signal.alarm(int(arguments[0]))
     channel = os.dup(1)
     os.dup2(2, 1)
-    asked = json.load(sys.stdin)
+    reply = reply_to(json.load(sys.stdin), answer)
+    with os.fdopen(channel, "w") as out:
+        json.dump(reply, out)
+    return 0
+
+
+def reply_to(asked: dict[str, Any], answer: Answer | None = None) -> dict[str, Any]:
+    """{"answer": …} to {"question", "arguments"}, or {"error": {"type", "message"}}."""
     try:
         if answer is None:
             from workbench.consult import answer_question as answer  # noqa: PLC0415
-        reply: dict[str, Any] = {"answer": answer(asked["question"], asked["arguments"])}
+        return {"answer": answer(asked["question"], asked["arguments"])}
     except WorkbenchError as error:
-        reply = {"error": {"type": type(error).__name__, "message": error.message}}
+        return {"error": {"type": type(error).__name__, "message": error.message}}
     except Exception:
         error_id = secrets.token_hex(3)
         sys.stderr.write(f"error {error_id}\n{traceback.format_exc()}\n")
         message = f"Something unexpected went wrong (error {error_id}); worker.log has the details."
-        reply = {"error": {"type": "WorkbenchError", "message": message}}
-    with os.fdopen(channel, "w") as out:
-        json.dump(reply, out)
-    return 0
+        return {"error": {"type": "WorkbenchError", "message": message}}
 
 
 if __name__ == "__main__":

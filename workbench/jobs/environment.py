@@ -27,6 +27,7 @@ _ALLOWED = (
     "PATH",
     "PYTORCH_ALLOC_CONF",
     "PYTORCH_CUDA_ALLOC_CONF",
+    "SPACES_ZERO_GPU",
     "TMPDIR",
     "TZ",
     "WORKBENCH_CACHE",
@@ -61,6 +62,13 @@ def python_path() -> str:
 def command(module: str, *arguments: str) -> list[str]:
     """How a module of ours is run; "-P" keeps the working folder out of the import path."""
     return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def clean_this_process() -> None:
+    """Leave of this process's environment what a worker may see. For a fork of the server."""
+    kept = clean_environment()
+    os.environ.clear()
+    os.environ.update(kept)
 
 
 def restrict_this_process() -> None:

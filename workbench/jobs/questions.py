@@ -18,13 +18,14 @@ from typing import Any
 from workbench import errors
 from workbench.errors import BusyError, WorkbenchError
 from workbench.evaluate.checkers import require_own_machine
-from workbench.jobs import downloads, environment
+from workbench.jobs import downloads, environment, slices
 from workbench.models import hub_access
 from workbench.runs.folder import open_run
 from workbench.runs.lease import lock
 
 CONSULT_MODULE = "workbench.jobs.consult_worker"
 TIMEOUT_SECONDS = 600.0
+WITHOUT_GPU = ("merge",)
 _asked: dict[Path, subprocess.Popen[bytes]] = {}  # run folder -> the process that answers
 
 
@@ -35,6 +36,8 @@ def consult(
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> dict[str, Any]:
     """Ask and wait; the run's folder is passed on as ``arguments["run"]``.
+
+    Where a GPU is lent in slices it is answered in one, see ``slices``.
 
     Raises:
         WorkbenchError: of the same kind as in the process; or one sentence about time or memory.
@@ -47,6 +50,8 @@ def consult(
     with hub_access.using(access):
         downloads.fetch_missing(run.recipe, timeout_seconds)
     asked = {"question": question, "arguments": {**(arguments or {}), "run": str(folder)}}
+    if slices.active() and question not in WITHOUT_GPU:
+        return _unpack(slices.answer(asked))
     with _one_at_a_time(folder.parent, deadline), (folder / "worker.log").open("ab") as log:
         process = subprocess.Popen(
             environment.command(CONSULT_MODULE, str(int(timeout_seconds) + 5)),
@@ -71,7 +76,7 @@ def consult(
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    return _unpack(output, process.returncode, folder)
+    return _unpack(_read(output, process.returncode, folder))
 
 
 def cancel(run_folder: Path) -> bool:
@@ -84,14 +89,17 @@ def cancel(run_folder: Path) -> bool:
     return True
 
 
-def _unpack(output: bytes, code: int, folder: Path) -> dict[str, Any]:
+def _read(output: bytes, code: int, folder: Path) -> dict[str, Any]:
     try:
-        reply = json.loads(output)
+        return json.loads(output)
     except ValueError:
         how = "for want of memory, perhaps" if code == -signal.SIGKILL else f"exit code {code}"
         raise WorkbenchError(
             f"The models gave no answer ({how}); {folder / 'worker.log'} has the details."
         ) from None
+
+
+def _unpack(reply: dict[str, Any]) -> dict[str, Any]:
     if "error" not in reply:
         return reply["answer"]
     kind = getattr(errors, reply["error"]["type"], WorkbenchError)

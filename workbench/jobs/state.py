@@ -7,13 +7,14 @@ started. Cheap: two small files and one query of index look-ups.
 import signal
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.events import Progress
-from workbench.jobs import turns
+from workbench.jobs import slices, turns
+from workbench.jobs.slice_plan import SliceJob
 from workbench.runs import atomic, damage, lease, stop_request
 from workbench.runs.folder import Run, open_run
 from workbench.runs.lease import Holder
@@ -73,6 +74,9 @@ def state(run: Run) -> RunState:
     """How a run stands now."""
     holder = lease.holder(run.folder)  # before the journal: a worker's last word comes first
     glance = summary(run)
+    sliced = slices.waiting(run.folder)
+    if sliced is not None and (holder is None or not holder.alive()):
+        return _between_slices(run.folder, sliced, glance)
     if holder is None:
         if Stage.EXPORT in glance.done and damage.lacks_pack(run.folder):
             sentence = "The packed adapter or its result is gone or damaged: continue packs it."
@@ -108,7 +112,7 @@ def history(root: Path) -> list[tuple[RunListing, RunState]]:
         holder = lease.holder(line.folder)
         if line.glance is None:
             lines.append((line, RunState("failed", phase=line.phase, message=line.problem)))
-        elif holder is None:  # most of them: nothing has to be opened
+        elif holder is None and slices.waiting(line.folder) is None:  # nothing has to be opened
             lines.append((line, _at_rest(line.glance)))
         else:
             with suppress(WorkbenchError):  # deleted meanwhile
@@ -158,6 +162,16 @@ def _working(run: Run, holder: Holder, glance: Summary) -> RunState:
         stopping=asked,
         **memory,
     )
+
+
+def _between_slices(folder: Path, job: SliceJob, glance: Summary) -> RunState:
+    """No worker is on the run, and none has to be: the page asks for the next slice."""
+    owed = _owed(glance)
+    phase = f"{WORDS[owed]}: waiting for slice {job.count + 1} of the GPU"
+    if slices.is_at_work(folder):
+        phase = f"{WORDS[owed]}: waiting for the GPU"
+    standing = _standing("queued", owed, glance, job.message)
+    return replace(standing, phase=phase, job=job.job, until=Stage(job.until))
 
 
 def _exit_code(run: Run, holder: Holder) -> int | None:

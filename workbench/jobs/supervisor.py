@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from workbench.errors import BusyError, RunError
 from workbench.evaluate.checkers import require_own_machine
-from workbench.jobs import downloads, environment, turns
+from workbench.jobs import downloads, environment, slices, turns
 from workbench.limits import LIMITS
 from workbench.models import hub_access
 from workbench.runs import atomic, lease, owners, stop_request
@@ -39,7 +39,8 @@ _admission = threading.Lock()
 def start(run: Run, until: Stage = Stage.EXPORT) -> None:
     """Start a worker that ends after a stage; returns when it has taken the run.
 
-    It may have to wait for its turn on this machine: ``state`` says so.
+    It may have to wait for its turn on this machine: ``state`` says so. Where a GPU is lent in
+    slices there is no worker: the page asks for one slice after the other.
 
     Raises:
         BusyError: a worker is on the run already, too many wait, or too many of the run's owner.
@@ -55,8 +56,11 @@ def start(run: Run, until: Stage = Stage.EXPORT) -> None:
         former = lease.holder(run.folder)
         if former is not None and former.alive():
             raise BusyError(f'"{run.name}" is being worked on already. Stop it first.')
-        turns.require_room(run.folder.parent)
         owners.require_room(run)
+        if slices.active():
+            slices.begin(run, until)
+            return
+        turns.require_room(run.folder.parent)
         _start_worker(run, until)
 
 
@@ -96,10 +100,16 @@ def stop(run: Run, mode: str = "pause", job: str = "") -> bool:
         job: when given, only this job is meant; a later one is left alone.
     """
     holder = lease.holder(run.folder)
-    if holder is None or not holder.alive() or (job and job != holder.job):
+    if holder is None or not holder.alive():
+        sliced = slices.waiting(run.folder)
+        if sliced is None or (job and job != sliced.job):
+            return False
+        slices.end(run, mode)
+        return True
+    if job and job != holder.job:
         return False
     request = stop_request.ask(run.folder, holder.job, mode)
-    if request.mode == "keep":
+    if request.mode == "keep" or slices.active():  # a slice ends by itself
         return True
     with _guard:
         if (run.folder, holder.job) in _impatient:

@@ -5,6 +5,7 @@ ended. Nothing is imported that takes memory before it is its turn. It may be ki
 """
 
 import argparse
+import contextlib
 import os
 import secrets
 import signal
@@ -12,12 +13,14 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from workbench.errors import WorkbenchError
 from workbench.events import Event, StageStarted, Stopped
-from workbench.jobs import environment, turns
+from workbench.jobs import environment, slice_plan, turns
+from workbench.jobs.slice_plan import Deadline
 from workbench.runs import atomic, owners, stop_request
 from workbench.runs.folder import Run, open_run
 from workbench.runs.lease import Lease
@@ -26,6 +29,7 @@ from workbench.stages import ORDER, Stage
 Advance = Callable[[Run, Stage, Callable[[], str]], Iterator[Event]]
 # Not 1: that is the interpreter's own, when the module cannot even be imported.
 FINISHED, STOPPED, FAILED = 0, 3, 4
+SLICE_OVER = 5  # there is more to do; never a process's exit code
 
 
 class _Terminated(BaseException):
@@ -57,24 +61,57 @@ def main(arguments: list[str], advance: Advance | None = None) -> int:
         _end_children()
 
 
+def advance(folder: str, seconds: float, pipeline: Advance | None = None) -> dict[str, Any]:
+    """One slice of a run's job (``slice_plan``), in this process, which may be any's fork.
+
+    Everything is on disk afterwards; models and all else that was made goes with the call.
+
+    Args:
+        seconds: that it may take; it stops at a commit point before.
+
+    Returns:
+        {"outcome": FINISHED, STOPPED, FAILED or SLICE_OVER, "unit_seconds": see ``Deadline``}.
+    """
+    run = open_run(Path(folder))
+    job = slice_plan.read(run.folder)
+    if job is None:  # somebody stopped it meanwhile
+        return {"outcome": STOPPED, "unit_seconds": 0.0}
+    deadline = Deadline(seconds, job.unit_seconds)
+    outcome = work(run, Stage(job.until), job.job, pipeline, deadline=deadline)
+    run.database.close()
+    return {"outcome": outcome, "unit_seconds": deadline.unit_seconds}
+
+
 def work(
-    run: Run, until: Stage, job: str, advance: Advance | None = None, descriptor: int = -1
+    run: Run,
+    until: Stage,
+    job: str,
+    advance: Advance | None = None,
+    descriptor: int = -1,
+    deadline: Deadline | None = None,
 ) -> int:
     """Hold the run, wait for the machine, advance, and journal how it ended.
 
     Args:
         descriptor: see ``Lease``.
+        deadline: of a slice, which has a machine already and waits for none.
 
     Raises:
         BusyError: another worker holds the run.
     """
 
-    def reason() -> str:
+    def asked() -> str:
         request = stop_request.read(run.folder)
         return request.mode if request is not None and request.job == job else ""
 
+    def reason() -> str:
+        mode = asked()
+        if mode in ("", "keep") and deadline is not None and deadline.near():
+            return "pause"
+        return mode
+
     def phase() -> str:
-        return "stopping" if reason() in ("pause", "discard") else ""
+        return "stopping" if asked() in ("pause", "discard") else ""
 
     held = Lease(run.folder, job, until, "queued", watch=phase, descriptor=descriptor)
     with held as lease:
@@ -82,16 +119,18 @@ def work(
         atomic.sweep(run.checkpoints, older_than_seconds=0)
         atomic.sweep(run.folder)
         try:
-            mine = (run.folder.parent, lease.holder, lambda: bool(reason()), owners.turns_of(run))
-            with turns.turn(*mine) as has_turn:
+            mine = (run.folder.parent, lease.holder, lambda: bool(asked()), owners.turns_of(run))
+            with contextlib.nullcontext(True) if deadline else turns.turn(*mine) as has_turn:
                 lease.beat("working")
                 if has_turn:
                     for _ in (advance or _pipeline())(run, until, reason):
                         pass
-            return _ended(run, until, reason())
+            if deadline is not None and asked() in ("", "keep") and _owed(run, until):
+                return SLICE_OVER
+            return ended(run, until, asked())
         except _Terminated:
             _journal_stop(run, until, "Stopped by a signal. Continue goes on from what is done.")
-            _settle(run, reason())
+            _settle(run, asked())
             return STOPPED
         except Exception as error:
             tell_failure(run, _current(run, until), error)
@@ -109,9 +148,13 @@ def _terminate(number: int, frame: object) -> None:
     raise _Terminated
 
 
-def _ended(run: Run, until: Stage, mode: str) -> int:
-    """The pipeline came back by itself: it reached its goal or was asked to stop."""
-    owed = [stage for stage in ORDER[: ORDER.index(until) + 1] if not run.stage_done(stage)]
+def _owed(run: Run, until: Stage) -> list[Stage]:
+    return [stage for stage in ORDER[: ORDER.index(until) + 1] if not run.stage_done(stage)]
+
+
+def ended(run: Run, until: Stage, mode: str) -> int:
+    """Journal how work ended by itself: it reached its goal or was asked to stop."""
+    owed = _owed(run, until)
     if not owed:
         return FINISHED
     words = {"discard": "Stopped; what was learnt is forgotten."}

@@ -2,7 +2,7 @@
 
 A connection is lent to one thread at a time and kept for the next; over all runs of a process at
 most ``IDLE_CONNECTIONS`` wait, so open files are bounded by the threads and not by the runs or the
-pages. None crosses a fork. A file that a newer version wrote, or in a folder that may not be
+pages. None crosses a fork, which waits until none is lent. A file that a newer version wrote, or in a folder that may not be
 written, is opened read-only; a file that is no database is refused. None is ever deleted or
 repaired. Not for network file systems: WAL needs shared memory on one host.
 """
@@ -12,6 +12,7 @@ import re
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ BUSY_SECONDS = 30
 MAPPED_BYTES = 1 << 30
 _UNLOCKED = "ro&immutable=1"
 IDLE_CONNECTIONS = 48  # three open files each
+FORK_SECONDS = 10.0  # that a fork waits for transactions of other threads at most
 
 # Of errors that SQLite has no name of their own for.
 _OF_THE_CONTENT = re.compile(
@@ -32,7 +34,8 @@ _OF_THE_CONTENT = re.compile(
 
 _Key = tuple[str, int, int, str]  # path, device, inode, mode
 _idle: list[tuple[_Key, sqlite3.Connection]] = []  # the longest unused first
-_guard = threading.Lock()
+_lent: Counter[int] = Counter()  # thread -> connections that take locks
+_guard = threading.Condition(threading.Lock())
 
 
 class Database:
@@ -159,12 +162,27 @@ def _borrow(path: Path, mode: str) -> tuple[_Key, sqlite3.Connection]:
     except OSError as error:
         raise RunError(f"{path} is missing: this folder is not a complete run.") from error
     key = (str(path), status.st_dev, status.st_ino, mode)
+    if mode == _UNLOCKED:
+        return key, _opened(path, mode)
+    me = threading.get_ident()
     with _guard:
+        # Who holds one may take another, or a fork would wait for it for ever.
+        _guard.wait_for(lambda: not _forking or me in _lent)
+        _lent[me] += 1
         for place in range(len(_idle) - 1, -1, -1):
             if _idle[place][0] == key:
                 return _idle.pop(place)
+    try:
+        return key, _opened(path, mode)
+    except BaseException:
+        with _guard:
+            _is_back()
+        raise
+
+
+def _opened(path: Path, mode: str) -> sqlite3.Connection:
     with _sentences(path):
-        return key, _open(path, mode)
+        return _open(path, mode)
 
 
 def _give_back(key: _Key, connection: sqlite3.Connection) -> None:
@@ -172,10 +190,19 @@ def _give_back(key: _Key, connection: sqlite3.Connection) -> None:
         connection.close()
         return
     with _guard:
+        _is_back()
         _idle.append((key, connection))
-        over = [_idle.pop(0)[1] for _ in range(len(_idle) - IDLE_CONNECTIONS)]
-    for former in over:
-        former.close()
+        while len(_idle) > IDLE_CONNECTIONS:
+            _idle.pop(0)[1].close()
+
+
+def _is_back() -> None:
+    """One connection of this thread's is no longer lent; under the guard."""
+    thread = threading.get_ident()
+    _lent[thread] -= 1
+    if _lent[thread] <= 0:  # less in a child of a thread that forked with one
+        del _lent[thread]
+    _guard.notify_all()
 
 
 def _close_idle(path: str = "") -> None:
@@ -183,20 +210,40 @@ def _close_idle(path: str = "") -> None:
     with _guard:
         wanted = [entry for entry in _idle if path in ("", entry[0][0])]
         _idle[:] = [entry for entry in _idle if entry not in wanted]
-    for _, connection in wanted:
-        connection.close()
+        for _, connection in wanted:
+            connection.close()
+
+
+def _before_fork() -> None:
+    """Let no connection of another thread's cross: SQLite would take its locks for the child's.
+
+    The guard is held from here on, so that none is lent meanwhile.
+    """
+    global _forking
+    me = threading.get_ident()
+    _guard.acquire()
+    _forking += 1
+    _guard.wait_for(lambda: not set(_lent) - {me}, timeout=FORK_SECONDS)
+    _forking -= 1
+    while _idle:
+        _idle.pop()[1].close()
+
+
+def _after_fork() -> None:
+    _guard.notify_all()
+    _guard.release()
 
 
 def _begin_child() -> None:
-    """What another thread of the parent gave back meanwhile is the parent's, its locks as well."""
-    global _guard  # it may have been taken by a thread that is not here
-    _guard = threading.Lock()
-    _of_parents.extend(_idle)
-    _idle.clear()
+    """No other thread is here; this one goes on under its own number."""
+    global _guard, _forking
+    _guard = threading.Condition(threading.Lock())
+    _forking = 0
+    _lent.clear()
 
 
-_of_parents: list[tuple[_Key, sqlite3.Connection]] = []  # kept, so that they are not closed
-os.register_at_fork(before=_close_idle, after_in_child=_begin_child)
+_forking = 0  # threads that wait to fork
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_begin_child)
 
 
 def _open(path: Path, mode: str) -> sqlite3.Connection:

@@ -21,7 +21,7 @@ from workbench.errors import BusyError, ConflictError, RunError
 from workbench.events import StageFinished
 from workbench.inputs import AdapterFiles, Inputs
 from workbench.recipe import TransferRecipe, from_json, override, recipe_hash, to_json
-from workbench.runs import atomic, checkpoints, input_files, lease, state, stop_request
+from workbench.runs import atomic, checkpoints, input_files, lease, state, stop_request, storage
 from workbench.runs.database import Database
 from workbench.runs.journal import Journal
 from workbench.runs.recipe_rules import ANSWER_FIELDS, differing, reopens
@@ -248,8 +248,8 @@ class NoSuchRun(RunError):
 
 
 def runs_root() -> Path:
-    """The folder of all runs: $WORKBENCH_RUNS, else ``runs`` below the present folder."""
-    return Path(os.environ.get("WORKBENCH_RUNS") or "runs").resolve()
+    """The folder of all runs: $WORKBENCH_RUNS, else what ``storage`` says."""
+    return Path(os.environ.get("WORKBENCH_RUNS") or storage.usual_root()).resolve()
 
 
 def create(
