@@ -226,6 +226,11 @@ def base_mismatch(weights: Path, reference: str) -> str:
     return ""
 
 
+def processor_seconds(recipe: TransferRecipe, inputs: Inputs) -> float:
+    """All steps together on this machine's processor: a bound for a GPU of unknown speed."""
+    return sum(_seconds(recipe, inputs).values())
+
+
 def _seconds(recipe: TransferRecipe, inputs: Inputs) -> dict[str, float]:
     """By name of a step, uncalibrated."""
     source, target = (

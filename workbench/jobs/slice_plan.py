@@ -7,7 +7,7 @@ units of work have taken so far.
 import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from workbench.runs import atomic

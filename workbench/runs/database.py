@@ -2,9 +2,9 @@
 
 A connection is lent to one thread at a time and kept for the next; over all runs of a process at
 most ``IDLE_CONNECTIONS`` wait, so open files are bounded by the threads and not by the runs or the
-pages. None crosses a fork, which waits until none is lent. A file that a newer version wrote, or in a folder that may not be
-written, is opened read-only; a file that is no database is refused. None is ever deleted or
-repaired. Not for network file systems: WAL needs shared memory on one host.
+pages. None crosses a fork, which waits until none is lent. A file that a newer version wrote, or
+in a folder that may not be written, is opened read-only; a file that is no database is refused.
+None is ever deleted or repaired. Not for network file systems: WAL needs shared memory on one host.
 """
 
 import os

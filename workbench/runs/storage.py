@@ -1,4 +1,4 @@
-"""Where a Space keeps runs: its own disk is emptied at every restart, what is under /data is not."""
+"""Where a Space keeps runs: its disk is emptied at every restart, what is under /data is not."""
 
 import functools
 import os

@@ -9,7 +9,15 @@ from workbench import jobs
 from workbench.errors import RunError
 from workbench.evaluate.verdict import WORSE
 from workbench.stages import Stage
-from workbench.ui import compare_views, onward, plain, transfer_views, workspace, write_actions
+from workbench.ui import (
+    compare_views,
+    onward,
+    plain,
+    slices_part,
+    transfer_views,
+    workspace,
+    write_actions,
+)
 from workbench.ui.failures import told
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
@@ -149,7 +157,7 @@ def _draw(now: Snapshot, shown: list[Any], links: dict[str, gr.Button]) -> Drawn
         bars: transfer_views.live_bars(now),
         train: gr.update(visible=waits),
         notify: gr.update(visible=now.busy),
-        closing: plain.sentence(_MAY_CLOSE if now.busy else ""),
+        closing: plain.sentence(slices_part.closing(now, _MAY_CLOSE) if now.busy else ""),
         **{links[name]: gr.update(visible=there) for name, there in open_link.items()},
     }
 

@@ -15,6 +15,7 @@ from workbench.ui import (
     runs_tab,
     saves,
     serving,
+    slices_part,
     snapshot,
     strip,
     takehome_tab,
@@ -87,6 +88,7 @@ def build_page() -> gr.Blocks:
         tabs = gr.Tabs(selected="transfer", elem_id="journey", render=False)
         parts = Parts(run_id, tab_id, owner, own_name, pulse, tabs)
         status = strip.build(parts)
+        slices_part.build(parts)
         tabs.render()
         places = _build_tabs(parts)
         _wire(page, parts, places, status, news)

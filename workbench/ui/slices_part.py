@@ -89,4 +89,3 @@ def _slices(seconds: float, job: SliceJob | None = None) -> int:
 def closing(now: Snapshot, usual: str) -> str:
     """What becomes of the work when the page is closed."""
     return KEEP_OPEN if now.run and slices.waiting(now.run.folder) else usual
-

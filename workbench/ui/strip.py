@@ -4,7 +4,7 @@ import gradio as gr
 
 from workbench import jobs
 from workbench.stages import ORDER, Stage
-from workbench.ui import plain, snapshot, words, workspace
+from workbench.ui import plain, slices_part, snapshot, words, workspace
 from workbench.ui.failures import say, told
 from workbench.ui.sections import ALWAYS, Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
@@ -124,6 +124,8 @@ def _numbers(now: Snapshot) -> str:
         total = now.expected_seconds
         about = f" of about {words.clock(total)}" if total is not None else ""
         shown.append(f"{words.clock(now.elapsed_seconds)}{about}")
+        if slice_numbers := slices_part.numbers(now):
+            shown.append(slice_numbers)
         if state.memory_bytes:
             shown.append(f"{words.size(state.memory_bytes)} memory")
     return " · ".join(shown)

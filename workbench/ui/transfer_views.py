@@ -20,7 +20,7 @@ from workbench.runs.folder import Run
 from workbench.samples import KEPT
 from workbench.stages import Stage
 from workbench.synthesis_plan import expected_writer
-from workbench.ui import compare_views, plain, words, write_views
+from workbench.ui import compare_views, plain, slices_part, words, workspace, write_views
 from workbench.ui.snapshot import Snapshot
 
 FEWEST_SEEDS = 3  # where a base writes the inputs
@@ -219,7 +219,16 @@ def plan(now: Snapshot) -> str:
     return plain.plan(
         " · ".join(steps),
         f"{time} · {memory}",
-        f"Time is {basis}. Nothing leaves this machine.",
+        " ".join(
+            filter(
+                None,
+                (
+                    f"Time is {basis}. Nothing leaves this machine.",
+                    slices_part.plan(now),
+                    workspace.storage_notice(),
+                ),
+            )
+        ),
     ) + (plain.checks(short) if short and not now.busy else "")
 
 

@@ -1,8 +1,9 @@
 """Handlers that take long wait in a line of their own, not in a thread of the web server.
 
-Two lines: questions to models, one at a time, because each may hold two models in memory; and
-transfers from and to the Hub, a few at a time. A line is short, a visitor has a share of it, and
-who comes when it is full is told at once how many wait. Turns go round between visitors.
+Lines: questions to models, one at a time, because each may hold two models in memory; transfers
+from and to the Hub, a few at a time; and slices of a lent GPU. A line is short, a visitor has a
+share of it, and who comes when it is full is told at once how many wait. Turns go round between
+visitors.
 """
 
 import asyncio
@@ -20,12 +21,12 @@ from workbench.errors import BusyError
 from workbench.runs import owners
 from workbench.ui.failures import say, told
 
-MODELS, HUB = "models", "hub"
+MODELS, HUB, SLICES = "models", "hub", "slices"
 _MARK = "workbench_line"
 _REMEMBERED = 1024
-_WHAT = {MODELS: "question", HUB: "transfer"}
-AT_WORK = {MODELS: 1, HUB: 4}
-WAITING = {MODELS: 8, HUB: 12}
+_WHAT = {MODELS: "question", HUB: "transfer", SLICES: "slice"}
+AT_WORK = {MODELS: 1, HUB: 4, SLICES: 8}
+WAITING = {MODELS: 8, HUB: 12, SLICES: 24}
 # Of one visitor, what is at work included; several people may be behind one address.
 SHARE, ADDRESS_SHARE = 2, 4
 THREADS = 24  # of Gradio's 40, for whatever else joins the queue

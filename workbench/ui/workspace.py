@@ -12,7 +12,7 @@ from pathlib import Path
 
 from workbench.limits import LIMITS
 from workbench.recipe import recommended
-from workbench.runs import lease, owners, quota
+from workbench.runs import lease, owners, quota, storage
 from workbench.runs.folder import NoSuchRun, Run, create, find_run, runs_root
 
 NEW_NAME = "Untitled transfer"
@@ -52,6 +52,16 @@ def find_or_create(run_id: str, owner: str = "", adding_bytes: int = 0) -> Run:
 def disk_notice() -> str:
     """A sentence when the disk is so full that nothing new is begun, else ""."""
     return _disk_notice(int(time.monotonic() / _LOOK_SECONDS))
+
+
+def storage_notice() -> str:
+    """A sentence where runs are lost at a restart of a Space, else ""."""
+    if not storage.is_lost_at_restart(runs_root()):
+        return ""
+    return (
+        "This Space's disk is emptied when it restarts: take the result home, or push it to a "
+        "private repository of yours, as soon as it is there."
+    )
 
 
 @functools.lru_cache(maxsize=1)
