@@ -6,6 +6,7 @@ top folder, nothing else. Refuses repositories that are adapters, that bring cod
 the size cap, or whose wanted files the Hub's scan flagged.
 """
 
+import io
 import re
 import shutil
 import threading
@@ -178,7 +179,7 @@ def _download(
             report(f"downloading {name}", min(now, total), total)
             transfer.join(POLL_SECONDS)
     finally:
-        transfer.stop.set()
+        transfer.give_up()
     if transfer.error is not None:
         raise _sentence(name, commit, transfer.error) from transfer.error
     report(f"downloading {name}", total, total)
@@ -215,7 +216,7 @@ class _Transfer(threading.Thread):
         super().__init__(name=f"download of {name}", daemon=True)
         self._wanted = (name, commit, folder, token)
         self._sizes = sizes
-        self.stop = threading.Event()
+        self.stop, self.writing = threading.Event(), threading.Lock()
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -226,7 +227,7 @@ class _Transfer(threading.Thread):
                 for file in sorted(self._sizes):
                     if self.stop.is_set():
                         return
-                    _fetch_file(file, self._sizes[file], *self._wanted)
+                    _fetch_file(file, self._sizes[file], *self._wanted, self)
                 return
             except Exception as error:
                 self.error = error
@@ -235,9 +236,44 @@ class _Transfer(threading.Thread):
             left = ATTEMPTS if bytes_in(folder) > before else left - 1
             self.stop.wait(1.0 + ATTEMPTS - left)
 
+    def give_up(self) -> None:
+        """From now on nothing more is written, though the network may hold the thread for long."""
+        with self.writing:
+            self.stop.set()
+
+
+class _Begun(io.BufferedWriter):
+    """A file that goes on where it ended, for one transfer: the next one has it after that."""
+
+    def __init__(self, path: Path, transfer: _Transfer) -> None:
+        super().__init__(io.FileIO(path, "ab"))
+        self._transfer = transfer
+
+    def write(self, data: Any) -> int:
+        with self._transfer.writing:
+            self._require_going_on()
+            written = super().write(data)
+            self.flush()
+        return written
+
+    def truncate(self, size: int | None = None) -> int:
+        with self._transfer.writing:
+            self._require_going_on()
+            return super().truncate(size)
+
+    def _require_going_on(self) -> None:
+        if self._transfer.stop.is_set():
+            raise InterruptedError("the download was given up")
+
 
 def _fetch_file(
-    file: str, size: int, name: str, commit: str, folder: Path, token: str | bool | None
+    file: str,
+    size: int,
+    name: str,
+    commit: str,
+    folder: Path,
+    token: str | bool | None,
+    transfer: _Transfer,
 ) -> None:
     """Fetch one file, from where an earlier attempt ended.
 
@@ -247,7 +283,7 @@ def _fetch_file(
     if path.exists():
         return
     begun.parent.mkdir(exist_ok=True)
-    with begun.open("ab") as out:
+    with _Begun(begun, transfer) as out:
         if out.tell() < size or not size:
             http_get(
                 hf_hub_url(name, file, revision=commit),
@@ -255,7 +291,9 @@ def _fetch_file(
                 resume_size=out.tell(),
                 headers=build_hf_headers(token=token),
             )
-    begun.replace(path)
+    with transfer.writing:
+        if not transfer.stop.is_set():
+            begun.replace(path)
 
 
 def _sentence(name: str, revision: str | None, error: BaseException) -> ModelError:
