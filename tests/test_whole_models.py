@@ -69,15 +69,15 @@ def test_what_does_not_go_together_is_said_before_anything_is_loaded(
 ) -> None:
     whole.change_recipe({"synthesis.filter": "excess"})
     with pytest.raises(RunError, match="asks what an adapter changes"):
-        require_inputs(whole, whole.inputs)
+        require_inputs(whole.recipe, whole.inputs)
     whole.change_recipe({"synthesis.filter": "none", "synthesis.writer": "auto"})
-    require_inputs(whole, whole.inputs)
+    require_inputs(whole.recipe, whole.inputs)
     whole.put_examples("seeds", [])
     with pytest.raises(RunError, match="add at least 3 inputs"):
-        require_inputs(whole, whole.inputs)
+        require_inputs(whole.recipe, whole.inputs)
     whole.put_adapter(read_adapter(tiny_adapter, tmp_path), role="adapter")
     with pytest.raises(RunError, match=r"is the teacher by itself\. Remove the adapter"):
-        require_inputs(whole, whole.inputs)
+        require_inputs(whole.recipe, whole.inputs)
 
 
 def test_without_right_answers_only_what_a_base_can_tell_is_told(whole: Run) -> None:
