@@ -279,7 +279,7 @@ def test_one_slice_of_a_run_at_a_time(make_run: MakeRun, space: Spaces) -> None:
 def test_questions_are_answered_in_slices(make_run: MakeRun, space: Spaces) -> None:
     run = make_run("asked")
     made = jobs.consult(run.folder, "preview", {"count": 3})
-    assert 1 <= len(made["samples"]) <= 3
+    assert len(made["samples"]) <= 3 and made["writer"]  # random weights may write nothing new
     with pytest.raises(WorkbenchError, match="no question"):
         jobs.consult(run.folder, "what is the time")
     assert os.getpid() not in space.pids
