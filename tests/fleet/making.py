@@ -14,7 +14,7 @@ FAST = {
     "synthesis.prompts_per_round": 12,
     "synthesis.new_tokens": 16,
     "synthesis.mixed": 0,
-    "evaluation.answer_tokens": 4,
+    "evaluation.answer_tokens": 12,
     "evaluation.base_arms": False,
     "training.epochs": 1,
     "training.batch_rows": 4,
