@@ -78,8 +78,8 @@ def cells_of(text: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
     try:
         file = io.StringIO(text, newline="")
         # '"a", "b"': a space before a quotation mark belongs to no cell.
-        spaced = {"skipinitialspace": f'{delimiter} "' in text}
-        rows = list(csv.reader(file, delimiter=delimiter, strict=True, **spaced))
+        spaced = f'{delimiter} "' in text
+        rows = list(csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=spaced))
     except csv.Error:
         yield from _patiently(text, delimiter)
     else:

@@ -234,7 +234,8 @@ def _database(folder: Path) -> None:
     for arm, index, text, correct in answers:
         if not (isinstance(text, str) and isinstance(index, int) and correct in (0, 1)):
             raise run.database.damaged(f'an answer of "{arm}" is none')
-    counted = dict(run.database.read("SELECT status, count(*) FROM samples GROUP BY status"))
+    counts = run.database.read("SELECT status, count(*) FROM samples GROUP BY status")
+    counted = {str(status): int(count) for status, count in counts}
     if {status: n for status, n in status_counts(run.database).items() if n} != counted:
         raise run.database.damaged("the counts of its samples are not right")
     for table in ("rounds", "edits", "changes"):
