@@ -182,7 +182,7 @@ def _wire(
     pulse.change(None, [pulse, *boxes], boxes, js=SPREAD.replace("NAMES", names))
     for box, section in zip(boxes, sections, strict=True):
         typed = bool(section.fields)
-        asks = [box, parts.tab, parts.page] if typed else [box]
+        asks = [box, parts.tab, parts.page, section.drawn] if typed else [box]
         box.change(
             _drawing(section), asks, list(section.outputs), js=TYPED if typed else None, **light
         )
@@ -191,11 +191,11 @@ def _wire(
 def _drawing(section: Section) -> Callable[..., dict[Any, Any]]:
     drawings = Drawings(section)
 
-    def draw(mark: str, typed: str = "", own_name: str = "") -> dict[Any, Any]:
+    def draw(mark: str, typed: str = "", page: str = "", held: str = "") -> dict[Any, Any]:
         # What was typed and saved a moment ago must not be drawn over by an older look.
         now = snapshot.look(run_of(mark), fresh=bool(section.fields))
         drawn = without_typed(section, drawings.of(now), typed)
-        return saves.without_saved(own_name, now.run_id, section.fields, drawn) or gr.skip()
+        return saves.without_shown(page, now.run_id, held, section.fields, drawn) or gr.skip()
 
     draw.__name__ = "draw_" + section.name.replace(" ", "_")
     return told(draw)

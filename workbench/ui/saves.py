@@ -91,15 +91,28 @@ def saved_by(page: str, run_id: str, name: str, value: Any) -> bool:
         return bool(page) and _authors.get((run_id, name)) == (page, _mark(value))
 
 
-def without_saved(
-    page: str, run_id: str, boxes: Mapping[str, Any], drawn: dict[Any, Any]
+def without_shown(
+    page: str, run_id: str, held: str, boxes: Mapping[str, Any], drawn: dict[Any, Any]
 ) -> dict[Any, Any]:
-    """A form's updates without the values that this page saved itself: it shows them already."""
+    """A form's updates without the values that the page shows already.
+
+    Those that it saved itself, and those that it was drawn with before: what a person begins to
+    type while a form is on its way must not be drawn over.
+
+    Args:
+        held: the hidden box of the form, as it was when the form was asked for.
+    """
+    former = json.loads(held or "{}")
+    shown = former.get("fields", {}) if former.get("run") == run_id else {}
     kept = dict(drawn)
     for name, box in boxes.items():
         update = drawn.get(box)
         value = update.get("value") if isinstance(update, dict) else update
-        if saved_by(page, run_id, name, value):
+        with _lock:
+            author, saved = _authors.get((run_id, name), ("", ""))
+        mine = bool(page) and author == page
+        # What this page saved since it was drawn is what it shows.
+        if (saved if mine else shown.get(name)) == _mark(value):
             rest = (
                 {k: v for k, v in update.items() if k != "value"}
                 if isinstance(update, dict)

@@ -43,7 +43,8 @@ class Section:
         token: what it depends on, as text; equal tokens mean "as shown".
         draw: builds the updates; called only when the token differs.
         fields: element id -> component that people type into: left alone while they do.
-        drawn: hidden box of a form, see ``saves``: for which run, and with what in each field.
+        drawn: hidden box of a form, see ``saves``: for which run, and with what in each field;
+            one of the outputs.
     """
 
     name: str
@@ -79,7 +80,7 @@ class Drawings:
 
 
 # Puts what was typed into just now in place of the tab's name; see page.js.
-TYPED = "(mark, tab, page) => [mark, JSON.stringify(window.workbench_typed()), page]"
+TYPED = "(mark, tab, page, held) => [mark, JSON.stringify(window.workbench_typed()), page, held]"
 
 
 def without_typed(section: Section, drawn: Drawn, typed: str) -> Drawn:

@@ -120,6 +120,7 @@ def _section(group: str, boxes: dict[str, Component], drawn: gr.Textbox) -> Sect
         lambda now: f"{now.run_id}|{now.recipe_token}|{sorted(now.begun)}",
         draw,
         {element(name): box for name, box in boxes.items()},
+        drawn,
     )
 
 

@@ -307,6 +307,7 @@ def _sections(parts: Parts, setup: _Setup, pause: gr.Checkbox, examples: gr.Colu
             lambda now: f"{now.run_id}|{now.recipe_token}|{now.inputs_token}",
             draw_form,
             {str(box.elem_id): box for box in forms.values()},
+            setup.drawn,
         ),
     ]
 
