@@ -46,7 +46,6 @@ SEEDS = (
     ("seeds.csv", b"question;reply\n", "has no rows"),
     ("seeds.jsonl", b'{"input": 3}\n', "row 1: the input is a number"),
     ("seeds.jsonl", b"\x1f\x8b\x08\x00", "is compressed. Unpack it first."),
-    ("seeds.csv", "input\ncafé\n".encode("utf-16"), "is in UTF-16. Save it as UTF-8"),
 )
 
 

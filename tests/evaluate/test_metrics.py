@@ -174,7 +174,7 @@ def test_json_with_plain_expected_answer_is_compared_exactly() -> None:
 
 
 def test_unknown_metric_says_which_exist() -> None:
-    with pytest.raises(RecipeError, match='exact, number, json, chrf, rouge, not "bleu"'):
+    with pytest.raises(RecipeError, match='exact, number, json, chrf, rouge, checker, not "bleu"'):
         is_correct("bleu", "a", "a")
 
 

@@ -144,7 +144,7 @@ def with_member(name: str, content: bytes) -> Change:
         (about(files=None), '"files"'),
         (about(counts={"seeds": 4, "evaluation": 0}), "counts"),
         (with_member("kit.json", b"[" * 2000 + b"]" * 2000), "nested"),
-        (with_member("kit.json", b"\xff\xfe{}"), "UTF-16"),
+        (with_member("kit.json", b"\xff\xfe{}"), "not valid JSON"),
     ],
 )
 def test_a_kit_that_was_touched_is_refused(tmp_path: Path, change: Change, words: str) -> None:

@@ -21,18 +21,18 @@ THREADS: dict[str, tuple[str, ...]] = {
         "browser/test_survival.py::test_training_outlives_reload_restart_and_kill",
     ),
     "03 an interrupted run is resumed from the page": (
-        "browser/test_survival.py::test_killed_worker_is_told_and_resumed_by_click",
+        "browser/test_survival.py::test_run_outlives_browser_server_stop_and_kill",
         "browser/test_survival.py::test_training_outlives_reload_restart_and_kill",
     ),
     "04 writing goes on when the browser goes": (
-        "browser/test_survival.py::test_run_outlives_browser_and_server_and_is_stopped_and_continued",
+        "browser/test_survival.py::test_run_outlives_browser_server_stop_and_kill",
     ),
     "05 a long session is found again": (
-        "browser/test_survival.py::test_run_outlives_browser_and_server_and_is_stopped_and_continued",
+        "browser/test_survival.py::test_run_outlives_browser_server_stop_and_kill",
         "browser/test_survival.py::test_wrong_address_says_so",
     ),
     "06 it says running after the trainer has crashed": (
-        "browser/test_survival.py::test_killed_worker_is_told_and_resumed_by_click",
+        "browser/test_survival.py::test_run_outlives_browser_server_stop_and_kill",
         "ui/test_snapshot.py::test_strip_says_what_a_dead_run_is",
         "jobs/test_supervisor.py::test_f8_a_silent_worker_is_not_responding",
     ),
@@ -41,15 +41,15 @@ THREADS: dict[str, tuple[str, ...]] = {
         "ui/test_actions.py::test_refused_value_comes_back",
     ),
     "08 stop without a choice": (
-        "browser/test_survival.py::test_stopping_a_training_asks_what_becomes_of_it",
-        "browser/test_survival.py::test_run_outlives_browser_and_server_and_is_stopped_and_continued",
+        "browser/test_survival.py::test_training_outlives_reload_restart_and_kill",
+        "browser/test_survival.py::test_run_outlives_browser_server_stop_and_kill",
     ),
     "09 several trainings wait for their turn": (
         "jobs/test_supervisor.py::test_f10_one_at_a_time_in_order_of_arrival",
         "jobs/test_supervisor.py::test_a_waiting_run_can_be_stopped",
     ),
     "10 stop is hard to find; keep and reject by score": (
-        "browser/test_accessibility.py::test_strip_stays_in_sight",
+        "browser/test_accessibility.py::test_nothing_scrolls_over_the_strip",
         "ui/test_actions.py::test_line_shows_what_it_keeps_and_spares_people",
     ),
     "11 the loss curve and the error are in the page": (
@@ -64,7 +64,7 @@ THREADS: dict[str, tuple[str, ...]] = {
         "ui/test_actions.py::test_card_names_what_was_found",
         "ui/test_actions.py::test_fit_tells_memory_of_a_gpu_where_there_is_one",
         "test_fit.py::test_what_cannot_fit_is_said",
-        "ui/test_actions.py::test_the_log_says_how_good_the_estimate_was",
+        "ui/test_actions.py::test_it_is_said_how_good_the_estimate_was",
     ),
     "14 charts flicker at every refresh": (
         "ui/test_snapshot.py::test_tokens_change_only_with_what_they_are_about",
