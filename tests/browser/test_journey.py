@@ -68,7 +68,7 @@ def test_files_become_an_adapter(
     choose(page, "synthesis-filter", "Keep all")
     for name, value in (
         ("synthesis-samples", "20"), ("synthesis-new-tokens", "24"), ("training-epochs", "2"),
-        ("evaluation-answer-tokens", "4"), ("student-rank", "4"),
+        ("evaluation-answer-tokens", "8"), ("student-rank", "4"),
     ):  # fmt: skip
         field(page, name).fill(value)
         field(page, name).press("Tab")
