@@ -23,7 +23,7 @@ test: $(VENV)/.installed-dev $(AXE)  ## lint, types and all tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 test-faults: $(VENV)/.installed-dev  ## kills, damage, full disks, bad networks; the last line counts
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m faults -n $(WORKERS) --dist worksteal tests/faults
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m faults -n $(WORKERS) --dist worksteal tests/faults tests/fleet
 
 test-journey: $(VENV)/.installed-dev  ## the example in the browser with the real models
 	$(BIN)/pytest -m journey -s

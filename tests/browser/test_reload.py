@@ -46,6 +46,7 @@ def stages(root: Any) -> list[Run]:
     ]
 
 
+@pytest.mark.timeout(40 * RELOADS)  # seconds, on a machine that is busy
 def test_no_reload_shows_an_empty_run_or_loses_a_cell(browser: Any, own_server: Server) -> None:
     runs = stages(own_server.runs)
     page = open_page(browser, own_server.address)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
 from tests.ui import fake_run
@@ -12,7 +13,7 @@ from workbench.jobs import RunState
 from workbench.runs.folder import Run
 from workbench.samples import KEPT
 from workbench.stages import Stage
-from workbench.ui import snapshot, strip
+from workbench.ui import saves, snapshot, strip
 from workbench.ui.sections import Drawings, Section, pulse_of, without_typed
 from workbench.ui.snapshot import Tail
 
@@ -113,9 +114,9 @@ def test_a_field_is_left_alone_while_it_is_typed_into() -> None:
         {"task-name": name, "source-base": base},
     )  # fmt: skip
     drawn = {name: "drawn", base: "drawn"}
-    assert without_typed(form, drawn, '["component-7", "task-name"]') == {base: "drawn"}
+    assert without_typed(form, drawn, '["component-7", "task-name"]', "") == {base: "drawn"}
     for nothing in ("", "[]", "source"):
-        assert without_typed(form, drawn, nothing) == drawn
+        assert without_typed(form, drawn, nothing, "") == drawn
 
 
 def test_strip_says_that_samples_wait_for_a_person(reviewable: Run) -> None:
@@ -146,3 +147,25 @@ def test_a_clock_moves_while_a_worker_starts(draft: Run, monkeypatch: pytest.Mon
     first = snapshot.take(draft.id, fresh=True)
     monkeypatch.setattr(snapshot.time, "time", lambda: first.present_since + 7)
     assert snapshot.take(draft.id, fresh=True).elapsed_seconds == first.past_seconds + 7
+
+
+def test_a_form_on_its_way_does_not_draw_over_what_a_person_begins_to_type() -> None:
+    """It was asked for before, so nobody could tell what would be typed: only changes are drawn."""
+    box, other = gr.Number(), gr.Number()
+    drawn = {box: gr.update(value=300), other: gr.update(value=2)}
+    held = saves.drawn_for("run", {"samples": 300, "epochs": 1})
+    fields = {"samples": box, "epochs": other}
+    kept = saves.without_shown("page", "run", held, fields, drawn)
+    assert "value" not in kept[box] and kept[other]["value"] == 2
+    saves.remember("page", "run", "samples", 20)  # saved since, and set back by a preset
+    assert saves.without_shown("page", "run", held, fields, drawn)[box]["value"] == 300
+    for nonsense in ("", "[", "[]", '{"run": "run"}', saves.drawn_for("else", {"samples": 300})):
+        assert saves.without_shown("p", "run", nonsense, fields, drawn)[box]["value"] == 300
+
+
+def test_a_field_left_alone_keeps_what_the_form_says_of_it() -> None:
+    held = saves.drawn_for("run", {"seeds": 1, "name": 1})
+    drawn = saves.drawn_for("run", {"seeds": 2, "name": 2})
+    kept = json.loads(saves.with_former(held, drawn, ["seeds"]))["fields"]
+    assert kept["seeds"] == json.loads(held)["fields"]["seeds"]
+    assert kept["name"] == json.loads(drawn)["fields"]["name"]

@@ -194,7 +194,7 @@ def _drawing(section: Section) -> Callable[..., dict[Any, Any]]:
     def draw(mark: str, typed: str = "", page: str = "", held: str = "") -> dict[Any, Any]:
         # What was typed and saved a moment ago must not be drawn over by an older look.
         now = snapshot.look(run_of(mark), fresh=bool(section.fields))
-        drawn = without_typed(section, drawings.of(now), typed)
+        drawn = without_typed(section, drawings.of(now), typed, held)
         return saves.without_shown(page, now.run_id, held, section.fields, drawn) or gr.skip()
 
     draw.__name__ = "draw_" + section.name.replace(" ", "_")

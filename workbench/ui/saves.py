@@ -10,7 +10,7 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -27,6 +27,14 @@ def drawn_for(run_id: str, values: Mapping[str, Any]) -> str:
     """What the hidden box of a form holds; ``values`` by field name."""
     marks = {name: _mark(value) for name, value in values.items()}
     return json.dumps({"run": run_id, "fields": marks})
+
+
+def with_former(held: str, drawn: str, names: Sequence[str]) -> str:
+    """A form's hidden box that still says of some fields what the former one said."""
+    now = json.loads(drawn)
+    former = _marks(held, now["run"])
+    now["fields"] |= {name: mark for name, mark in former.items() if name in names}
+    return json.dumps(now)
 
 
 def require_run(run_id: str, drawn: str, page: str) -> None:
@@ -102,8 +110,7 @@ def without_shown(
     Args:
         held: the hidden box of the form, as it was when the form was asked for.
     """
-    former = json.loads(held or "{}")
-    shown = former.get("fields", {}) if former.get("run") == run_id else {}
+    shown = _marks(held, run_id)
     kept = dict(drawn)
     for name, box in boxes.items():
         update = drawn.get(box)
@@ -120,6 +127,15 @@ def without_shown(
             )
             kept[box] = rest or gr.skip()
     return kept
+
+
+def _marks(held: str, run_id: str) -> dict[str, str]:
+    """What a form's hidden box says of its fields; nothing when it is about another run."""
+    try:
+        said = json.loads(held or "{}")
+        return dict(said["fields"]) if said["run"] == run_id else {}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return {}  # no page of ours wrote it
 
 
 def _mark(value: Any) -> str:

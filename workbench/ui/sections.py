@@ -17,6 +17,7 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.ui import saves
 from workbench.ui.snapshot import Snapshot
 
 ALWAYS = ""  # the tab name of sections that are in sight on every tab
@@ -83,14 +84,20 @@ class Drawings:
 TYPED = "(mark, tab, page, held) => [mark, JSON.stringify(window.workbench_typed()), page, held]"
 
 
-def without_typed(section: Section, drawn: Drawn, typed: str) -> Drawn:
-    """The updates without those of fields that a person is typing into."""
+def without_typed(section: Section, drawn: Drawn, typed: str, held: str) -> Drawn:
+    """The updates without those of fields that a person is typing into.
+
+    The form's hidden box keeps what it says of them: they still show what they were drawn with.
+    """
     try:
-        names = json.loads(typed or "[]")
+        names = [name for name in json.loads(typed or "[]") if name in section.fields]
     except ValueError:
         return drawn
-    mine = [section.fields[name] for name in names if name in section.fields]
-    return {box: update for box, update in drawn.items() if box not in mine}
+    mine = [section.fields[name] for name in names]
+    rest = {box: update for box, update in drawn.items() if box not in mine}
+    if section.drawn in rest:
+        rest[section.drawn] = saves.with_former(held, rest[section.drawn], names)
+    return rest
 
 
 @dataclass
