@@ -76,6 +76,7 @@ def test_keys_alone(open_run: Callable[..., Any], run: Run) -> None:
     expect(field(page, "review-chosen")).not_to_have_value(second)
     assert run.samples.get(first).status == REJECTED  # type: ignore[union-attr]
     assert run.samples.get(second).status == KEPT  # type: ignore[union-attr]
+    expect(page.locator("#review-undo")).to_be_enabled()
     page.keyboard.press("u")
     toast(page, "Undone")
     page.keyboard.press("e")
