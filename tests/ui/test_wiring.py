@@ -49,7 +49,7 @@ def test_an_adapter_and_seeds_make_a_run(client: Client, runs: Path) -> None:
     assert "settings write" in json.loads(news["pulse"])
     tiles, _, rows = call(client, "draw_write_rows", f"{run_id}|token")
     assert "of about 700" in tiles and rows["data"] == []
-    drawn, page = call(client, "draw_transfer_form", f"{run_id}|token", "[]", "")[-1], "a page"
+    drawn, page = call(client, "draw_transfer_form", f"{run_id}|token", "[]", "", "")[-1], "a page"
     table = {"headers": ["input", "output"], "data": [["one", 2], ["", None]], "metadata": None}
     assert call(client, "take_seed_table", run_id, table, drawn, page, "")[0] == run_id
     assert [(seed.input, seed.output) for seed in run.inputs.seeds] == [("one", "2")]
@@ -73,7 +73,7 @@ def test_a_page_of_samples_is_turned_decided_and_handed_out(
 
 def test_a_failure_leaves_what_is_shown(client: Client, runs: Path) -> None:
     run = fake_run.draft(runs)
-    drawn, page = call(client, "draw_transfer_form", f"{run.id}|token", "[]", "")[-1], "a page"
+    drawn, page = call(client, "draw_transfer_form", f"{run.id}|token", "[]", "", "")[-1], "a page"
     call(client, "take_seed_table", run.id, {"headers": ["input", "output"],
          "data": [[f"seed {n}", ""] for n in range(16)], "metadata": None},
          drawn, page, "")  # fmt: skip
