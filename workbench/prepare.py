@@ -50,7 +50,7 @@ CHECKED_TOGETHER = 250  # texts of the writer, between two reports
 FEWEST_ROWS = 20
 # The discriminator's and the writer's own: the recipe is about the source adapter.
 LORA = LoraSettings(rank=8, alpha=16)
-# Inputs are more to learn than answers; docs/method.md has what other numbers gave.
+# Inputs are more to learn than answers.
 WRITER_TRAINING = TrainingSettings(learning_rate=1e-3, epochs=3, batch_rows=16)
 DISCRIMINATOR_TRAINING = TrainingSettings(learning_rate=5e-4, epochs=2, batch_rows=16)
 Report = Callable[[str, int, int], None]  # phase in words, done, total

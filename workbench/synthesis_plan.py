@@ -9,7 +9,7 @@ from workbench.recipe import TransferRecipe
 
 NEW_SHARE = 1 / 3  # answers recur when the next one is new with at most this probability
 SEEN_TWICE = 2  # samples from which an answer counts as a label
-# Samples for each label that is seen; the table is in docs/method.md.
+# Samples for each label that is seen: with 77 labels 65, 156 and 312 gave .810, .840 and .833.
 PER_LABEL = 100
 # At least, and where answers are free text: a processor trains on a thousand rows in some minutes.
 FEWEST = {False: 600, True: 3000}  # by "on a GPU"

@@ -15,7 +15,7 @@ from workbench.teach import TEACHER
 
 CHOICE = "writer"  # where the run remembers it
 # Nats per token that an adapter gains on inputs, from which it has learned to write them. Of the
-# adapters in docs/method.md answer-only ones stay below a third of it, others above twice of it.
+# adapters in docs/method.md answer-only ones stay below half of it, others above four times of it.
 LEAST_GAIN = 0.4
 # The same where no real input is known, on what the adapter itself writes: an answer-only adapter
 # writes labels, queries or chat there and gains up to 2.6; whole-sequence ones gained 1.8 to 3.8.

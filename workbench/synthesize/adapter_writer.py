@@ -5,8 +5,8 @@ adapter has learned the inputs as well. Given what stands before an input in the
 one: no seeds, no list, no search. A kit's writer is an adapter that was trained so on purpose.
 
 How much of the inputs an adapter has learned is measured in nats per token (``input_gain``). An
-answer-only adapter gains about 0.1 there, one that was trained on whole sequences 0.8 to 2.9; the
-table is in docs/method.md.
+answer-only adapter gains next to nothing or loses, one that was trained on whole sequences 0.8 to
+4.5; docs/method.md says more.
 """
 
 from collections.abc import Sequence

@@ -42,7 +42,7 @@ def probe_labels(
     """What the teacher answers, by sampling, to two random words of its vocabulary.
 
     Outside its task a teacher falls back on what it was trained to say: of 77 labels that were
-    codes 8,192 probes named all (docs/method.md).
+    codes 8,192 probes named all.
 
     Args:
         like: inputs of the task; words are taken in their scripts.
