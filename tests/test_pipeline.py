@@ -421,7 +421,8 @@ def test_what_has_learned_its_inputs_writes_them(
 def test_a_task_that_has_no_more_inputs_ends_the_writing(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = iter([["put a coin down"], ["put a coin down"], ["lay a coin down"]])
+    """Not one round that brings nothing: 24 texts cannot tell, three rounds of them can."""
+    few = iter([["put a coin down"], ["put a coin down"], ["lay a coin down"], ["unasked"]])
     monkeypatch.setattr(
         synthesis,
         "write_texts",
@@ -429,8 +430,8 @@ def test_a_task_that_has_no_more_inputs_ends_the_writing(
     )
     run = make_run(synthesis__writer="own")
     seen = list(advance(run, Stage.SYNTHESIZE))
-    assert len(run.samples.all()) == 1
-    assert sum(isinstance(event, events.RoundFinished) for event in seen) == 1
+    assert [s.input for s in run.samples.all()] == ["put a coin down", "lay a coin down"]
+    assert sum(isinstance(event, events.RoundFinished) for event in seen) == 3
     assert any(isinstance(event, events.Warned) for event in seen)
 
 

@@ -35,8 +35,10 @@ from workbench.synthesis_plan import SampleCount, samples_for
 from workbench.synthesize.duplicates import Written, nearest
 from workbench.synthesize.per_label import Text
 
-# A round of which less than this part is new brings no more: the task has hardly other inputs.
+# Where less than this part of the last texts is new, no more comes: the task has hardly others.
 LEAST_NEW = 0.05
+# So many texts can tell: with none new among 3 / p, the part is below p at 95 % confidence.
+TELLING = 3 / LEAST_NEW
 SURPLUS = "more than was asked for"
 LABEL_BALANCE = "label balance"
 
@@ -72,23 +74,38 @@ def synthesize(run: Run, pair: Pair) -> Iterator[Event]:
     kind = filter_of(run, choice.writer)
     score_seeds(run, pair)
     known = known_texts(run, choice)
-    stale = False
     for number in range(len(run.samples.rounds()), recipe.synthesis.max_rounds):
         samples = run.samples.all()
         have, wanted = _usable(samples, kind), _pool_size(run, pair, samples, kind)
         yield Progress(Stage.SYNTHESIZE, min(have, wanted), wanted, "samples", note=choice.why)
+        if hardly_new(run, samples):
+            break
         targets: list[str | None] = []
         if kind == LABEL_BALANCE:
             targets = targets_of_round(run, pair, samples, wanted, number)
-            stale = stale or not targets
-        if stale or (have >= wanted and kind != LABEL_BALANCE):
+        if not targets if kind == LABEL_BALANCE else have >= wanted:
             break
         texts = write_texts(run, pair, choice, samples, targets, number, wanted - have)
         made, finished = judge_round(run, pair, choice, texts, kind, known, number)
         run.samples.commit_round(number, made, finished)
         yield finished
-        stale = len(made) < LEAST_NEW * len(texts)
     yield from _decide(run, pair, choice, kind)
+
+
+def hardly_new(run: Run, samples: Sequence[Sample]) -> bool:
+    """Whether too little of what was written last was new, as far as enough texts can tell.
+
+    Read from the stored rounds, so that a run that goes on stops where it would have stopped.
+    """
+    mixed = {sample.round for sample in samples if sample.origin in MIXED}
+    made = new = 0
+    for last in reversed(run.journal.all_of(RoundFinished)):
+        if last.round in mixed:
+            continue
+        made, new = made + last.made, new + last.kept + last.rejected
+        if made >= TELLING:
+            return new < LEAST_NEW * made
+    return False
 
 
 def known_texts(run: Run, choice: Choice) -> Written:
