@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import locks
 
@@ -15,6 +16,15 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: one thread each
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+# The same examples every time, however long they take: what fails once fails always.
+settings.register_profile(
+    "certain",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("certain")
 
 # Tests of one group follow each other in one process, where others run beside it: a browser and
 # its server are started once, real models are in memory once, and what is timed or killed does

@@ -158,8 +158,7 @@ def merge(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
         tokens = (run.result() or {}).get("answer_tokens")
         known = {"answer_tokens": tokens, "answering": form.for_people()}
         atomic.write_text(partial / CARD, merged_card(run.recipe, known))
-        shutil.rmtree(run.exports / MERGED, ignore_errors=True)
-        partial.replace(run.exports / MERGED)
+        atomic.replace_folder(partial, run.exports / MERGED)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return {"bytes": sum(path.stat().st_size for path in (run.exports / MERGED).iterdir())}

@@ -1,6 +1,7 @@
 """The bundle loads with plain PEFT, appears whole, and carries nothing of this machine."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -111,6 +112,23 @@ def test_a_failure_half_way_leaves_the_old_bundle(
     with pytest.raises(OSError, match="No space"):
         write(tmp_path, samples=hard_samples())
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_the_folder_is_what_the_zip_holds_unless_a_person_wrote_into_it(tmp_path: Path) -> None:
+    bundle = write(tmp_path)
+    card = (bundle.folder / "README.md").read_text()
+    shutil.rmtree(bundle.folder)
+    assert find_bundle(tmp_path / "exports") == bundle
+    assert {path.name for path in bundle.folder.iterdir()} == FILES
+    (bundle.folder / "README.md").write_text("My own words.")
+    later = bundle.archive.stat().st_mtime + 5
+    os.utime(bundle.folder / "README.md", (later, later))
+    find_bundle(tmp_path / "exports")
+    assert (bundle.folder / "README.md").read_text() == "My own words."
+    os.utime(bundle.folder / "README.md", (0, 0))  # of an older bundle, whose writer was killed
+    find_bundle(tmp_path / "exports")
+    assert (bundle.folder / "README.md").read_text() == card
+    assert [path.name for path in (tmp_path / "exports").iterdir() if path.name[0] == "."] == []
 
 
 PLAIN_PEFT = """

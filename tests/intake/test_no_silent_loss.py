@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import IntakeError
@@ -32,12 +32,7 @@ WORDS = st.text(
 )
 LABELS = st.integers(-3, 3) | st.booleans() | st.sampled_from([0.5, 2.0]) | st.none()
 OBJECTS = st.lists(WORDS, max_size=2) | st.dictionaries(NAMES, WORDS, max_size=2)
-OFTEN = settings(
-    max_examples=120,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+OFTEN = settings(max_examples=120)
 
 
 @st.composite

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -108,9 +108,7 @@ def test_t15_text_never_becomes_special_tokens(
     )
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from([*HOSTILE, "<|im_", "end|>", "<", "|>", " ", "\n", "a"])))
 def test_t15_no_combination_gets_through(source: PreTrainedTokenizerBase, parts: list[str]) -> None:
     form = bind(CHAT, source)

@@ -1,10 +1,12 @@
 """F1: ``kill -9`` at any moment leaves a consistent run, and at most one unit of work is lost."""
 
+import errno
 import hashlib
 import os
 import random
 import signal
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,15 +107,66 @@ def test_the_same_step_written_again_is_never_missing(tmp_path: Path) -> None:
     dies_at_each_step(lambda: checkpoints.write(tmp_path, 2, {}, {}), check)
 
 
-def test_f1_a_packed_adapter_is_always_there(tmp_path: Path) -> None:
-    """Packed again: the zip that people download is the old or the new one, and whole."""
-    bundle = write_bundle_in(tmp_path)
+def _bundle_files(exports: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """What is in the folder and in the zip, by name."""
+    (archive,) = exports.glob("*.zip")
+    with zipfile.ZipFile(archive) as opened:
+        zipped = {name.rpartition("/")[2]: opened.read(name) for name in opened.namelist()}
+    return {path.name: path.read_bytes() for path in (exports / "adapter").iterdir()}, zipped
+
+
+@pytest.mark.parametrize("swaps", [True, False])
+def test_f1_a_packed_adapter_is_always_there(
+    tmp_path: Path, swaps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packed again: folder and zip are the old or the new one, and whole; whoever asks for both
+    gets the same, also where two folders cannot change places in one call."""
+    if not swaps:
+
+        def refuse(one: Path, other: Path) -> None:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+        monkeypatch.setattr(atomic, "_exchange", refuse)
+    exports = write_bundle_in(tmp_path).folder.parent
+    old = _bundle_files(exports)
+    write_bundle_in(tmp_path, samples=[])
+    new = _bundle_files(exports)
+    assert old[0] == old[1] != new[0] == new[1]
+    write_bundle_in(tmp_path)
 
     def check(moment: int) -> None:
-        assert find_adapter(tmp_path) == bundle.archive
+        assert find_adapter(tmp_path) is not None
+        if swaps:
+            folder, zipped = _bundle_files(exports)
+            assert folder in (old[0], new[0]) and zipped in (old[1], new[1])
+        assert find_bundle(exports) is not None
+        folder, zipped = _bundle_files(exports)
+        assert folder == zipped in (old[1], new[1])
+        if zipped == new[1]:
+            write_bundle_in(tmp_path)  # the old one once more, for the next to die
 
-    assert dies_at_each_step(lambda: write_bundle_in(tmp_path), check) >= 10
-    assert find_bundle(tmp_path / "exports") == bundle
+    assert dies_at_each_step(lambda: write_bundle_in(tmp_path, samples=[]), check) >= 10
+
+
+def test_f1_a_merged_model_is_replaced_in_one_act(tmp_path: Path) -> None:
+    """As every folder that is written anew."""
+    place = tmp_path / "merged"
+
+    def write(number: int) -> None:
+        partial = atomic.partial_name(place)
+        partial.mkdir()
+        (partial / "weights").write_text(str(number))
+        atomic.replace_folder(partial, place)
+
+    write(1)
+
+    def check(moment: int) -> None:
+        assert (place / "weights").read_text() in ("1", "2")
+
+    assert dies_at_each_step(lambda: write(2), check) >= 3
+    write(3)
+    atomic.sweep(tmp_path, older_than_seconds=-1)
+    assert [path.name for path in tmp_path.iterdir()] == ["merged"]
 
 
 def test_inputs_are_the_old_or_the_new(tmp_path: Path) -> None:

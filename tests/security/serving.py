@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +25,7 @@ def served(folder: Path, **environment: str) -> Iterator["Site"]:
     mask = os.umask(0o022)
     page = build_page()
     try:
-        _, address, _ = page.launch(
-            prevent_thread_lock=True, quiet=True, server_port=_free_port(), **launch_options()
-        )
+        _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
         yield Site(address, page)
     finally:
         page.close()
@@ -38,12 +35,6 @@ def served(folder: Path, **environment: str) -> Iterator["Site"]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Site:

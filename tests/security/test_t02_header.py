@@ -3,7 +3,6 @@
 import json
 import random
 import struct
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from tests.intake import builders
+from tests.timing import computes_at_most
 from workbench.errors import IntakeError
 from workbench.intake.header import check_values, read_header
 from workbench.intake.lora_tensors import lora_modules
@@ -116,12 +116,10 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES, ids=list(LIES))
 def test_t02_every_lie_has_its_sentence(tmp_path: Path, lie: str) -> None:
     content, words = LIES[lie]
-    start = time.perf_counter()
-    with pytest.raises(IntakeError) as caught:
+    with computes_at_most(1), pytest.raises(IntakeError) as caught:
         read(tmp_path / "w.safetensors", content)
     assert words in str(caught.value)
     assert len(str(caught.value)) < 500
-    assert time.perf_counter() - start < 1
 
 
 @pytest.mark.parametrize("rank", [1024, 1025])
@@ -181,12 +179,7 @@ def test_t02_the_library_agrees_on_what_is_accepted(tmp_path: Path) -> None:
         np.testing.assert_array_equal(values, builders.tensors()[name])
 
 
-SMALL = settings(
-    max_examples=150,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+SMALL = settings(max_examples=150)
 
 
 @SMALL

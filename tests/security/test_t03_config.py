@@ -1,7 +1,6 @@
 """T3: adapter_config.json never imports, opens, fetches, compiles or allocates anything."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 
 from tests.intake import builders
 from tests.security.watching import watched
+from tests.timing import computes_at_most
 from workbench.errors import IntakeError
 from workbench.intake.adapter import read_adapter
 from workbench.intake.config import read_claims
@@ -90,10 +90,8 @@ HOSTILE: list[tuple[dict[str, Any], str]] = [
 )
 def test_t03_hostile_fields_are_named(tmp_path: Path, change: dict[str, Any], field: str) -> None:
     folder = builders.adapter_folder(tmp_path / "in", builders.config(**change))
-    start = time.perf_counter()
-    with watched() as seen, pytest.raises(IntakeError) as caught:
+    with computes_at_most(1), watched() as seen, pytest.raises(IntakeError) as caught:
         read_adapter(folder, tmp_path / "work")
-    assert time.perf_counter() - start < 0.5
     assert field in str(caught.value)
     assert "adapter_config.json" in str(caught.value)
     assert seen.imported == [] and seen.connected == []
@@ -130,11 +128,9 @@ BROKEN = [
 
 @pytest.mark.parametrize(("raw", "words"), BROKEN)
 def test_t03_broken_json_has_its_sentence(raw: bytes, words: str) -> None:
-    start = time.perf_counter()
-    with pytest.raises(IntakeError) as caught:
+    with computes_at_most(1), pytest.raises(IntakeError) as caught:
         read_claims(raw)
     assert words in str(caught.value)
-    assert time.perf_counter() - start < 0.1
 
 
 def test_t03_a_pattern_is_never_compiled(tmp_path: Path) -> None:
@@ -146,9 +142,8 @@ def test_t03_a_pattern_is_never_compiled(tmp_path: Path) -> None:
         builders.config(target_modules=EVIL_PATTERN, exclude_modules=EVIL_PATTERN),
         builders.weights(arrays),
     )
-    start = time.perf_counter()
-    settings = read_adapter(folder, tmp_path / "work").settings
-    assert time.perf_counter() - start < 0.5
+    with computes_at_most(1):
+        settings = read_adapter(folder, tmp_path / "work").settings
     assert settings.fields["target_modules"] == [f"{name}.b"]
 
 
@@ -161,10 +156,9 @@ def test_t03_many_layers_and_many_exceptions_take_no_time(tmp_path: Path) -> Non
         builders.config(rank_pattern=pattern, target_modules=list(layers)),
         builders.weights(builders.tensors(layers, rank=4, width=1)),
     )
-    start = time.perf_counter()
-    fields = read_adapter(folder, tmp_path / "work").settings.fields
+    with computes_at_most(2):
+        fields = read_adapter(folder, tmp_path / "work").settings.fields
     assert len(fields["target_modules"]) == 700
-    assert time.perf_counter() - start < 1
 
 
 def test_t03_size_ceiling(tmp_path: Path) -> None:

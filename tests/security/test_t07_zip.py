@@ -3,7 +3,6 @@
 import io
 import stat
 import struct
-import time
 import tracemalloc
 import zipfile
 import zlib
@@ -11,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.intake import builders
+from tests.timing import computes_at_most
 from workbench.errors import IntakeError
 from workbench.intake import archive as archives
 from workbench.intake.adapter import WANTED, read_adapter
@@ -262,9 +262,8 @@ def test_t07_too_many_members(tmp_path: Path, members: int) -> None:
         path.write_bytes(raw[:start] + listing + tail)
         del raw, listing
     tracemalloc.start()
-    begin = time.perf_counter()
-    assert "too many members" in refused(path, tmp_path)
-    assert time.perf_counter() - begin < 0.5
+    with computes_at_most(1):
+        assert "too many members" in refused(path, tmp_path)
     assert tracemalloc.get_traced_memory()[1] < 8 * 1024**2
     tracemalloc.stop()
 
@@ -324,12 +323,7 @@ def test_t07_a_comment_is_no_reason_to_refuse(tmp_path: Path) -> None:
 Mutation = Callable[[bytearray], None]
 
 
-@settings(
-    max_examples=200,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=200)
 @given(edits=st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), min_size=1, max_size=6))
 def test_t07_mutated_archives_are_read_or_refused(tmp_path: Path, edits: list) -> None:
     buffer = io.BytesIO()

@@ -4,32 +4,27 @@ import contextlib
 import gzip
 import json
 import resource
-import time
 import tracemalloc
 import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.timing import computes_at_most
 from workbench.errors import IntakeError
 from workbench.intake.rows import parse_rows, read_rows
 from workbench.limits import LIMITS
 
-FUZZ = settings(
-    max_examples=150,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+FUZZ = settings(max_examples=150)
 SUFFIXES = st.sampled_from([".jsonl", ".csv", ".tsv", ".txt", ".ndjson"])
 
 
 def rows_or_sentence(path: Path) -> None:
-    start = time.process_time()
     try:
-        rows = read_rows(path)
+        with computes_at_most(1):
+            rows = read_rows(path)
     except IntakeError as error:
         assert 10 < len(str(error)) < 3000
         assert str(error).isprintable()
@@ -41,7 +36,6 @@ def rows_or_sentence(path: Path) -> None:
             json.dumps([row.input, row.output]).encode()
             (row.input + (row.output or "")).encode("utf-8")
             assert not {"\0", "\x1b", "\u202e", "\r"} & set(row.input + (row.output or ""))
-    assert time.process_time() - start < 1
 
 
 @FUZZ
@@ -103,12 +97,10 @@ def test_t09_any_csv(tmp_path: Path, cells: list[list[str]], header: str) -> Non
     ],
 )
 def test_t09_json_lines(line: str, words: str) -> None:
-    start = time.perf_counter()
-    with pytest.raises(IntakeError) as caught:
+    with computes_at_most(1), pytest.raises(IntakeError) as caught:
         parse_rows('{"input": "fine"}\n' + line, "jsonl")
     assert "row 2" in str(caught.value)
     assert words in str(caught.value)
-    assert time.perf_counter() - start < 0.5
 
 
 def test_t09_the_field_ceiling_of_csv_is_no_defect() -> None:
@@ -123,10 +115,8 @@ def test_t09_the_field_ceiling_of_csv_is_no_defect() -> None:
 def test_t09_quotation_marks_that_nobody_closes_cost_linear_time(cell: str, delimiter: str) -> None:
     row = delimiter.join([cell, "x"]) + "\n"
     text = f"input{delimiter}output\n" + row * 30_000 + f'"{delimiter}end\n'
-    start = time.process_time()
-    with contextlib.suppress(IntakeError):
+    with computes_at_most(3), contextlib.suppress(IntakeError):
         parse_rows(text, "csv")
-    assert time.process_time() - start < 3
 
 
 def test_t09_controls_are_removed_and_said() -> None:
@@ -216,9 +206,8 @@ def test_t09_a_file_over_the_ceiling_is_not_read_to_its_end(tmp_path: Path) -> N
 
 def test_t09_many_rows_are_read_in_linear_time() -> None:
     text = "\n".join(json.dumps({"input": f"row {n}", "output": "a"}) for n in range(20_000))
-    start = time.process_time()
-    assert len(parse_rows(text, "jsonl").examples) == 20_000
-    assert time.process_time() - start < 3
+    with computes_at_most(3):
+        assert len(parse_rows(text, "jsonl").examples) == 20_000
 
 
 def test_t09_the_ceiling_of_rows() -> None:

@@ -1,31 +1,34 @@
 """Writes the adapter as a folder and as a zip that plain PEFT loads.
 
-A bundle appears whole or not at all. Local paths stay here: the adapter's config names a Hub id
-or nothing, and folders in the recipe are cut to their last part.
+A bundle appears whole or not at all: the zip counts, and the folder holds what is in it. Local
+paths stay here: the adapter's config names a Hub id or nothing, and folders in the recipe are cut
+to their last part.
 """
 
 import re
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from workbench import recipe as recipes
-from workbench.errors import StageError
+from workbench.errors import RunError, StageError
 from workbench.export.card import base_name, model_card
 from workbench.export.consent import may_repeat
 from workbench.export.dataset import write_jsonl
 from workbench.models import references
 from workbench.recipe import TransferRecipe
 from workbench.runs import atomic
-from workbench.runs.damage import newest_archive
+from workbench.runs.damage import BAD_ZIP, newest_archive
 from workbench.samples import Sample
 
 FOLDER = "adapter"
 WEIGHTS, CONFIG, CARD = "adapter_model.safetensors", "adapter_config.json", "README.md"
-SAMPLES = "samples.jsonl"
+RECIPE, SAMPLES = "recipe.json", "samples.jsonl"
+NAMES = {WEIGHTS, CONFIG, CARD, RECIPE, SAMPLES}
 CARD_CHARACTERS = 100_000
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that zip can say: equal bundles, equal bytes
 
@@ -64,7 +67,7 @@ def write_bundle(
     config["base_model_name_or_path"] = references.hub_id(recipe.target_base)
     atomic.copy_in(adapter_folder / WEIGHTS, partial / WEIGHTS)
     atomic.write_json(partial / CONFIG, config)
-    atomic.write_json(partial / "recipe.json", recipes.to_dict(public_recipe(recipe)))
+    atomic.write_json(partial / RECIPE, recipes.to_dict(public_recipe(recipe)))
     if not may_repeat(samples, inherited):
         write_jsonl(partial / SAMPLES, samples)
     hashes = {path.name: atomic.sha256_of(path) for path in sorted(partial.iterdir())}
@@ -73,10 +76,39 @@ def write_bundle(
 
 
 def find_bundle(exports: Path) -> Bundle | None:
-    """The bundle that was written last, or None when there is none that is whole."""
+    """The bundle that was written last, or None when there is none that is whole.
+
+    A folder that is gone or of another bundle, because somebody died between zip and folder, is
+    unpacked from the zip again.
+    """
     archive, folder = newest_archive(exports), exports / FOLDER
-    whole = archive is not None and all((folder / name).is_file() for name in (WEIGHTS, CARD))
-    return Bundle(folder, archive) if archive is not None and whole else None
+    if archive is None:
+        return None
+    with suppress(OSError, RunError, *BAD_ZIP):
+        _require_same(archive, folder)
+    whole = all((folder / name).is_file() for name in (WEIGHTS, CARD))
+    return Bundle(folder, archive) if whole else None
+
+
+def _require_same(archive: Path, folder: Path) -> None:
+    """Unpack, unless the folder has the card of the zip, in which all other files are hashed."""
+    with zipfile.ZipFile(archive) as opened:
+        members = {name.rpartition("/")[2]: name for name in opened.namelist()}
+        card = folder / CARD
+        if card.is_file() and (folder / WEIGHTS).is_file():
+            edited = card.stat().st_mtime > archive.stat().st_mtime  # by hand, in the folder
+            if edited or card.read_bytes() == opened.read(members[CARD]):
+                return
+        partial = atomic.partial_name(folder)
+        partial.mkdir()
+        try:
+            for name in NAMES & members.keys():
+                with opened.open(members[name]) as source, (partial / name).open("xb") as target:
+                    shutil.copyfileobj(source, target, 1024**2)
+            atomic.replace_folder(partial, folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
 
 
 def replace_card(bundle: Bundle, text: str) -> Bundle:
@@ -111,21 +143,15 @@ def _slug(recipe: TransferRecipe) -> str:
 
 
 def _publish(partial: Path, exports: Path, slug: str) -> Bundle:
-    """Zip, then put both in place; the zip is what people download, so it comes last."""
-    archive = exports / f"{slug}.zip"
+    """Zip, and put the zip in place: that is when the bundle is another; then the folder."""
+    archive, folder = exports / f"{slug}.zip", exports / FOLDER
     partial_archive = atomic.partial_name(archive)
     with zipfile.ZipFile(partial_archive, "w") as target:
         for path in sorted(partial.iterdir()):
             _add(target, path, f"{slug}/{path.name}")
     atomic.sync_file(partial_archive)
-    folder = exports / FOLDER
-    former = atomic.partial_name(folder)
-    if folder.is_dir():
-        folder.rename(former)
-    partial.replace(folder)
     partial_archive.replace(archive)
-    atomic.sync_folder(exports)
-    shutil.rmtree(former, ignore_errors=True)
+    atomic.replace_folder(partial, folder)
     for older in exports.glob("*.zip"):
         if older != archive:
             older.unlink()

@@ -6,7 +6,6 @@ itself never works here: it is not for network file systems.
 """
 
 import json
-import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -103,8 +102,7 @@ class Place:
                 self.files.get_file(path, str(target))
             for inner in ("inputs", "checkpoints", "exports"):
                 (partial / inner).mkdir(mode=0o700, exist_ok=True)
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.rename(folder)
+            atomic.replace_folder(partial, folder)
 
     def _path(self, *parts: str) -> str:
         return "/".join((self.root, *parts))

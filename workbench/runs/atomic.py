@@ -6,6 +6,7 @@ This protects against the death of the process; against power loss only as far a
 ``fsync``.
 """
 
+import ctypes
 import errno
 import functools
 import hashlib
@@ -13,9 +14,10 @@ import json
 import os
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -109,6 +111,40 @@ def full_disk_told(folder: Path) -> Iterator[None]:
         if error.errno not in _FULL:
             raise
         raise RunError(_full_sentence(folder, None, shutil.disk_usage(folder).free)) from error
+
+
+def replace_folder(partial: Path, folder: Path) -> None:
+    """Put a folder in the place of ``folder``; what was there is removed.
+
+    Both change places in one call, so that there is no moment without one. A file system that
+    cannot do that (some network drives) has such a moment.
+    """
+    former = partial
+    try:
+        _exchange(partial, folder)
+    except OSError:
+        former = partial_name(folder)
+        with suppress(FileNotFoundError):  # there was none
+            folder.rename(former)
+        partial.rename(folder)
+    sync_folder(folder.parent)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Swap two names, which Python has no function for."""
+    exchange = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
+    call = getattr(_libc(), "renameatx_np" if sys.platform == "darwin" else "renameat2", None)
+    if call is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    # Of absolute names the descriptors, here 0, mean nothing.
+    if call(0, os.fsencode(one.absolute()), 0, os.fsencode(other.absolute()), exchange):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(other))
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def sync_folder(folder: Path) -> None:

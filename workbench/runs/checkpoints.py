@@ -64,15 +64,11 @@ def write(
     partial.mkdir(mode=0o700)
     try:
         _fill(partial, step, tensors, meta, recipe_hash)
-        former = atomic.partial_name(final)
-        if final.exists():  # a training that fell back comes to the same step again
-            os.rename(final, former)
-        os.rename(partial, final)
-        shutil.rmtree(former, ignore_errors=True)
+        # There is one already where a training that fell back comes to the same step again.
+        atomic.replace_folder(partial, final)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    atomic.sync_folder(folder)
     for old in _steps(folder)[keep:]:
         shutil.rmtree(old)
     return final

@@ -30,6 +30,8 @@ from workbench.stages import Stage
 FILES = ("recipe.json", "run.db", "result.json", "lease.json")
 FOLDERS = ("inputs", "checkpoints", "exports")
 _FROM_COPY = "Restore it from a copy of the run, or begin a new run."
+# What zipfile raises for the content of an archive.
+BAD_ZIP = (KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError)
 _PACK_AGAIN = "Continue the run: its last step packs it again."
 
 
@@ -102,7 +104,7 @@ def _holds(archive: Path) -> bool:
     try:
         with zipfile.ZipFile(archive) as opened:
             return opened.testzip() is None
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError):
+    except (OSError, *BAD_ZIP):
         return False
 
 

@@ -216,6 +216,8 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,
         "blocked_paths": [str(Path.home() / ".cache")],
         "strict_cors": True,
+        # Gradio looks at its own page, and ends when that takes three seconds: on a busy machine.
+        "_frontend": False,
         "state_session_capacity": 1000,
         "app_kwargs": {"lifespan": serving.lifespan},
     }
