@@ -44,6 +44,8 @@ def _in_place(path: Path) -> dict[str, Callable[[], object]]:
         "zeroed": lambda: path.write_bytes(bytes(size)),
         "a folder": lambda: (path.unlink(), path.mkdir()),
         "a dangling link": lambda: (path.unlink(), path.symlink_to("nowhere")),
+        "a link to itself": lambda: (path.unlink(), path.symlink_to(path.name)),
+        "a pipe": lambda: (path.unlink(), os.mkfifo(path)),
         "unreadable": lambda: path.chmod(0),
     }
 
@@ -90,6 +92,9 @@ _DATABASE = {
     "facts half JSON": "UPDATE facts SET value = '{\"a' WHERE key = 'created_at'",
     "name half JSON": "UPDATE facts SET value = '\"a' WHERE key = 'name'",
     "name is a number": "UPDATE facts SET value = '3' WHERE key = 'name'",
+    "facts nested without end": "UPDATE facts SET value = printf('%.100000c', '[')",
+    "facts of endless numbers": "UPDATE facts SET value = printf('%.9000c', '9')",
+    "created at no time": "UPDATE facts SET value = 'Infinity' WHERE key = 'created_at'",
     "name is bytes": "UPDATE facts SET value = x'ff00ff' WHERE key = 'name'",
     "events half JSON": "UPDATE events SET body = substr(body, 1, 5)",
     "events of wrong types": "UPDATE events SET body = '{\"stage\": 3, \"done\": \"x\"}'",
@@ -97,8 +102,19 @@ _DATABASE = {
     "events are bytes": "UPDATE events SET body = x'ff'",
     "events of nonsense times": "UPDATE events SET at = 'noon', body = 1",
     "events of an unknown step": "UPDATE events SET body = '{\"stage\": \"dance\"}'",
+    "events nested without end": "UPDATE events SET body = printf('%.100000c', '[')",
+    "events at no time": "UPDATE events SET at = 9e999",
+    "events of the last number": "UPDATE events SET cursor = 9223372036854775807 WHERE cursor = 1",
     "counts of a step half JSON": "UPDATE stages SET counts = '{'",
     "times of a step are words": "UPDATE stages SET started_at = 'noon', seconds = 'long'",
+    "counts of a step nested without end": "UPDATE stages SET counts = printf('%.100000c', '[')",
+    "times of a step without end": "UPDATE stages SET started_at = -9e999, seconds = 9e999",
+    "a step of bytes": "UPDATE stages SET stage = x'ff00' WHERE stage = 'export'",
+    "scores without end": "UPDATE samples SET discriminator_score = 9e999, confidence = -9e999",
+    "samples of the last number": "UPDATE samples SET version = 9223372036854775807, round = -5",
+    "tallies of bytes": "UPDATE tallies SET status = x'ff' WHERE status = 'kept'",
+    "answers to no row": "UPDATE answers SET row = 9223372036854775807 WHERE row = 1",
+    "answers of scores without end": "UPDATE answers SET score = 9e999",
     "samples with words for scores": "UPDATE samples SET discriminator_score = 'high' WHERE seq=5",
     "samples of bytes": "UPDATE samples SET input = x'ff00' WHERE seq = 5",
     "samples with words for numbers": "UPDATE samples SET version = 'old', round = 'last'",
@@ -110,11 +126,17 @@ _DATABASE = {
                       "changes", "rounds")
     },
 }  # fmt: skip
-_HARMLESS_ROWS = {"events of an unknown step"}
+_HARMLESS_ROWS = {
+    "events of an unknown step", "events of the last number", "scores without end",
+    "samples of the last number", "answers to no row",
+}  # fmt: skip
 
 
 def _of_files() -> Iterator[Corruption]:
-    kinds = ("missing", "empty", "cut in half", "zeroed", "a folder", "a dangling link")
+    kinds = (
+        "missing", "empty", "cut in half", "zeroed", "a folder", "a dangling link",
+        "a link to itself", "a pipe",
+    )  # fmt: skip
     files = (
         "recipe.json", "result.json", "inputs/inputs.json", "run.db", "inputs/adapter-*",
         "inputs/evaluation-*", "inputs/seeds-*", "exports/*.zip",
@@ -144,6 +166,7 @@ def _of_json() -> Iterator[Corruption]:
         "recipe.json": {"synthesis": 3, "training": [], "schema": "new", "seed": "one"},
         "result.json": {"arms": [1], "counts": 3, "verdict": "good", "task_name": 4},
         "inputs/inputs.json": {"adapter": 1, "seeds": {"file": "../../x"}, "evaluation": []},
+        "checkpoints/step-000002/manifest.json": {"step": "two", "schema": [], "files": 1},
         "lease.json": {"pid": "x", "started": 4, "beat": [], "until": "dance", "phase": {}},
         "stop.json": {"mode": "dance", "at": "noon", "job": 4},
     }

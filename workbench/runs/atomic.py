@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -48,10 +49,22 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", durable=durable)
 
 
+def read_bytes(path: Path) -> bytes:
+    """The content of an ordinary file; OSError for whatever else has its name.
+
+    A pipe would be waited for without end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
+        return file.read()
+
+
 def read_json(path: Path) -> Any:
     """What ``write_json`` wrote, or None when the file is missing or unreadable as JSON."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_bytes(path))
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -62,7 +75,7 @@ def read_as(path: Path, kind: type[Record]) -> Record | None:
     None when the file is missing, no JSON, or of another shape; unknown fields are dropped.
     """
     try:
-        return _reader(kind).validate_json(path.read_bytes(), strict=True)
+        return _reader(kind).validate_json(read_bytes(path), strict=True)
     except (OSError, ValueError):
         return None
 

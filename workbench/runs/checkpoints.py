@@ -86,7 +86,7 @@ def newest(folder: Path, *, recipe_hash: str | None = None) -> Checkpoint | None
             if recipe_hash is not None and manifest["recipe_hash"] != recipe_hash:
                 continue
             tensors = load_file(candidate / "tensors.safetensors")
-            meta = json.loads((candidate / "meta.json").read_bytes())
+            meta = json.loads(atomic.read_bytes(candidate / "meta.json"))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
             _quarantine(candidate)
             continue
@@ -140,14 +140,16 @@ def _fill(
 
 def _verified(folder: Path) -> dict[str, Any]:
     """The manifest, when every file is as it says; ValueError otherwise."""
-    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest = json.loads(atomic.read_bytes(folder / "manifest.json"))
     if manifest["schema"] > SCHEMA:
         raise RunError(
             f"{folder} was written by a newer version (schema {manifest['schema']}). Upgrade."
         )
+    if manifest["step"] != _step(folder):
+        raise ValueError("step")
     for name in ("tensors.safetensors", "meta.json"):
         path, entry = folder / name, manifest["files"][name]
-        if path.is_symlink() or path.stat().st_size != entry["bytes"]:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size != entry["bytes"]:
             raise ValueError(name)
         if atomic.sha256_of(path) != entry["sha256"]:
             raise ValueError(name)
@@ -163,7 +165,11 @@ def _steps(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if path.name.startswith(_PREFIX) and path.name[len(_PREFIX) :].isdecimal()
     ]
-    return sorted(found, key=lambda path: int(path.name[len(_PREFIX) :]), reverse=True)
+    return sorted(found, key=_step, reverse=True)
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name[len(_PREFIX) :])
 
 
 def _quarantine(folder: Path) -> None:

@@ -195,7 +195,7 @@ def _sentence_of(check: Callable[[Path], object], folder: Path) -> str:
 
 
 def _recipe(folder: Path) -> TransferRecipe:
-    return from_json((folder / "recipe.json").read_text(encoding="utf-8"))
+    return from_json(atomic.read_bytes(folder / "recipe.json").decode())
 
 
 def _recipe_remedy(folder: Path) -> str:
@@ -218,6 +218,8 @@ def _database(folder: Path) -> None:
         raise RunError(run.read_only_because)
     run.database.check()
     stage_records(run.database)
+    if not {row[0] for row in run.database.read("SELECT stage FROM stages")} <= set(Stage):
+        raise run.database.damaged("one of its steps is none")
     for key, value in run.database.read("SELECT key, value FROM facts"):
         json.loads(value)
         if key == "name" and not isinstance(json.loads(value), str):
@@ -232,9 +234,10 @@ def _database(folder: Path) -> None:
         raise run.database.damaged(f"{broken} events of the journal cannot be read; skip them")
     for row in run.database.read(f"{SELECT} ORDER BY seq"):
         to_sample(row)
-    answers = run.database.read("SELECT arm, row, prediction, correct FROM answers")
-    for arm, index, text, correct in answers:
-        if not (isinstance(text, str) and isinstance(index, int) and correct in (0, 1)):
+    answers = run.database.read("SELECT arm, row, prediction, correct, score FROM answers")
+    for arm, index, text, correct, score in answers:
+        sound = isinstance(text, str) and isinstance(index, int) and correct in (0, 1)
+        if not sound or not (score is None or 0 <= score <= 1):
             raise run.database.damaged(f'an answer of "{arm}" is none')
     counts = run.database.read("SELECT status, count(*) FROM samples GROUP BY status")
     counted = {str(status): int(count) for status, count in counts}

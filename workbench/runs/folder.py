@@ -65,7 +65,7 @@ class Run:
         stamp = _stamp(path)
         if self._recipe is None or self._recipe[0] != stamp:
             try:
-                self._recipe = (stamp, from_json(path.read_text(encoding="utf-8")))
+                self._recipe = (stamp, from_json(atomic.read_bytes(path).decode()))
             except OSError as error:
                 raise RunError(f"{path} cannot be read: {error.strerror}.") from error
             except (UnicodeDecodeError, RecursionError) as error:
@@ -193,7 +193,7 @@ class Run:
         text = self._database.one("SELECT value FROM facts WHERE key = ?", (key,))
         try:
             return default if text is None else json.loads(text)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise self._database.damaged(f'the fact "{key}" is no JSON') from error
 
     def stop_mode(self) -> str:

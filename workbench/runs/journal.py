@@ -5,6 +5,7 @@ saw. Nothing is ever removed, so a chart must begin anew at a ``StageStarted`` t
 """
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -120,5 +121,5 @@ def read_event(kind: Any, body: Any) -> Event | None:
 
 def _entry(row: sqlite3.Row) -> Entry[Any] | None:
     event = read_event(row["kind"], row["body"])
-    at = row["at"] if isinstance(row["at"], float) else 0.0
+    at = row["at"] if isinstance(row["at"], float) and math.isfinite(row["at"]) else 0.0
     return None if event is None else Entry(row["cursor"], at, event)

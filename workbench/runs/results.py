@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from workbench.errors import RunError
+from workbench.runs import atomic
 from workbench.runs.database import Database
 
 
@@ -69,7 +70,7 @@ def read_result(path: Path) -> dict[str, Any] | None:
         RunError: it cannot be read, or its shape is wrong.
     """
     try:
-        content = path.read_bytes()
+        content = atomic.read_bytes(path)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import FiniteFloat, TypeAdapter
 
 from workbench.errors import RunError
 from workbench.events import StageFinished
@@ -26,9 +26,9 @@ class StageRecord:
     """What is known of one stage. Times are wall-clock seconds since 1970; None = not yet."""
 
     stage: Stage
-    started_at: float | None = None
-    finished_at: float | None = None
-    seconds: float | None = None
+    started_at: FiniteFloat | None = None
+    finished_at: FiniteFloat | None = None
+    seconds: FiniteFloat | None = None
     counts: dict[str, Any] | None = None
 
 
@@ -94,7 +94,7 @@ def _record(stage: Stage, row: sqlite3.Row) -> StageRecord:
     try:
         counts = json.loads(row["counts"]) if row["counts"] else None
         return _READER.validate_python({"stage": stage, "counts": counts, **values})
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(
             f'What this run notes of the step "{WORDS[stage]}" is damaged. '
             "`python -m workbench runs --check` says what can still be taken."

@@ -1,6 +1,7 @@
 """What a status strip needs about a run, by one small query: fifty pages ask every 2 seconds."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -105,7 +106,7 @@ def _event(text: str | None) -> tuple[int, float, Event | None]:
         return 0, 0.0, None
     cursor, at, kind, body = values
     event = read_event(kind, body)
-    known = event is not None and isinstance(at, float | int)
+    known = event is not None and isinstance(at, float | int) and math.isfinite(at)
     return (cursor, float(at), event) if known else (0, 0.0, None)
 
 
@@ -116,5 +117,5 @@ def _stages(text: str) -> frozenset[Stage]:
 def _loaded(text: str | None) -> Any:
     try:
         return json.loads(text) if text else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
