@@ -247,7 +247,9 @@ def _transfer_parser(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a model that was fine-tuned as a whole, instead of an adapter and its base",
     )
-    parser.add_argument("--adapter", type=Path, nargs="+", help="folder, files, or zip")
+    parser.add_argument(
+        "--adapter", type=Path, nargs="+", help="folder, files, zip, or hub:owner/name"
+    )
     _part_option(parser)
     parser.add_argument("--discriminator", type=Path, nargs="+", help="adapter, as above")
     parser.add_argument("--seeds", type=Path, help="rows or lines of text; outputs optional")
@@ -326,7 +328,8 @@ def _evaluate_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", required=True, help="base model")
     parser.add_argument(
         "--adapter", type=Path, nargs="+",
-        help="folder, two files, zip, or a kit for its source adapter; without: the base alone",
+        help="folder, two files, zip, hub:owner/name, or a kit for its source adapter; "
+        "without: the base alone",
     )  # fmt: skip
     _part_option(parser)
     parser.add_argument("--rows", type=Path, required=True, help="rows with outputs")
@@ -383,7 +386,7 @@ def _inspect_parser(parser: argparse.ArgumentParser) -> None:
 
 def _inspect(options: argparse.Namespace) -> int:
     from workbench.inspection import as_text, ask_base, inspect  # noqa: PLC0415
-    from workbench.intake.columns import Choice  # noqa: PLC0415
+    from workbench.intake.column_questions import Choice  # noqa: PLC0415
 
     code = DONE
     choice = Choice(tuple(options.input_column), options.output_column)

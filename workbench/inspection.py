@@ -14,7 +14,8 @@ from workbench.errors import IntakeError, ModelError
 from workbench.inputs import AdapterFiles, Inputs
 from workbench.intake.adapter import Inspection, inspect_adapter, read_adapter
 from workbench.intake.archive import holds
-from workbench.intake.columns import OPTIONAL, Choice, ColumnsUnclear, Question
+from workbench.intake.column_questions import Choice, ColumnsUnclear, Question
+from workbench.intake.columns import OPTIONAL
 from workbench.intake.kit import read_kit
 from workbench.intake.kit_about import writer_words
 from workbench.intake.rows import FILE_TYPES, JOIN, read_rows

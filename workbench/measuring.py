@@ -22,9 +22,9 @@ from workbench.evaluate.intervals import Interval, accuracy, mean_score
 from workbench.evaluate.kinds import metric_for
 from workbench.evaluate.metrics import MEASURES, is_graded, score
 from workbench.inputs import AdapterFiles
-from workbench.intake.adapter import read_adapter
 from workbench.intake.archive import holds
 from workbench.intake.columns import REQUIRED
+from workbench.intake.hub import read_given
 from workbench.intake.kit import read_kit
 from workbench.intake.row_format import fitted_rows, proposed_format
 from workbench.intake.rows import Rows
@@ -118,7 +118,7 @@ def _adapter(
     if first.suffix.lower() == ".zip" and holds(first, "kit.json"):
         kit = read_kit(first, scratch)
         return kit.inputs.adapter, (kit.source_format, "of the kit")
-    files = read_adapter(options.adapter, scratch, part=options.adapter_part, links=True)
+    files = read_given(options.adapter, scratch, options.adapter_part)
     text = _beside(first)
     if text is None:
         return files, None

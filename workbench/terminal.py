@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from workbench.errors import IntakeError
 from workbench.events import Event, Progress, StageFinished, Stopped, Warned
-from workbench.intake.columns import NONE, Choice, ColumnsUnclear
+from workbench.intake.column_questions import Choice, ColumnsUnclear
+from workbench.intake.columns import NONE
 from workbench.intake.rows import Rows, read_rows
 from workbench.stages import WORDS, Stage
 

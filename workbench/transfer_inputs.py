@@ -15,6 +15,7 @@ from workbench.errors import IntakeError, RecipeError, RunError
 from workbench.inputs import AdapterFiles, Inputs, seeds_and_rest
 from workbench.intake.adapter import read_adapter
 from workbench.intake.columns import NONE, OPTIONAL, REQUIRED
+from workbench.intake.hub import read_given
 from workbench.intake.kit import read_kit
 from workbench.intake.row_format import fitted_rows, proposed_format
 from workbench.intake.rows import Rows
@@ -112,8 +113,7 @@ def gather(
         other = _run(options, options.samples_from)
         inputs, start = other.inputs, other.recipe
     parts: dict[str, Any] = {
-        "adapter": options.adapter
-        and read_adapter(options.adapter, workspace, part=options.adapter_part, links=True),
+        "adapter": options.adapter and read_given(options.adapter, workspace, options.adapter_part),
         "discriminator": options.discriminator
         and read_adapter(options.discriminator, workspace, links=True),
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from tests.intake import builders
 from workbench.adapter_settings import adapter_settings
@@ -57,6 +58,11 @@ PEFT_0_21 = PEFT_0_19 | {
     "monteclora_config": None,
     "velora_config": None,
     "peft_version": "0.21.2",
+}
+VISION = {"base_model_class": "DinoVisionTransformer", "parent_library": "dinov3.models"}
+REMOTE = {
+    "base_model_class": "ChatGLMForConditionalGeneration",
+    "parent_library": "transformers_modules.owner.chat-6b.0a1b2c.modeling_chatglm",
 }
 UNSLOTH = PEFT_0_17 | {
     "auto_mapping": {
@@ -300,7 +306,7 @@ def test_patterns_are_matched_in_pefts_order(tmp_path: Path) -> None:
         ({"base_model_name_or_path": "black-forest-labs/FLUX.1-dev"}, "for image models"),
         ({"base_model_name_or_path": "openai/whisper-small"}, "for speech, not text"),
         ({"task_type": "SEQ_CLS"}, "classifies texts"),
-        ({"task_type": "SEQ_2_SEQ_LM"}, "encoder-decoder"),
+        ({"auto_mapping": VISION}, "for image models, not text"),
     ],
 )
 def test_adapters_of_other_models_have_the_true_sentence(
@@ -309,6 +315,66 @@ def test_adapters_of_other_models_have_the_true_sentence(
     folder = builders.adapter_folder(tmp_path / "in", builders.config(**change))
     with pytest.raises(IntakeError, match=words):
         read_adapter(folder, tmp_path / "w")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"base_model": "robots/arm"}, "it has no peft_type"),
+        ({"config": {"non_linearity": "relu"}, "model_class": "BertAdapterModel"}, "AdapterHub"),
+    ],
+)
+def test_configs_that_are_not_of_peft_say_what_they_are(
+    tmp_path: Path, data: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(IntakeError, match=words):
+        read_adapter(builders.adapter_folder(tmp_path / "in", data), tmp_path / "w")
+
+
+@pytest.mark.parametrize("top", ["encoder", "model.encoder"])
+@pytest.mark.parametrize("task", ["SEQ_2_SEQ_LM", None])
+def test_encoder_decoder_models_are_known_by_their_layers(
+    tmp_path: Path, top: str, task: str | None
+) -> None:
+    layers = (f"{top}.block.0.layer.0.SelfAttention.q_proj",)
+    content = builders.weights(builders.tensors(layers))
+    folder = builders.adapter_folder(tmp_path / "in", builders.config(task_type=task), content)
+    with pytest.raises(IntakeError, match="encoder-decoder"):
+        read_adapter(folder, tmp_path / "w")
+
+
+def test_a_plain_model_may_call_its_task_otherwise(tmp_path: Path) -> None:
+    named = builders.config(task_type="SEQ_2_SEQ_LM", auto_mapping=REMOTE)
+    files = read_adapter(builders.adapter_folder(tmp_path / "in", named), tmp_path / "w")
+    plain = read_adapter(builders.adapter_folder(tmp_path / "plain"), tmp_path / "w")
+    assert files.settings == plain.settings
+
+
+def unwrapped(name: str) -> str:
+    return name.removeprefix(builders.PREFIX)
+
+
+@pytest.mark.parametrize(
+    "saved_as",
+    [
+        lambda name: name.replace(".weight", ".default.weight"),
+        lambda name: name.replace("model.model.", "model._orig_mod.model.", 1),
+        unwrapped,
+    ],
+    ids=["adapter's name", "compiled", "no beginning"],
+)
+def test_names_that_peft_did_not_write_become_those_that_it_would(tmp_path: Path, saved_as) -> None:
+    arrays = {saved_as(name): values for name, values in builders.tensors().items()}
+    content = builders.weights(arrays)
+    files = read_adapter(
+        builders.adapter_folder(tmp_path / "in", content=content), tmp_path / "work"
+    )
+    plain = read_adapter(builders.adapter_folder(tmp_path / "plain"), tmp_path / "work")
+    assert files.settings == plain.settings
+    ours, wanted = load_file(files.weights), load_file(plain.weights)
+    assert ours.keys() == wanted.keys()
+    assert all(np.array_equal(ours[name], wanted[name]) for name in wanted)
+    assert [path.name for path in files.weights.parent.iterdir()] == [files.weights.name]
 
 
 @pytest.mark.parametrize("rule", [{"layers_to_transform": 1}, {"exclude_modules": r".*k_proj"}])

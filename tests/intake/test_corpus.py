@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import IntakeError
-from workbench.intake.columns import NONE, OPTIONAL, REQUIRED, Choice, ColumnsUnclear
+from workbench.intake.column_questions import Choice, ColumnsUnclear
+from workbench.intake.columns import NONE, OPTIONAL, REQUIRED
 from workbench.intake.rows import read_rows
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -142,7 +143,11 @@ TWO_INPUTS = {
         left_out="id, title",
         said="several right answers",
     ),
-    "squad.json": Read(((f"Where is it?\n\n{BONN}", "on the Rhine"),), left_out="id"),
+    "squad.json": Read(
+        ((f"Where is it?\n\n{BONN}", "on the Rhine"),),
+        left_out="title, id",
+        said="What the file holds beside its rows was left out: version.",
+    ),
     "answers.parquet": Read(((f"Where is it?\n\n{BONN}", "on the Rhine"),)),
     "sql-schema.jsonl": Read(
         (
@@ -199,7 +204,7 @@ RENDERED = {
     "hh-preference.jsonl": Read(
         left_out="rejected", template="\n\nHuman: {input}\n\nAssistant:", said=APART
     ),
-    "llama-factory-preference.jsonl": Read(left_out="rejected.from, rejected.value"),
+    "llama-factory-preference.jsonl": Read(left_out="rejected"),
     "trl-kto-bad.jsonl": Read(left_out="label", said="Left out: 2 rows whose label is false"),
     "tool-calls.jsonl": Read(
         (
@@ -230,7 +235,7 @@ SHAPES = {
     "headless-texts.csv": Read(INPUTS, wanted=NONE),
     "by-name.json": Read(),
     "pairs.json": Read(asks=Choice(("column 1",), "column 2"), said="does not name its columns"),
-    "intents.json": Read(),
+    "intents.json": Read(left_out="responses"),
     "rasa.json": Read(left_out=""),
     "splits-of-pairs.json": refused("several lists of rows: train, val. Hand over one of them"),
     "error.json": refused("holds no list of rows"),
@@ -257,7 +262,71 @@ SHAPES = {
     "utf-16.csv": Read((("zwölf Bücher", "shop"),)),
     "latin-1.csv": refused("is not UTF-8 text (line 2)"),
 }
-EXPECTED = {**TRAINERS, **NAMES, **TWO_INPUTS, **TYPED, **RENDERED, **SHAPES}
+CHATS = {
+    "xtuner-conversation.json": Read(system=SYSTEM),
+    "texts-in-turn.jsonl": Read(
+        left_out="source", said="the first is of the user, the second of the assistant"
+    ),
+    "exchanges.jsonl": Read(
+        tuple((history("hello", "Hi!", text), label) for text, label in BOTH),
+        left_out="conversation_id, category",
+        said="several turns",
+    ),
+    "chat-log.jsonl": Read(),
+    "task-dialogue.jsonl": Read(said="Left out of the turns: utterance."),
+    "gemini-system.jsonl": Read(system=SYSTEM),
+    "system-in-parts.jsonl": Read(system=SYSTEM, left_out="schemaVersion"),
+    "trl-grpo.jsonl": Read(said='The turns in "prompt" were read as the input.'),
+    "verl.jsonl": Read(
+        left_out="data_source, ability, reward_model.style",
+        said='"reward_model.ground_truth" was read as the output.',
+    ),
+    "openai-preference.jsonl": Read(left_out="non_preferred_output"),
+    "evals-ideal.jsonl": Read(system=SYSTEM, said='"ideal" was read as the output.'),
+}
+NESTED = {
+    "seed-tasks.jsonl": Read(
+        tuple((f"Which intent?\n\n{text}", label) for text, label in BOTH),
+        left_out="id, name, is_classification",
+    ),
+    "paragraphs-with-questions.json": Read(
+        ((f"Where is it?\n\n{BONN}", "on the Rhine"),), left_out="id, is_impossible"
+    ),
+    "unanswerable.jsonl": Read(
+        ((f"Where is it?\n\n{BONN}", "on the Rhine"), ("How old?\n\nBonn is old.", "old")),
+        said="1 of 3 rows was skipped: row 3: the output is empty.",
+    ),
+    "answer-key.jsonl": Read(
+        (('What is wet?\n\n{"text": ["rain", "sand"], "label": ["A", "B"]}', "A"),), left_out="id"
+    ),
+    "multiple-choice.csv": Read(
+        (
+            ("What is 2+2?\n\nA: 3\n\nB: 4\n\nC: 5\n\nD: 6", "B"),
+            ("What is 1+1?\n\nA: 2\n\nB: 5\n\nC: 7\n\nD: 9", "A"),
+        ),
+        left_out="id",
+    ),
+    "two-options.jsonl": Read(
+        (("The _ fits.\n\n1: cup\n\n2: lid", "2"), ("The _ leaks.\n\n1: cup\n\n2: lid", "1"))
+    ),
+    "object-answer.jsonl": Read(asks=Choice(("description",), "data")),
+    "comment-source-target.jsonl": Read(asks=Choice(("Comment",), "Target")),
+    "provenance.jsonl": Read(asks=Choice(("anchor",), "positive")),
+    "title-category.csv": Read(),
+    "doccano.jsonl": Read(((TAXI[0], '["taxi"]'), (TABLE[0], '["table"]')), left_out="id"),
+    "beside.json": Read(said="What the file holds beside its rows was left out: task."),
+    "named-lists.json": Read(),
+    "on-one-line.jsonl": Read(),
+    "over-several-lines.jsonl": Read(),
+    "gaps.json": Read(),
+    "data-sets.json": refused("is a list of data sets and holds no rows"),
+    "features.json": refused("describes a data set and holds no rows"),
+    "fasttext.txt": Read(said='What follows "__label__" was read as the output.'),
+    "label-first.txt": Read(asks=Choice(("column 2",), "column 1")),
+    "four-cells.txt": Read(asks=Choice(("column 2",), "column 4")),
+    "remarks.csv": Read(),
+}
+EXPECTED = {**TRAINERS, **NAMES, **TWO_INPUTS, **TYPED, **RENDERED, **SHAPES, **CHATS, **NESTED}
 
 
 def test_the_table_names_every_file() -> None:

@@ -34,7 +34,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[s
                 answer = {"id": "someone/adapter", "sha": COMMIT, "siblings": listed}
                 self.answer(json.dumps(answer).encode())
             elif path.startswith(f"/someone/adapter/resolve/{COMMIT}/"):
-                self.answer(files[path.rsplit("/", 1)[1]])
+                self.answer(files[path.removeprefix(f"/someone/adapter/resolve/{COMMIT}/")])
             else:
                 self.send_response(404)
                 self.send_header("X-Error-Code", "RepoNotFound")
@@ -74,6 +74,32 @@ def test_two_files_are_fetched_and_accepted(stand_in: dict[str, bytes], tmp_path
     assert read_adapter(paths, tmp_path).settings.fields["r"] == 8
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "someone/adapter/checkpoint-10",
+        "hub:someone/adapter/checkpoint-10@main",
+        "https://huggingface.co/someone/adapter/tree/main/checkpoint-10/",
+    ],
+)
+def test_one_of_several_adapters_of_a_repository(
+    stand_in: dict[str, bytes], tmp_path: Path, typed: str
+) -> None:
+    both = dict(stand_in)
+    stand_in.clear()
+    for step in (10, 20):
+        stand_in.update({f"checkpoint-{step}/{name}": raw for name, raw in both.items()})
+    with pytest.raises(IntakeError, match=r"checkpoint-10, checkpoint-20\. Write someone/adapter/"):
+        hub.fetch_adapter("someone/adapter", tmp_path)
+    paths = hub.fetch_adapter(typed, tmp_path)
+    assert {path.parent.name for path in paths} == {"checkpoint-10"}
+    assert read_adapter(paths, tmp_path).settings.fields["r"] == 8
+    if typed.startswith("hub:"):
+        files = hub.read_given([Path(typed)], tmp_path / "work")
+        assert files.settings.fields["r"] == 8
+        assert not [path for path in (tmp_path / "work").iterdir() if path != files.weights.parent]
+
+
 def test_pickles_are_named(stand_in: dict[str, bytes], tmp_path: Path) -> None:
     stand_in["adapter_model.bin"] = stand_in.pop("adapter_model.safetensors")
     with pytest.raises(IntakeError, match="Pickles"):
@@ -85,7 +111,9 @@ def test_unknown_repository_is_a_sentence(stand_in: dict[str, bytes], tmp_path: 
         hub.fetch_adapter("someone/else", tmp_path)
 
 
-@pytest.mark.parametrize("wrong", ["", "name", "../../etc/passwd", "a/b/c", "http://x/y", "a/b@"])
+@pytest.mark.parametrize(
+    "wrong", ["", "name", "../../etc/passwd", "a/b/../c", "http://x/y", "a/b@"]
+)
 def test_other_texts_are_no_ids(wrong: str, tmp_path: Path) -> None:
     with pytest.raises(IntakeError, match="no id on the Hub"):
         hub.fetch_adapter(wrong, tmp_path)

@@ -174,11 +174,17 @@ def mlx(tmp_path: Path, **config: object) -> Path:
     ("parameters", "alpha"),
     [
         ({"rank": 4, "scale": 20.0, "dropout": 0.0}, 80.0),
-        ({"rank": 4, "scale": 2.0, "alpha": 16.0, "dropout": 0.0, "keys": ["q_proj"]}, 32.0),
+        ({"rank": 4, "scale": 10.0, "alpha": 16, "dropout": 0.0}, 40.0),
+        ({"rank": 4, "scale": 2.0, "alpha": 16.0, "keys": ["q_proj"], "lora_layers": 2}, 32.0),
     ],
 )
 def test_an_mlx_adapter_is_converted(tmp_path: Path, parameters: dict, alpha: float) -> None:
-    files = read_adapter(mlx(tmp_path, lora_parameters=parameters), tmp_path / "w")
+    """Its alpha counts in files of the first half of 2024 only; later it was a default unused."""
+    folder = mlx(tmp_path, lora_parameters=parameters)
+    if "lora_layers" in parameters:
+        old = {"model": "mlx-community/x", "lora_layers": 2, "lora_parameters": parameters}
+        (folder / CONFIG).write_text(json.dumps(old))
+    files = read_adapter(folder, tmp_path / "w")
     plain = read_adapter(builders.adapter_folder(tmp_path / "plain"), tmp_path / "w")
     fields = files.settings.fields
     assert (fields["r"], fields["lora_alpha"]) == (4, alpha)
@@ -186,6 +192,12 @@ def test_an_mlx_adapter_is_converted(tmp_path: Path, parameters: dict, alpha: fl
     ours, wanted = load_file(files.weights), load_file(plain.weights)
     assert ours.keys() == wanted.keys()
     assert all(np.array_equal(ours[name], wanted[name]) for name in wanted)
+
+
+def test_the_last_state_of_an_mlx_training_is_taken(tmp_path: Path) -> None:
+    folder = mlx(tmp_path, lora_parameters={"rank": 4, "scale": 2.0})
+    (folder / "adapters.safetensors").rename(folder / "0000200_adapters.safetensors")
+    assert read_adapter(folder, tmp_path / "w").settings.fields["lora_alpha"] == 8
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from workbench.errors import IntakeError
 from workbench.intake.cells import as_text, is_empty
-from workbench.intake.columns import KNOWN, NONE, OPTIONAL, REQUIRED
+from workbench.intake.column_names import KNOWN
+from workbench.intake.columns import NONE, OPTIONAL, REQUIRED
 from workbench.intake.row_checks import clean
 from workbench.intake.rows import Rows, read_rows
 from workbench.intake.wording import shown

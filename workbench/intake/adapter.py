@@ -23,6 +23,7 @@ from workbench.intake.config import (
     other_settings,
     read_config,
     refuse_biases,
+    refuse_encoders,
     require_claimed,
 )
 from workbench.intake.copying import Copied, copy_in
@@ -31,7 +32,7 @@ from workbench.intake.header import Tensor, check_values, read_header
 from workbench.intake.layout import WEIGHTS_NAME, Layout, SeveralAdapters, find
 from workbench.intake.lora_tensors import changes_something, lora_modules
 from workbench.intake.methods import METHODS
-from workbench.intake.rewriting import from_mlx, join, mlx_claims
+from workbench.intake.rewriting import from_mlx, join, mlx_claims, with_usual_names
 from workbench.intake.tensor_names import layers_of, require_plain_names
 from workbench.intake.wording import shown
 from workbench.limits import LIMITS
@@ -122,6 +123,7 @@ def inspect_adapter(
         done.append(Check(doing))
         doing = LAYERS
         weights = _one_file(gathered, folder)
+        weights = with_usual_names(weights) if claims.method == LORA else weights
         tensors = read_header(weights.path)
         settings, layers = _settings(claims, tensors)
         done.append(Check(doing))
@@ -161,6 +163,7 @@ def _count(tensor: Tensor) -> int:
 
 def _settings(claims: Claims, tensors: list[Tensor]) -> tuple[AdapterSettings, list[str]]:
     """What kind of adapter it is, and the names of its layers."""
+    refuse_encoders(tensors)
     refuse_biases(claims, tensors)
     if claims.method == LORA:
         modules = lora_modules(tensors, claims.saved)

@@ -7,6 +7,8 @@ bounds the size of the text.
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from workbench.errors import IntakeError
@@ -16,9 +18,43 @@ from workbench.limits import LIMITS
 _NUMBER_CHARACTERS = 40
 
 
-def read_json(text: str, where: str) -> Any:
-    """Parse ``text``; ``where`` names the file (and row) at the start of every error sentence."""
+def read_json(text: str, where: str, gaps: bool = False) -> Any:
+    """Parse ``text``; ``where`` names the file (and row) at the start of every error sentence.
 
+    Args:
+        gaps: NaN is null, as pandas writes an empty cell; else it is refused.
+    """
+    with _sentences(where):
+        return _bounded(_decoder(where, gaps).decode(text), where)
+
+
+def read_values(text: str, where: str) -> list[Any]:
+    """Values that follow each other, as pretty-printed objects without a list; NaN is null."""
+    decoder, at, found = _decoder(where, True), 0, []
+    with _sentences(where):
+        while at < len(text):
+            if text[at].isspace():
+                at += 1
+                continue
+            value, at = decoder.raw_decode(text, at)
+            found.append(_bounded(value, where))
+    return found
+
+
+@contextmanager
+def _sentences(where: str) -> Iterator[None]:
+    try:
+        yield
+    except RecursionError as error:
+        raise IntakeError(f"{where}: it is nested too deeply.") from error
+    except json.JSONDecodeError as error:
+        raise IntakeError(
+            f"{where}: it is not valid JSON ({error.msg.lower()} at line {error.lineno}, "
+            f"character {error.colno})."
+        ) from error
+
+
+def _decoder(where: str, gaps: bool) -> json.JSONDecoder:
     def refuse(problem: str) -> NoReturn:
         raise IntakeError(f"{where}: {problem}")
 
@@ -41,28 +77,18 @@ def read_json(text: str, where: str) -> Any:
             refuse(f"the number {shown(digits, 20)} is out of range.")
         return value
 
-    def constant(word: str) -> float:
-        refuse(f"{word} is not a JSON number.")
+    def constant(word: str) -> None:
+        if not gaps or word != "NaN":
+            refuse(f"{word} is not a JSON number.")
 
-    try:
-        data = json.loads(
-            text,
-            object_pairs_hook=pairs,
-            parse_int=whole,
-            parse_float=fraction,
-            parse_constant=constant,
-        )
-    except IntakeError:
-        raise
-    except RecursionError as error:
-        raise IntakeError(f"{where}: it is nested too deeply.") from error
-    except json.JSONDecodeError as error:
-        raise IntakeError(
-            f"{where}: it is not valid JSON ({error.msg.lower()} at line {error.lineno}, "
-            f"character {error.colno})."
-        ) from error
+    return json.JSONDecoder(
+        object_pairs_hook=pairs, parse_int=whole, parse_float=fraction, parse_constant=constant
+    )
+
+
+def _bounded(data: Any, where: str) -> Any:
     if _deeper(data, LIMITS.json_depth):
-        refuse(f"it is nested more than {LIMITS.json_depth} levels deep.")
+        raise IntakeError(f"{where}: it is nested more than {LIMITS.json_depth} levels deep.")
     return data
 
 

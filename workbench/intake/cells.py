@@ -24,8 +24,10 @@ def as_text(value: Any) -> str | None:
 
 
 def is_empty(value: Any) -> bool:
-    """Whether a cell says nothing: null, white space, an empty list or object."""
-    return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
+    """Whether a cell says nothing: null, white space, an empty object, a list of such."""
+    if isinstance(value, list):
+        return all(map(is_empty, value))
+    return value is None or value == {} or (isinstance(value, str) and not value.strip())
 
 
 def from_python(text: str) -> Any:

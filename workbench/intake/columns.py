@@ -6,14 +6,42 @@ choose. The names come from the data sets and trainers that people use.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from workbench.errors import IntakeError
-from workbench.intake.cells import as_text, is_empty, right_answers
-from workbench.intake.conversations import is_conversation
-from workbench.intake.tables import Table
+from workbench.intake.cells import as_text, right_answers
+from workbench.intake.column_names import (
+    ABOUT,
+    ANSWERS,
+    CHANGED,
+    CHOICES,
+    CLASSES,
+    CONTENT,
+    CONVERSATIONS,
+    FIRST,
+    HEADING,
+    INPUTS,
+    INSTRUCTION,
+    LESSER,
+    ORIGINALS,
+    OUTPUTS,
+    QUESTION,
+    SPEAKERS,
+    SYSTEM,
+    choice_marks,
+    is_about,
+    normal,
+)
+from workbench.intake.column_questions import (
+    Choice,
+    ColumnsUnclear,
+    names_listed,
+    question_about,
+    unclear,
+)
+from workbench.intake.conversations import is_answered, is_conversation
+from workbench.intake.records import Table
 from workbench.intake.wording import shown
 
 # How much an output is wanted.
@@ -21,85 +49,7 @@ NONE = "none"  # unlabelled inputs
 OPTIONAL = "optional"  # seeds
 REQUIRED = "required"  # evaluation rows, training rows
 
-# An input is an instruction, a question and a content, in this order, where a file has several.
-_INSTRUCTION = ("instruction", "instructions")
-_SPEAKERS = ("user", "human")  # beside a text it is who wrote it
-_QUESTION = ("question", "query", "prompt", "user_query", "user_input", *_SPEAKERS, "problem")
-_CONTENT = (
-    *("input", "inputs", "input_text", "text", "sentence", "utterance", "context", "document"),
-    *("passage", "article", "dialogue", "dialog", "schema", "table_schema", "story", "evidence"),
-    *("review", "tweet", "message", "comment", "sentence_text", "transcript", "comment_text"),
-)
-# Possible answers, put behind a question whose answer is one of them.
-_CHOICES = ("choices", "options", "endings", "candidates")
-# Inputs where nothing above is there; beside one of the above they are about it.
-_LESSER = ("source", "src", "source_text", "content", "body", "description", "abstract")
-_HEADING = ("title", "subject", "headline")
-_SYSTEM = ("system", "system_prompt", "system_message")
-_ANSWERS = (
-    *("output", "outputs", "answer", "answers", "response", "completion", "target", "summary"),
-    *("sql", "highlights", "chosen", "reply", "output_text", "target_text", "final_answer"),
-    *("expected", "expected_output", "reference", "ground_truth", "solution", "best_answer"),
-    *("targets", "tgt", "assistant", "bot", "canonical_solution", "code", "chosen_response"),
-)
-_CLASSES = (
-    *("label", "labels", "category", "intent", "class", "class_label", "class_name"),
-    *("sentiment", "emotion", "topic", "label_text", "label_name", "intent_name", "category_name"),
-)
-_INPUTS = (*_INSTRUCTION, *_QUESTION, *_CONTENT, *_LESSER)
-_OUTPUTS = (*_ANSWERS, *_CLASSES)
-APART = frozenset(name for name in _OUTPUTS if name != "chosen")  # where an answer stands apart
-KNOWN = frozenset((*_INPUTS, *_OUTPUTS, *_HEADING))
-# Of these nobody has to be asked whether they are the output.
-_ABOUT = (
-    *("", "id", "idx", "index", "uid", "uuid", "guid", "row", "split", "url", "lang", "language"),
-    *("__index_level_0__", "date", "timestamp", "created_at", "dataset", "source", "rejected"),
-    *("user_id", "example_id", "prompt_id", "tools", "weight", "license", "licence"),
-    *("written_for", "origin", "status", "confidence", "model", "domain"),
-)
-_CONVERSATIONS = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns")
-_FIRST = re.compile(r"(text|sentence|question|input|document|paragraph|premise)_?(1|a)")
 _LOOKED_AT = 1000  # rows by which columns are compared
-_ROWS_SHOWN = 5
-_CELL_SHOWN = 200
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a person says about the columns of a file.
-
-    Attributes:
-        inputs: columns that make the input, in order; () leaves it to their names.
-        output: its column, "" for none; None leaves it to the names.
-    """
-
-    inputs: tuple[str, ...] = ()
-    output: str | None = None
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a person is shown to choose columns: plain data.
-
-    Attributes:
-        where: name of the file.
-        columns: all that are not empty, in the order of the file.
-        first_rows: cells of the first rows as text, cut short, in the order of ``columns``.
-        proposal: a guess to begin with; its input may be () and its output "".
-    """
-
-    where: str
-    columns: tuple[str, ...]
-    first_rows: tuple[tuple[str, ...], ...]
-    proposal: Choice
-
-
-class ColumnsUnclear(IntakeError):
-    """The names do not say which column is which; ``question`` is what to ask, if it is known."""
-
-    def __init__(self, message: str, question: Question | None = None) -> None:
-        super().__init__(message)
-        self.question = question
 
 
 @dataclass(frozen=True)
@@ -142,99 +92,145 @@ def read_columns(table: Table, where: str, outputs: str, choice: Choice) -> Read
         ColumnsUnclear: a person has to say it.
         IntakeError: a chosen column is not there, or there are no outputs at all.
     """
-    names = {_normal(name): name for name in reversed(table.columns)}
-    system = next((names[name] for name in _SYSTEM if name in names), "")
+    names = _by_name(table)
+    system = next((names[name] for name in SYSTEM if name in names), "")
+    inputs: tuple[str, ...] = ()
     if choice.inputs:
         inputs = tuple(_chosen(table, name, where) for name in choice.inputs)
+        spoken = inputs if is_conversation(table.first(inputs[0])) else ()
     else:
         spoken = _conversation(table, names)
-        if spoken:
-            return Reading(conversation=spoken, system=system)
-        inputs = _inputs(table, names, where, outputs, choice)
+    if len(spoken) == len(inputs) == 1 or (spoken and not choice.inputs):
+        output = _answer_apart(table, names, where, outputs, choice, spoken)
+        return Reading(conversation=spoken, output=output, system=system)
+    inputs = inputs or _inputs(table, names, where, outputs, choice)
     if choice.output:
         return Reading(inputs, _chosen(table, choice.output, where), system=system)
     if choice.output == "" or outputs == NONE:
         return Reading(inputs, system=system)
     output, same = _output(table, names, where, outputs, inputs)
     history = names.get("history", "")
-    if history and not isinstance(_first(table, history), list):
+    if history and not isinstance(table.first(history), list):
         history = ""
     answers = names.get("references", "")
-    if _normal(output) in ("answer", "answers") and right_answers(_first(table, output)):
+    if normal(output) in ("answer", "answers") and right_answers(table.first(output)):
         answers = output
-    if answers and right_answers(_first(table, answers)) is None:
+    if answers and right_answers(table.first(answers)) is None:
         answers = ""
     return Reading(inputs, output, system=system, history=history, answers=answers, same=same)
 
 
-def _normal(name: str) -> str:
-    return re.sub(r"[\s_-]+", "_", name.strip().casefold())
+def _by_name(table: Table) -> dict[str, str]:
+    """Columns by their normal names; a part of an opened object also by its own name alone."""
+    names = {normal(name): name for name in reversed(table.columns)}
+    for name in table.columns:
+        if (part := normal(name.rpartition(".")[2])) in ANSWERS:
+            names.setdefault(part, name)
+    return names
+
+
+def _answer_apart(
+    table: Table,
+    names: dict[str, str],
+    where: str,
+    outputs: str,
+    choice: Choice,
+    spoken: Sequence[str],
+) -> str:
+    """The column with the answer to conversations that end with what the user says; else ""."""
+    if choice.output is not None:
+        return _chosen(table, choice.output, where) if choice.output else ""
+    if outputs == NONE or is_answered(table.first(spoken[-1])):
+        return ""
+    there = dict.fromkeys(names[name] for name in OUTPUTS if name in names)
+    found = [name for name in there if name not in spoken]
+    if len(found) > 1:
+        raise unclear(table, where, "the output")
+    return found[0] if found else ""
+
+
+def chosen_parts(choice: Choice) -> tuple[str, ...]:
+    """Columns that a person named, in lower case."""
+    return tuple(name.lower() for name in (*choice.inputs, choice.output or "") if name)
 
 
 def chosen_names(choice: Choice) -> tuple[str, ...]:
     """All columns that will be read, in lower case, where a person named them all; else ()."""
     if not choice.inputs or choice.output is None:
         return ()
-    return tuple(name.lower() for name in (*choice.inputs, choice.output) if name)
+    return chosen_parts(choice)
 
 
 def _chosen(table: Table, name: str, where: str) -> str:
     """A column by its name, in any letter case, or by its number from 1."""
     if name in table.columns:
         return name
-    found = [column for column in table.columns if _normal(column) == _normal(name)]
+    found = [column for column in table.columns if normal(column) == normal(name)]
     if len(found) == 1:
         return found[0]
     by_number = f"column {name}"
     if by_number in table.columns:
         return by_number
     raise ColumnsUnclear(
-        f"{where} has no column {shown(name)}. It has {_listed(table.columns)}.",
-        _question(table, where),
+        f"{where} has no column {shown(name)}. It has {names_listed(table.columns)}.",
+        question_about(table, where),
     )
 
 
 def _conversation(table: Table, names: dict[str, str]) -> tuple[str, ...]:
     """Columns whose cells are lists of turns, whatever they are called; () without one."""
-    spoken = [name for name in table.columns if is_conversation(_first(table, name))]
-    for name in _CONVERSATIONS:
+    spoken = [name for name in table.columns if is_conversation(table.first(name))]
+    for name in CONVERSATIONS:
         if (talk := names.get(name)) in spoken:
             chosen = names.get("chosen", "")
-            goes_on = isinstance(_first(table, chosen), dict)  # the answer stands apart
+            goes_on = isinstance(table.first(chosen), dict)  # the answer stands apart
             return (talk, chosen) if goes_on else (talk,)
-    for name in ("completion", "chosen", "response"):
+    asked = names.get("prompt") or names.get("input")
+    for name in ("completion", "chosen", "response", "preferred_output"):
         if (answer := names.get(name)) in spoken:
-            whole = len(_first(table, answer)) > 1
-            return (answer,) if whole or "prompt" not in names else (names["prompt"], answer)
+            whole = len(table.first(answer)) > 1
+            return (answer,) if whole or asked is None else (asked, answer)
     return tuple(spoken) if len(spoken) == 1 else ()
 
 
 def _inputs(
     table: Table, names: dict[str, str], where: str, outputs: str, choice: Choice
 ) -> tuple[str, ...]:
-    there = [name for name in _INPUTS if name in names and not _is_rendering(table, names, name)]
-    has_output = bool(choice.output) or any(name in names for name in _OUTPUTS)
+    there = [name for name in INPUTS if name in names and not _is_rendering(table, names, name)]
+    has_output = bool(choice.output) or any(name in names for name in OUTPUTS)
     if pair := _pair(names):
         return pair
-    if any(name in _CONTENT for name in there):
-        there = [name for name in there if name not in _SPEAKERS]
+    there = [name for name in there if not _is_provenance(table, names[name])]
+    if isinstance(table.first(names.get("data", "")), str):
+        there.append("data")
+    if any(name in CONTENT for name in there):
+        there = [name for name in there if name not in SPEAKERS]
     if "input" in there:  # the name of our own files: no other content has a say
-        there = [name for name in there if name == "input" or name in _INSTRUCTION]
+        there = [name for name in there if name == "input" or name in INSTRUCTION]
     by_kind = [
-        [name for name in there if name in kind] for kind in (_INSTRUCTION, _QUESTION, _CONTENT)
+        [name for name in there if name in kind] for kind in (INSTRUCTION, QUESTION, CONTENT)
     ]
+    if any(name in names for name in CHANGED):
+        by_kind[2] += [name for name in there if name in ORIGINALS]
     if not any(by_kind[1:]):
-        by_kind[2] = [name for name in there if name in _LESSER]
+        by_kind[2] = [name for name in there if name in (*LESSER, "data")]
+    if not any(by_kind):
+        by_kind[2] = [name for name in HEADING if name in names]
     if by_kind[2] and not by_kind[1] and has_output:
-        by_kind.insert(2, [name for name in _HEADING if name in names])
+        by_kind.insert(2, [n for n in HEADING if n in names and n not in by_kind[2]])
     if any(by_kind) and all(len(kind) <= 1 for kind in by_kind):
-        by_kind.append(
-            [name for name in _CHOICES if isinstance(_first(table, names.get(name, "")), list)]
-        )
-        return tuple(names[name] for kind in by_kind for name in kind)
+        listed = [n for n in CHOICES if isinstance(table.first(names.get(n, "")), list | dict)]
+        found = tuple(names[name] for kind in (*by_kind, listed) for name in kind)
+        return (*found, *(name for name in choice_marks(table.columns) if name not in found))
     if len(table.columns) == 1 and not has_output:
         return table.columns
-    raise _unclear(table, where, "the input" if outputs == NONE else "the input, which the output")
+    raise unclear(table, where, "the input" if outputs == NONE else "the input, which the output")
+
+
+def _is_provenance(table: Table, name: str) -> bool:
+    """Whether a column called source says where rows come from: the same of many of them."""
+    values = [as_text(value) for value in table.values(name, _LOOKED_AT)]
+    return normal(name) in ABOUT and len(values) > 1 and 2 * len(set(values)) <= len(values)
 
 
 def _pair(names: dict[str, str]) -> tuple[str, ...]:
@@ -242,7 +238,7 @@ def _pair(names: dict[str, str]) -> tuple[str, ...]:
     if "premise" in names and "hypothesis" in names:
         return names["premise"], names["hypothesis"]
     for name in names:
-        if match := _FIRST.fullmatch(name):
+        if match := FIRST.fullmatch(name):
             other = name[: -len(match[2])] + {"1": "2", "a": "b"}[match[2]]
             if other in names:
                 return names[name], names[other]
@@ -253,8 +249,8 @@ def _is_rendering(table: Table, names: dict[str, str], name: str) -> bool:
     """Whether a column repeats input and output of the same row, as a prompt made for training."""
     if name not in ("text", "prompt", "content", "inputs", "input_text"):
         return False
-    parts = [names[n] for n in (*_INPUTS, *_ANSWERS) if n in names and n != name]
-    answers = [names[n] for n in _ANSWERS if n in names]
+    parts = [names[n] for n in (*INPUTS, *ANSWERS) if n in names and n != name]
+    answers = [names[n] for n in ANSWERS if n in names]
     if len(parts) < 2 or not answers:
         return False
     rows = [record.cells for record in table.records[:_LOOKED_AT] if not record.problem]
@@ -271,7 +267,7 @@ def _output(
     table: Table, names: dict[str, str], where: str, outputs: str, inputs: Sequence[str]
 ) -> tuple[str, tuple[str, ...]]:
     """The output's column, or ""; and columns that say the same in numbers."""
-    there = [names[name] for name in _OUTPUTS if name in names and names[name] not in inputs]
+    there = [names[name] for name in OUTPUTS if name in names and names[name] not in inputs]
     if names.get("output") in there:
         return names["output"], ()
     same: list[str] = []
@@ -280,60 +276,44 @@ def _output(
             there = [name for name in there if name not in (number, text)] + [text]
             same.append(number)
     if len(there) > 1 and _asks(inputs):
-        there = [name for name in there if _normal(name) in _ANSWERS] or there
+        there = [name for name in there if normal(name) in ANSWERS] or there
     if len(there) == 1:
         return there[0], tuple(same)
     others = [
         name
         for name in table.columns
-        if name not in inputs and not _is_about(name) and _normal(name) not in _HEADING
+        if name not in inputs and not is_about(name) and normal(name) not in HEADING
     ]
     if there or (others and (outputs == REQUIRED or not _is_ours(inputs))):
-        raise _unclear(table, where, "the output")
+        raise unclear(table, where, "the output")
     if outputs == REQUIRED:
         raise IntakeError(
-            f"{where} has no outputs: its columns are {_listed(table.columns)}. "
+            f"{where} has no outputs: its columns are {names_listed(table.columns)}. "
             "Give rows with the right answers in a column that is called output."
         )
     return "", ()
 
 
-def _is_about(name: str) -> bool:
-    """Whether a name is of a column that is neither input nor output."""
-    name = _normal(name)
-    return name in (*_ABOUT, *_SYSTEM, "history", "references") or name.startswith("unnamed:")
-
-
 def _is_ours(inputs: Sequence[str]) -> bool:
     """Whether the file keeps to our own names, in which case its other columns are no outputs."""
-    return [_normal(name) for name in inputs] == ["input"]
+    return [normal(name) for name in inputs] == ["input"]
 
 
 def _asks(inputs: Sequence[str]) -> bool:
-    return any(_normal(name) in (*_INSTRUCTION, *_QUESTION) for name in inputs)
-
-
-def _values(table: Table, name: str) -> Iterator[Any]:
-    for record in table.records[:_LOOKED_AT]:
-        if not is_empty(record.cells.get(name)):
-            yield record.cells[name]
-
-
-def _first(table: Table, name: str) -> Any:
-    return next(
-        (r.cells[name] for r in table.records if not is_empty(r.cells.get(name))),
-        None,
-    )
+    return any(normal(name) in (*INSTRUCTION, *QUESTION) for name in inputs)
 
 
 def _is_number(table: Table, name: str) -> bool:
-    return all(re.fullmatch(r"-?\d+(\.0)?", as_text(value) or "") for value in _values(table, name))
+    return all(
+        re.fullmatch(r"-?\d+(\.0)?", as_text(value) or "")
+        for value in table.values(name, _LOOKED_AT)
+    )
 
 
 def _in_words(table: Table, number: str, inputs: Sequence[str]) -> str:
     """The column that has a text for each number of this one, and a number for each text."""
     for name in table.columns:
-        related = _normal(name) in _CLASSES or _normal(name).startswith(_normal(number))
+        related = normal(name) in CLASSES or normal(name).startswith(normal(number))
         if name == number or name in inputs or not related or _is_number(table, name):
             continue
         pairs = {
@@ -344,47 +324,3 @@ def _in_words(table: Table, number: str, inputs: Sequence[str]) -> str:
         if len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs}):
             return name
     return ""
-
-
-# ------------------------------------------------------------------------------ questions
-
-
-def _unclear(table: Table, where: str, what: str) -> ColumnsUnclear:
-    listed = _listed(table.columns)
-    if not table.has_names:
-        sentence = f"{where} does not name its columns. Say which of {listed} is {what}."
-    else:
-        sentence = f"{where}: which column is {what}? It has {listed}."
-    return ColumnsUnclear(sentence, _question(table, where))
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The names in one sentence; not more than a person reads."""
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return ", ".join(shown(name, 40) for name in names[:20]) + more
-
-
-def _question(table: Table, where: str) -> Question:
-    rows = [record.cells for record in table.records if not record.problem][:_ROWS_SHOWN]
-    cells = tuple(
-        tuple((as_text(row.get(name)) or "")[:_CELL_SHOWN] for name in table.columns)
-        for row in rows
-    )
-    return Question(where, table.columns, cells, _proposal(table))
-
-
-def _proposal(table: Table) -> Choice:
-    """The longest text is likely the input, what differs least among rows the output."""
-    texts = {
-        name: [as_text(value) or "" for value in _values(table, name)] for name in table.columns
-    }
-    texts = {name: values for name, values in texts.items() if not _is_about(name)}
-    if not texts:
-        return Choice(output="")
-    known_input = [name for known in _INPUTS for name in texts if _normal(name) == known]
-    longest = max(texts, key=lambda name: sum(map(len, texts[name])) / max(len(texts[name]), 1))
-    source = (known_input or [longest])[0]
-    rest = [name for name in texts if name != source]
-    known = [name for known in _OUTPUTS for name in rest if _normal(name) == known]
-    fewest = min(rest, key=lambda name: len(set(texts[name])), default="")
-    return Choice((source,), (known or [fewest])[0])

@@ -21,6 +21,11 @@ from workbench.intake.methods import METHODS
 from workbench.intake.tensor_names import layers_of
 from workbench.intake.wording import shown
 
+# At the top: the vision tower of a model that writes has an encoder, too.
+_ENCODER = re.compile(
+    r"\Abase_model\.model\.(?:model\.)?encoder\.|\.EncDecAttention\.|\.encoder_attn\."
+)
+
 
 @dataclass(frozen=True)
 class Claims:
@@ -198,6 +203,17 @@ def refuse_biases(claims: Claims, tensors: Sequence[Tensor]) -> None:
         own = any(part.startswith(mark) or part in claims.saved for part in parts[:-1])
         if parts[-1] == "bias" and not own:
             refuse("bias", "set", f"It changes biases of the base ({shown(tensor.name, 120)}).")
+
+
+def refuse_encoders(tensors: Sequence[Tensor]) -> None:
+    """Adapters of encoder-decoder models, by the names of their layers."""
+    for tensor in tensors:
+        if _ENCODER.search(tensor.name):
+            raise IntakeError(
+                f"{NAME}: This adapter is for encoder-decoder models (SEQ_2_SEQ_LM): it has the "
+                f"layer {shown(tensor.name, 120)}. Only adapters of text generation models "
+                "(CAUSAL_LM) are taken."
+            )
 
 
 def require_claimed(claims: Claims, tensors: Sequence[Tensor]) -> None:

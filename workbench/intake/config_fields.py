@@ -6,6 +6,7 @@ code are never imported.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from workbench.errors import IntakeError
@@ -26,7 +27,10 @@ from workbench.intake.field_checks import (
 from workbench.intake.methods import METHODS, Method
 from workbench.limits import LIMITS
 
-_LIBRARY = re.compile(r"transformers(?:\.[a-z0-9_]{1,64}){0,6}", re.ASCII)
+_LIBRARY = re.compile(
+    r"transformers(?:\.[a-z0-9_]{1,64}){0,6}|transformers_modules(?:\.[A-Za-z0-9_-]{1,96}){1,8}",
+    re.ASCII,
+)
 
 # Why a field that changes what the adapter is cannot be taken along, and what to do about it.
 _MERGE = "Merge it into the base, or train a plain LoRA."
@@ -48,16 +52,22 @@ _OTHER_TASKS = {
     "TOKEN_CLS": "This adapter labels single tokens (TOKEN_CLS); it does not write.",
     "QUESTION_ANS": "This adapter marks answers in a text (QUESTION_ANS); it does not write.",
     "FEATURE_EXTRACTION": "This adapter makes embeddings (FEATURE_EXTRACTION); it does not write.",
-    "SEQ_2_SEQ_LM": "This adapter is for encoder-decoder models (SEQ_2_SEQ_LM).",
 }
 _IMAGE = re.compile(
     r"unet|transformer2d|transformer3d|diffus|\bflux|fluxtransformer|sd3|sdxl|pixart|sanatransf"
     r"|wantransf|autoencoderkl|hunyuanvideo|cogvideo|controlnet",
     re.IGNORECASE,
 )
+# Of the class that an adapter was trained on; names of text models say "Vision" as well.
+_IMAGE_CLASS = re.compile(
+    r"visiontransformer|vit(?:for|model|mae)|dinov|clip(?:model|vision)|siglip|swin|segformer"
+    r"|resnet|convnext|detr|sammodel|\bbeit|deit",
+    re.IGNORECASE,
+)
 _SPEECH = re.compile(
     r"whisper|wav2vec|hubert|speech|seamlessm4t|musicgen|\bbark\b|vits|parler", re.IGNORECASE
 )
+_CLASS = ("base_model_class", "parent_library")  # of auto_mapping
 _IMAGE_LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "add_k_proj", "conv_in", "proj_out")
 
 
@@ -71,12 +81,23 @@ def method_of(data: dict[str, Any]) -> Method | None:
     kind = data.get("peft_type")
     if kind == "LORA":
         return None
+    if "peft_type" not in data:
+        raise IntakeError(f"{NAME} is not of PEFT: it has no peft_type. {_not_of_peft(data)}")
     if not isinstance(kind, str) or kind not in METHODS:
         refuse("peft_type", kind, "PEFT's name of the method belongs there. Save it again.")
     method = METHODS[kind]
     if method.refused:
         refuse("peft_type", kind, method.refused)
+    if not method.mark and data.get("task_type") == "SEQ_2_SEQ_LM":  # no weights of layers
+        refuse("task_type", "SEQ_2_SEQ_LM", "This adapter is for encoder-decoder models.")
     return method
+
+
+def _not_of_peft(data: dict[str, Any]) -> str:
+    """What else the file may be."""
+    if isinstance(data.get("config"), dict) and "model_class" in data:
+        return "It belongs to an adapter of AdapterHub, which has layers of its own."
+    return "Of adapters those are taken that PEFT or mlx_lm has saved: hand over its whole folder."
 
 
 def check_fields(data: dict[str, Any], method: Method | None) -> None:
@@ -98,15 +119,19 @@ def _refuse_other_models(data: dict[str, Any]) -> None:
     """Adapters of image and speech models, and of tasks that write nothing, by what they name."""
     mapping = data.get("auto_mapping")
     said = [data.get("base_model_name_or_path"), data.get("task_type")]
-    if isinstance(mapping, dict):
-        said += [mapping.get("base_model_class"), mapping.get("parent_library")]
-    words = " ".join(word for word in said if isinstance(word, str))[:2000]
+    trained = [mapping.get(key) for key in _CLASS] if isinstance(mapping, dict) else []
+    words = _words([*said, *trained])
     targets = data.get("target_modules")
     layers = (
         [name for name in targets if isinstance(name, str)] if isinstance(targets, list) else []
     )
     for kind, found in (
-        ("image models", _IMAGE.search(words) or any(name in _IMAGE_LAYERS for name in layers)),
+        (
+            "image models",
+            _IMAGE.search(words)
+            or _IMAGE_CLASS.search(_words(trained))
+            or any(name in _IMAGE_LAYERS for name in layers),
+        ),
         ("speech", _SPEECH.search(words)),
     ):
         if found:
@@ -117,6 +142,10 @@ def _refuse_other_models(data: dict[str, Any]) -> None:
             f'{NAME}: "task_type" is "{task}". {_OTHER_TASKS[task]} Only adapters of text '
             "generation models (CAUSAL_LM) are taken."
         )
+
+
+def _words(values: Sequence[object]) -> str:
+    return " ".join(value for value in values if isinstance(value, str))[:2000]
 
 
 def _auto_mapping(field: str, value: Any) -> None:
@@ -153,10 +182,11 @@ def _dropout(field: str, value: Any) -> None:
 
 
 def _alpha(field: str, value: Any) -> None:
-    if type(value) not in (int, float) or not 0 < value <= 65536:
-        refuse(field, value, "It must be a number above 0 and at most 65536.")
+    if type(value) not in (int, float) or not 0 < value <= _MOST_ALPHA:
+        refuse(field, value, f"It must be a number above 0 and at most {_MOST_ALPHA:,}.")
 
 
+_MOST_ALPHA = 1_000_000  # people keep alpha / rank where a rank is a thousand
 _rank = whole(1, LIMITS.rank)
 # Of every method. Whether biases were really trained is seen from the weights.
 _COMMON: dict[str, Check] = {
@@ -164,8 +194,10 @@ _COMMON: dict[str, Check] = {
     "peft_version": text,
     "base_model_name_or_path": text,
     "revision": text,
+    # Some trainers say SEQ_2_SEQ_LM of a plain model; the weights tell (config.refuse_encoders).
     "task_type": one_of(
-        "CAUSAL_LM", None, remedy="Only adapters of text generation models (CAUSAL_LM) are taken."
+        *("CAUSAL_LM", "SEQ_2_SEQ_LM", None),
+        remedy="Only adapters of text generation models (CAUSAL_LM) are taken.",
     ),
     "target_modules": _target_modules,
     "exclude_modules": rule,

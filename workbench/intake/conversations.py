@@ -17,9 +17,17 @@ from workbench.intake.wording import shown
 SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
 _ROLES = {
     **dict.fromkeys(("system", "developer"), SYSTEM),
-    **dict.fromkeys(("user", "human", "prompter"), USER),
+    **dict.fromkeys(("user", "human", "prompter", "usr", "customer", "client"), USER),
+    **dict.fromkeys(("patient", "student", "caller", "visitor", "guest"), USER),
     **dict.fromkeys(("assistant", "gpt", "model", "chatgpt", "bot", "ai", "bard"), ASSISTANT),
+    **dict.fromkeys(("chatbot", "function_call", "agent", "doctor", "therapist"), ASSISTANT),
+    **dict.fromkeys(("counselor", "operator", "support", "tutor", "teacher"), ASSISTANT),
 }
+# What an exchange calls the two who speak, where one object holds both.
+_EXCHANGES = (
+    *(("human", "assistant"), ("user", "assistant"), ("input", "output"), ("prompt", "response")),
+    *(("question", "answer"), ("query", "response"), ("instruction", "output"), ("human", "gpt")),
+)
 _ROLE_NAMES = ("role", "from", "speaker")
 _CALLS = ("tool_calls", "function_call")
 _TEXT_NAMES = ("content", "value", "text", "parts", "message")
@@ -68,6 +76,51 @@ def is_conversation(value: Any) -> TypeGuard[list[dict[str, Any]]]:
     )
 
 
+def as_turns(value: Any) -> Any:
+    """A conversation that is stored in another way, as a list of turns; anything else as it is.
+
+    Texts that follow each other (the first is of the user), pairs of texts, and objects that hold
+    question and answer: ``{"input": …, "output": …}``.
+    """
+    if isinstance(value, dict) and is_conversation(value.get("messages")):
+        return value["messages"]
+    if not isinstance(value, list) or len(value) == 0:
+        return value
+    if len(value) > 1 and all(isinstance(text, str) for text in value):
+        return [_turn((USER, ASSISTANT)[at % 2], text) for at, text in enumerate(value)]
+    if all(_is_pair(entry) for entry in value):
+        return [_turn(role, text) for pair in value for role, text in _both(pair)]
+    keys = next((keys for keys in _EXCHANGES if all(_has(entry, keys) for entry in value)), None)
+    if keys is None:
+        return value
+    turns = [_turn(SYSTEM, value[0]["system"])] if value[0].get("system") else []
+    return turns + [
+        _turn(role, text) for entry in value for role, text in _both([entry[key] for key in keys])
+    ]
+
+
+def _turn(role: str, text: Any) -> dict[str, Any]:
+    return {"role": role, "content": text}
+
+
+def _both(texts: list[Any]) -> Iterator[tuple[str, Any]]:
+    yield from zip((USER, ASSISTANT), texts, strict=True)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(t, str) for t in value)
+
+
+def _has(value: Any, keys: tuple[str, str]) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in keys)
+
+
+def is_answered(value: Any) -> bool:
+    """Whether the last turn of a cell is an answer."""
+    turns = [value] if isinstance(value, dict) else value
+    return is_conversation(turns) and _roles(turns)[-1] == ASSISTANT
+
+
 def _role_name(turn: dict[str, Any]) -> str:
     return next((name for name in _ROLE_NAMES if isinstance(turn.get(name), str)), "")
 
@@ -78,10 +131,17 @@ def _text_name(turn: dict[str, Any]) -> str:
 
 def turns_of(value: list[dict[str, Any]]) -> list[Turn]:
     """The turns of a cell for which ``is_conversation`` holds; NotText names a bad one."""
-    roles = [str(turn[_role_name(turn)]).strip().lower() for turn in value]
-    return [
-        Turn(_ROLES.get(role, role), _text(turn)) for role, turn in zip(roles, value, strict=True)
-    ]
+    return [Turn(role, _text(turn)) for role, turn in zip(_roles(value), value, strict=True)]
+
+
+def _roles(value: list[dict[str, Any]]) -> list[str]:
+    words = [str(turn[_role_name(turn)]).strip().lower() for turn in value]
+    roles = [_ROLES.get(word, word) for word in words]
+    if USER in roles and ASSISTANT not in roles:
+        # Task-oriented dialogues call the machine "system".
+        asked = roles.index(USER)
+        roles[asked:] = [ASSISTANT if role == SYSTEM else role for role in roles[asked:]]
+    return roles
 
 
 def beside(value: list[dict[str, Any]]) -> set[str]:
@@ -93,6 +153,14 @@ def beside(value: list[dict[str, Any]]) -> set[str]:
         for name, inner in turn.items()
         if name not in read_names and not is_empty(inner)
     }
+
+
+def plain_text(value: Any) -> str:
+    """The text of a system turn that stands apart: a text, its parts, or an object with them."""
+    if isinstance(value, dict):
+        value = value.get(_text_name(value))
+    parts = value if isinstance(value, list) else [value]
+    return "\n".join(filter(None, map(_part, parts)))
 
 
 def _text(turn: dict[str, Any]) -> str:
@@ -142,8 +210,11 @@ def history_turns(value: Any) -> Iterator[Turn]:
         yield Turn(ASSISTANT, pair[1])
 
 
-def read(turns: Sequence[Turn]) -> Conversation:
+def read(turns: Sequence[Turn], apart: bool = False) -> Conversation:
     """One row: the last answer is the output, all before it the input.
+
+    Args:
+        apart: the output stands elsewhere, so that all turns are the input.
 
     Raises:
         NotText: nobody asks anything.
@@ -151,7 +222,8 @@ def read(turns: Sequence[Turn]) -> Conversation:
     opening = next((at for at, turn in enumerate(turns) if turn.role != SYSTEM), len(turns))
     system = "\n\n".join(turn.text.strip() for turn in turns[:opening] if turn.text.strip())
     spoken = list(turns[opening:])
-    answer = spoken.pop().text if spoken and spoken[-1].role == ASSISTANT else None
+    answered = not apart and bool(spoken) and spoken[-1].role == ASSISTANT
+    answer = spoken.pop().text if answered else None
     if not any(turn.role == USER for turn in spoken):
         raise NotText("the conversation has no turn of a user before its last answer")
     if len(spoken) == 1:

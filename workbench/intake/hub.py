@@ -8,6 +8,8 @@ not enough; never with the server's.
 """
 
 import re
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download
@@ -20,17 +22,35 @@ from huggingface_hub.errors import (
 )
 
 from workbench.errors import IntakeError
-from workbench.intake.layout import find
+from workbench.inputs import AdapterFiles
+from workbench.intake.adapter import read_adapter
+from workbench.intake.layout import SeveralAdapters, find
 from workbench.intake.wording import shown, size_words
 from workbench.limits import LIMITS
 from workbench.models import hub_access
 
+_NAMED = 8  # of adapters to choose from
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
-_REFERENCE = re.compile(rf"(?:hub:)?({_PART}/{_PART})(?:@([A-Za-z0-9][A-Za-z0-9._/-]{{0,99}}))?")
+_FOLDERS = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}){0,7}"
+_REFERENCE = re.compile(
+    rf"(?:hub:|https://(?:huggingface\.co|hf\.co)/)?(?P<name>{_PART}/{_PART})"
+    rf"(?:/tree/(?P<branch>{_PART}))?(?:/(?P<part>{_FOLDERS}))?/?"
+    r"(?:@(?P<revision>[A-Za-z0-9][A-Za-z0-9._/-]{0,99}))?"
+)
+
+
+def read_given(paths: Sequence[Path], workspace: Path, part: str = "") -> AdapterFiles:
+    """An adapter as a person at this machine names it: paths, or hub:owner/name[/folder]."""
+    reference = str(paths[0])
+    if len(paths) == 1 and reference.startswith("hub:"):
+        workspace.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=workspace) as fetched:
+            return read_adapter(fetch_adapter(reference, Path(fetched), part), workspace)
+    return read_adapter(paths, workspace, part=part, links=True)
 
 
 def fetch_adapter(reference: str, folder: Path, part: str = "") -> list[Path]:
-    """Fetch the adapter of ``owner/name`` or ``owner/name@revision`` below ``folder``.
+    """Fetch the adapter of ``owner/name[/folder][@revision]``, or of its page, below ``folder``.
 
     Args:
         part: the folder that is meant where the repository holds several.
@@ -41,10 +61,11 @@ def fetch_adapter(reference: str, folder: Path, part: str = "") -> list[Path]:
     match = _REFERENCE.fullmatch(reference.strip())
     if match is None:
         raise IntakeError(
-            f'"{shown(reference, 80)}" is no id on the Hub. Write owner/name, or '
-            "owner/name@revision."
+            f'"{shown(reference, 80)}" is no id on the Hub. Write owner/name, owner/name@revision, '
+            "or owner/name/folder where a repository holds several adapters."
         )
-    name, revision = match.groups()
+    name, revision = match["name"], match["revision"] or match["branch"]
+    part = part or match["part"] or ""
     for token in (tokens := hub_access.current().tokens()):
         try:
             return _fetch(name, revision, token, folder, part)
@@ -69,7 +90,13 @@ def _fetch(
 
 def _wanted(name: str, sizes: dict[str, int], part: str) -> list[str]:
     """The files to fetch; none is larger than is taken."""
-    layout = find(sizes, f"{name} on the Hub", part)
+    try:
+        layout = find(sizes, f"{name} on the Hub", part)
+    except SeveralAdapters as error:
+        listed = ", ".join(shown(choice or "(top)", 80) for choice in error.choices[-_NAMED:])
+        raise IntakeError(
+            f"{name} on the Hub holds {len(error.choices)} adapters: {listed}. Write {name}/FOLDER."
+        ) from error
     for files, at_most in (
         ((layout.config,), LIMITS.adapter_config_bytes),
         (layout.weights, LIMITS.adapter_bytes),

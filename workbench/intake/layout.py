@@ -24,6 +24,7 @@ _COPY = r"(?:[ _-]?\(\d{1,3}\)|[ _-]\d{1,3}|[ _-]copy)?"
 _CONFIG = re.compile(rf"adapter_config{_COPY}\.json", re.IGNORECASE)
 _WEIGHTS = re.compile(rf"adapter_model{_COPY}\.safetensors", re.IGNORECASE)
 _MLX = re.compile(rf"adapters{_COPY}\.safetensors", re.IGNORECASE)
+_MLX_STATE = re.compile(r"(\d{1,9})_adapters\.safetensors")  # in the middle of a training
 _SHARD = re.compile(r"adapter_model-(\d{5})-of-(\d{5})\.safetensors")
 _PICKLED = re.compile(
     r"(?:adapter|adapters|adapter_model|adapter_\d+|pytorch_lora_weights|pytorch_model|lora"
@@ -146,6 +147,11 @@ def _in_one_folder(folder: str, members: list[str], where: str) -> Layout | None
             )
         return Layout(folder, config, tuple(shards[number][1] for number in sorted(shards)))
     mlx = _one(_MLX, "adapters.safetensors", members, where)
+    states = {
+        int(match[1]): name for name in members if (match := _MLX_STATE.fullmatch(_file(name)))
+    }
+    if mlx is None and states:
+        mlx = states[max(states)]
     return None if mlx is None else Layout(folder, config, (mlx,), mlx=True)
 
 

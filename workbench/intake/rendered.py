@@ -12,7 +12,7 @@ from itertools import islice
 
 from workbench.intake.cells import is_empty
 from workbench.intake.conversations import ASSISTANT, SYSTEM, USER
-from workbench.intake.tables import Record, Table
+from workbench.intake.records import Record, Table
 
 Turns = list[dict[str, str]]
 _LOOKED_AT = 1000  # rows that have to be dialogues for the column to be one

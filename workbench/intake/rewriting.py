@@ -26,6 +26,11 @@ _MLX_KEY = re.compile(
     r"(?P<layer>[A-Za-z0-9_]{1,64}(?:\.[A-Za-z0-9_]{1,64}){0,15})\.(?P<part>lora_a|lora_b|m)",
     re.ASCII,
 )
+_ADAPTER_NAME = re.compile(
+    r"(\.lora_(?:A|B|embedding_A|embedding_B|magnitude_vector))\.(?!weight$|bias$)[A-Za-z0-9_-]{1,64}"
+)
+# Fields of an mlx_lm that no longer counts alpha.
+_SCALE_ALONE = ("use_dora", "fine_tune_type", "num_layers", "optimizer", "mask_prompt")
 _MLX_PARTS = {"lora_a": "lora_A.weight", "lora_b": "lora_B.weight", "m": "lora_magnitude_vector"}
 
 Entry = tuple[str, Tensor, Path, bool]  # new name, where its values are, whether to transpose
@@ -38,6 +43,32 @@ def join(parts: Sequence[Copied], target: Path) -> Copied:
         tensors = read_header(part.path, part.path.name)
         entries += [(tensor.name, tensor, part.path, False) for tensor in tensors]
     return _write(entries, target)
+
+
+def usual_name(name: str) -> str:
+    """What PEFT would have called a tensor of a LoRA that was saved without its help.
+
+    A state as torch saves it keeps the adapter's name ("default") and the wrappers of compiling
+    and of training in parallel; some tools leave out the beginning.
+    """
+    if ".lora_" not in name:
+        return name
+    name = ".".join(part for part in name.split(".") if part not in ("_orig_mod", "module"))
+    name = _ADAPTER_NAME.sub(r"\1", name).replace("magnitude_vector.weight", "magnitude_vector")
+    return name if name.startswith("base_model.") else f"{PREFIX}{name}"
+
+
+def with_usual_names(weights: Copied) -> Copied:
+    """The same file, rewritten where its tensors have other names than PEFT gives."""
+    tensors = read_header(weights.path)
+    entries = [(usual_name(tensor.name), tensor) for tensor in tensors]
+    if all(name == tensor.name for name, tensor in entries):
+        return weights
+    source = weights.path.rename(weights.path.with_suffix(".before"))
+    try:
+        return _write([(name, tensor, source, False) for name, tensor in entries], weights.path)
+    finally:
+        source.unlink()
 
 
 def from_mlx(weights: Copied, target: Path) -> Copied:
@@ -58,7 +89,7 @@ def from_mlx(weights: Copied, target: Path) -> Copied:
 
 def mlx_claims(config: dict[str, Any]) -> dict[str, Any]:
     """What PEFT's config would say of an MLX adapter."""
-    kind = config.get("fine_tune_type", "lora")
+    kind = config.get("fine_tune_type", "dora" if config.get("use_dora") is True else "lora")
     if kind not in ("lora", "dora"):
         raise IntakeError(
             f'{CONFIG_NAME}: "fine_tune_type" is "{shown(kind)}". Of MLX adapters those with lora '
@@ -70,8 +101,10 @@ def mlx_claims(config: dict[str, Any]) -> dict[str, Any]:
     rank, scale, alpha = settings.get("rank"), settings.get("scale"), settings.get("alpha")
     if not isinstance(rank, int) or not isinstance(scale, int | float):
         raise IntakeError(f'{CONFIG_NAME}: "lora_parameters" needs rank and scale as numbers.')
-    # Until 2024 mlx_lm multiplied its scale with alpha / rank.
-    strength = scale * alpha if isinstance(alpha, int | float) else scale * rank
+    # Until the middle of 2024 mlx_lm multiplied its scale with alpha / rank. Later it kept writing
+    # the alpha and counted the scale alone; its files say so by names that came after.
+    counted = isinstance(alpha, int | float) and not any(name in config for name in _SCALE_ALONE)
+    strength = scale * alpha if counted else scale * rank
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",

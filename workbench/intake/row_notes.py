@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from workbench.intake.columns import Reading
-from workbench.intake.tables import Table
+from workbench.intake.records import Table
 from workbench.intake.wording import shown
 
 _SKIPPED_ROWS_NAMED = 3
@@ -25,7 +25,11 @@ class Seen:
 def reading_notes(table: Table, reading: Reading, seen: Seen) -> Iterator[str]:
     if reading.conversation:
         listed = _quoted(reading.conversation)
-        yield f"The last answer in {listed} was read as the output, what was asked as the input."
+        if reading.output:
+            yield f"The turns in {listed} were read as the input."
+        else:
+            said = "was read as the output, what was asked as the input."
+            yield f"The last answer in {listed} {said}"
     elif len(reading.inputs) > 1:
         yield f"{_quoted(reading.inputs)} were joined into one input, with a blank line between."
     elif reading.inputs and reading.inputs[0] != "input":

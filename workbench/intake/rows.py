@@ -13,27 +13,27 @@ from typing import Any
 
 from workbench.errors import IntakeError
 from workbench.intake import conversations, delimited, rendered
-from workbench.intake.bounded_json import read_json
-from workbench.intake.cells import as_text, from_python, is_empty, right_answers
+from workbench.intake.cells import as_text, is_empty, right_answers
+from workbench.intake.column_names import APART, KNOWN, choice_marks
 from workbench.intake.columns import (
-    APART,
-    KNOWN,
+    NONE,
     OPTIONAL,
     Choice,
     Reading,
     chosen_names,
+    chosen_parts,
     read_columns,
 )
 from workbench.intake.copying import read_small
+from workbench.intake.opening import opened
+from workbench.intake.records import Record, Table
 from workbench.intake.row_checks import BAD_ROWS_NAMED, BadRow, Raw, accept, clean
 from workbench.intake.row_notes import Seen, left_out_notes, reading_notes, skipped_note
 from workbench.intake.tables import (
     KINDS,
     PARQUET,
-    Record,
-    Table,
     decode,
-    flattened,
+    is_table_of_tabs,
     read_parquet,
     read_table,
     unpacked,
@@ -59,7 +59,6 @@ _REMEDIES = {
     **dict.fromkeys((".yml", ".yaml", ".xml"), "cannot be read. Write its rows as .jsonl or .csv."),
 }
 _FEWEST_WITH_INSTRUCTION = 3  # rows that make an instruction one of the task
-_LISTED = ("answers", "references")  # columns of several right answers
 JOIN = "\n\n"  # between the columns of one input
 
 
@@ -148,8 +147,10 @@ def _kind(text: str, suffix: str, outputs: str) -> str:
     first = text.strip().partition("\n")[0].strip()
     whole = guess == "jsonl" and first.endswith("}")
     names = [cell.strip().lower() for cell in delimited.split(first)]
-    table = guess == "csv" and len(KNOWN.intersection(names)) > 1 and outputs != "none"
-    return guess if whole or table else "text"
+    if whole:
+        return guess
+    table = guess == "csv" and len(KNOWN.intersection(names)) > 1
+    return "csv" if outputs != NONE and (table or is_table_of_tabs(text)) else "text"
 
 
 def parse_examples(text: str, kind: str = "auto", at_most: int = LIMITS.rows) -> list[Example]:
@@ -213,12 +214,12 @@ def _guess(text: str) -> str:
 def _rows(table: Table, at_most: int, where: str, outputs: str, choice: Choice) -> Rows:
     if not any(not record.problem for record in table.records):
         accept((Raw(r.number, problem=r.problem) for r in table.records), at_most, where, outputs)
-    table = flattened(_with_parsed_turns(table), KNOWN)
+    table = opened(table, chosen_parts(choice))
     if table.records and not table.columns:
         raise IntakeError(f"{where}: its rows are empty. Give at least one input.")
     dialogues = rendered.Dialogues() if choice.inputs else rendered.take_apart(table, APART)
     reading = read_columns(table, where, outputs, choice)
-    notes = [note for note in (dialogues.note, *_without_bad_examples(table, reading)) if note]
+    notes = [*table.notes, *filter(None, [dialogues.note, *_without_bad_examples(table, reading)])]
     seen = Seen()
     as_written = bool(choice.inputs) or _holds_objects(table, reading)
     raw = list(_raw_rows(table, reading, as_written, seen))
@@ -247,28 +248,6 @@ def _holds_objects(table: Table, reading: Reading) -> bool:
     """Whether the inputs are objects or lists throughout, as of a task that puts data in words."""
     cells = [r.cells.get(reading.inputs[0]) for r in table.records] if reading.inputs else []
     return all(is_empty(cell) or isinstance(cell, list | dict) for cell in cells)
-
-
-def _with_parsed_turns(table: Table) -> Table:
-    """Conversations and answers that a cell of text holds as JSON, or as Python writes them."""
-    for name in table.columns:
-        listed = name.lower() in _LISTED
-        if not listed and name.lower() not in ("messages", "conversations", "conversation"):
-            continue
-        for record in table.records:
-            text = record.cells.get(name)
-            if not isinstance(text, str) or not text.lstrip().startswith(("[{", "{'", "['")):
-                continue
-            value = from_python(text)
-            if value is text and not listed:
-                try:
-                    value = read_json(text, "it")
-                except IntakeError as error:
-                    problem = error.message.removeprefix("it: ").rstrip(".")
-                    record.problem = f"its {name}: {problem}"
-            if not listed or "'" in text[:3]:
-                record.cells[name] = value
-    return table
 
 
 def _without_bad_examples(table: Table, reading: Reading) -> Iterator[str]:
@@ -307,21 +286,22 @@ def _raw_rows(table: Table, reading: Reading, as_written: bool, seen: Seen) -> I
 
 def _read_row(record: Record, reading: Reading, as_written: bool, seen: Seen) -> tuple[Raw, str]:
     """The row, and its system turn."""
-    system = as_text(record.cells.get(reading.system)) or ""
+    system = conversations.plain_text(record.cells.get(reading.system))
     references: list[str] = []
     if reading.conversation:
-        talk = conversations.read(list(_turns(record, reading, seen)))
-        source, target, system = talk.input, talk.output, talk.system or system
+        talk = conversations.read(list(_turns(record, reading, seen)), bool(reading.output))
+        target = record.cells.get(reading.output) if reading.output else talk.output
+        source, system = talk.input, talk.system or system
         seen.earlier += talk.earlier > 0
     else:
         source, target = _source(record, reading, as_written), record.cells.get(reading.output)
         if reading.history and (turns := list(_history(record, reading))):
             talk = conversations.read([*turns, conversations.Turn(conversations.USER, source)])
             source, seen.earlier = talk.input, seen.earlier + 1
-        if reading.answers:
-            references = right_answers(record.cells.get(reading.answers)) or []
-        if references and reading.answers == reading.output:
-            target = references[0]
+        found = right_answers(record.cells.get(reading.answers)) if reading.answers else None
+        references = found or []
+        if found is not None and reading.answers == reading.output:
+            target = next(iter(found), None)  # a question that the text does not answer has none
         seen.several += len(references) > 1
     seen.systems.append(system.strip())
     return Raw(record.number, source, as_text(target), tuple(references)), system.strip()
@@ -356,8 +336,12 @@ def _source(record: Record, reading: Reading, as_written: bool) -> Any:
     cells = [record.cells.get(name) for name in reading.inputs]
     if len(cells) == 1 and not as_written:
         return cells[0]  # a number or an object is no text, unless that is what the column holds
-    texts = [as_text(cell) or "" for cell in cells if not is_empty(cell)]
-    return JOIN.join(text.strip() for text in texts)
+    marks = choice_marks(reading.inputs)
+    return JOIN.join(
+        f"{marks.get(name, '')}{(as_text(cell) or '').strip()}"
+        for name, cell in zip(reading.inputs, cells, strict=True)
+        if not is_empty(cell)
+    )
 
 
 def _shared_instruction(examples: list[Example], table: Table, reading: Reading) -> str:

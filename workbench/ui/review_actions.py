@@ -11,7 +11,7 @@ from workbench import jobs
 from workbench.errors import IntakeError, RunError
 from workbench.export.dataset import write_csv, write_jsonl
 from workbench.export.parquet import write_parquet
-from workbench.intake.columns import ColumnsUnclear
+from workbench.intake.column_questions import ColumnsUnclear
 from workbench.intake.row_format import fitted_rows
 from workbench.intake.rows import read_rows
 from workbench.runs import quota
