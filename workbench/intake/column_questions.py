@@ -52,13 +52,19 @@ class ColumnsUnclear(IntakeError):
         self.question = question
 
 
-def unclear(table: Table, where: str, what: str) -> ColumnsUnclear:
+def unclear(table: Table, where: str, what: str, inputs: tuple[str, ...] = ()) -> ColumnsUnclear:
+    """The question for a table.
+
+    Args:
+        what: "the output", or what else is not known.
+        inputs: columns of the input, where only the output has to be asked for.
+    """
     named = names_listed(table.columns)
     if not table.has_names:
         sentence = f"{where} does not name its columns. Say which of {named} is {what}."
     else:
         sentence = f"{where}: which column is {what}? It has {named}."
-    return ColumnsUnclear(sentence, question_about(table, where))
+    return ColumnsUnclear(sentence, question_about(table, where, inputs))
 
 
 def names_listed(names: Sequence[str]) -> str:
@@ -67,16 +73,16 @@ def names_listed(names: Sequence[str]) -> str:
     return ", ".join(shown(name, 40) for name in names[:20]) + more
 
 
-def question_about(table: Table, where: str) -> Question:
+def question_about(table: Table, where: str, inputs: tuple[str, ...] = ()) -> Question:
     rows = [record.cells for record in table.records if not record.problem][:_ROWS_SHOWN]
     cells = tuple(
         tuple((as_text(row.get(name)) or "")[:_CELL_SHOWN] for name in table.columns)
         for row in rows
     )
-    return Question(where, table.columns, cells, _proposal(table))
+    return Question(where, table.columns, cells, _proposal(table, inputs))
 
 
-def _proposal(table: Table) -> Choice:
+def _proposal(table: Table, inputs: tuple[str, ...]) -> Choice:
     """The longest text is likely the input, what differs least among rows the output."""
     texts = {
         name: [as_text(value) or "" for value in table.values(name, _LOOKED_AT)]
@@ -87,8 +93,8 @@ def _proposal(table: Table) -> Choice:
         return Choice(output="")
     known_input = [name for known in INPUTS for name in texts if normal(name) == known]
     longest = max(texts, key=lambda name: sum(map(len, texts[name])) / max(len(texts[name]), 1))
-    source = (known_input or [longest])[0]
-    rest = [name for name in texts if name != source]
+    inputs = inputs or ((known_input or [longest])[0],)
+    rest = [name for name in texts if name not in inputs]
     known = [name for known in OUTPUTS for name in rest if normal(name) == known]
     fewest = min(rest, key=lambda name: len(set(texts[name])), default="")
-    return Choice((source,), (known or [fewest])[0])
+    return Choice(inputs, (known or [fewest])[0])

@@ -285,7 +285,7 @@ def _output(
         if name not in inputs and not is_about(name) and normal(name) not in HEADING
     ]
     if there or (others and (outputs == REQUIRED or not _is_ours(inputs))):
-        raise unclear(table, where, "the output")
+        raise unclear(table, where, "the output", tuple(inputs))
     if outputs == REQUIRED:
         raise IntakeError(
             f"{where} has no outputs: its columns are {names_listed(table.columns)}. "

@@ -21,6 +21,7 @@ from workbench.intake.methods import METHODS
 from workbench.intake.tensor_names import layers_of
 from workbench.intake.wording import shown
 
+_CACHED = re.compile(r"\bmodels--([A-Za-z0-9._-]+?)--([A-Za-z0-9._-]+)[/\\]snapshots[/\\]")
 # At the top: the vision tower of a model that writes has an encoder, too.
 _ENCODER = re.compile(
     r"\Abase_model\.model\.(?:model\.)?encoder\.|\.EncDecAttention\.|\.encoder_attn\."
@@ -268,6 +269,8 @@ def _endings(module: str) -> list[str]:
 def _hint(value: str | None) -> str:
     """A Hub id as it is; of anything else, which may be somebody's path, only the last part."""
     text = (value or "").strip()
+    if cached := _CACHED.search(text):  # a snapshot in the Hub's cache
+        text = "/".join(cached.groups())
     if text.count("/") > 1 or text.startswith(("/", ".", "~")) or "\\" in text:
         text = re.split(r"[/\\]", text.rstrip("/\\"))[-1]
     return shown(text, 120)

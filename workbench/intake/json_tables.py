@@ -95,8 +95,7 @@ def _is_one_value(text: str) -> bool:
     except IntakeError:
         return False
     return isinstance(row, dict) and any(
-        name.lower() in _WRAPPING and _is_list_of_rows(value)
-        for name, value in row.items()
+        name.lower() in _WRAPPING and _is_list_of_rows(value) for name, value in row.items()
     )
 
 

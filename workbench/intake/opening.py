@@ -96,7 +96,8 @@ def _flattened(table: Table, chosen: frozenset[str]) -> Table:
         whole = normal(name) in (*KNOWN, *CHOICES, *SYSTEM) or name.lower() in chosen
         if whole or not all(isinstance(value, dict) for value in values):
             continue
-        if _is_beside_known(table, name) and not _brings_answer(table, name, values):
+        asked = any(wanted.startswith(f"{name.lower()}.") for wanted in chosen)
+        if not (asked or _brings_answer(table, values)) and _is_beside_known(table, name):
             continue
         for record in table.records:
             inner = record.cells.pop(name, None) or {}
@@ -112,7 +113,7 @@ def _is_beside_known(table: Table, name: str) -> bool:
     return any(other in (*KNOWN, *CONVERSATIONS) and other not in ABOUT for other in others)
 
 
-def _brings_answer(table: Table, name: str, values: list[Any]) -> bool:
+def _brings_answer(table: Table, values: list[Any]) -> bool:
     """Whether the object holds the answer that no column has, as reward_model.ground_truth."""
     known = {normal(other) for other in table.columns}
     return not known & {*ANSWERS, *CLASSES} and all(
