@@ -258,8 +258,11 @@ def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
 def test_nothing_and_other_files_get_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(IntakeError, match="Nothing was handed over"):
         read_adapter([], tmp_path)
+    (tmp_path / "weights.safetensors").write_bytes(builders.weights())
     with pytest.raises(IntakeError, match="is missing"):
         read_adapter([tmp_path / "weights.safetensors"], tmp_path / "w")
+    with pytest.raises(IntakeError, match=".:/adapters/mine was not found"):
+        read_adapter(Path("C:\\adapters\\mine"), tmp_path / "w")
 
 
 def test_half_formats_are_read(tmp_path: Path) -> None:

@@ -201,6 +201,10 @@ def _gather(given: list[Path], folder: Path, part: str, links: bool) -> _Gathere
     """Copy the adapter's files and nothing else into ``folder``."""
     if not given:
         raise IntakeError(f"Nothing was handed over. Choose {CONFIG_NAME} and {WEIGHTS_NAME}.")
+    for path in given:
+        if not os.path.lexists(path):
+            plain = path.name.replace("\\", "/")  # a path of Windows
+            raise IntakeError(f"{shown(plain, 120)} was not found.")
     # os.path, unlike Path.is_dir, says no to impossible names instead of raising.
     if len(given) == 1 and os.path.isdir(given[0]):
         return _from_folder(given[0], folder, part, links)

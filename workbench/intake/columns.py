@@ -182,9 +182,10 @@ def _conversation(table: Table, names: dict[str, str]) -> tuple[str, ...]:
     spoken = [name for name in table.columns if is_conversation(table.first(name))]
     for name in CONVERSATIONS:
         if (talk := names.get(name)) in spoken:
-            chosen = names.get("chosen", "")
-            goes_on = isinstance(table.first(chosen), dict)  # the answer stands apart
-            return (talk, chosen) if goes_on else (talk,)
+            chosen = names.get("chosen")
+            if chosen is not None and isinstance(table.first(chosen), dict):
+                return (talk, chosen)  # the answer stands apart
+            return (talk,)
     asked = names.get("prompt") or names.get("input")
     for name in ("completion", "chosen", "response", "preferred_output"):
         if (answer := names.get(name)) in spoken:
@@ -201,7 +202,7 @@ def _inputs(
     if pair := _pair(names):
         return pair
     there = [name for name in there if not _is_provenance(table, names[name])]
-    if isinstance(table.first(names.get("data", "")), str):
+    if "data" in names and isinstance(table.first(names["data"]), str):
         there.append("data")
     if any(name in CONTENT for name in there):
         there = [name for name in there if name not in SPEAKERS]
@@ -219,7 +220,9 @@ def _inputs(
     if by_kind[2] and not by_kind[1] and has_output:
         by_kind.insert(2, [n for n in HEADING if n in names and n not in by_kind[2]])
     if any(by_kind) and all(len(kind) <= 1 for kind in by_kind):
-        listed = [n for n in CHOICES if isinstance(table.first(names.get(n, "")), list | dict)]
+        listed = [
+            n for n in CHOICES if n in names and isinstance(table.first(names[n]), list | dict)
+        ]
         found = tuple(names[name] for kind in (*by_kind, listed) for name in kind)
         return (*found, *(name for name in choice_marks(table.columns) if name not in found))
     if len(table.columns) == 1 and not has_output:

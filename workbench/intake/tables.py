@@ -21,9 +21,11 @@ from workbench.limits import LIMITS
 KINDS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".jsonlines": "jsonl",
     ".json": "json",
     ".csv": "csv",
     ".tsv": "csv",
+    ".tab": "csv",
     ".txt": "text",
 }
 PARQUET = ".parquet"
