@@ -261,7 +261,7 @@ def test_nothing_and_other_files_get_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "weights.safetensors").write_bytes(builders.weights())
     with pytest.raises(IntakeError, match="is missing"):
         read_adapter([tmp_path / "weights.safetensors"], tmp_path / "w")
-    with pytest.raises(IntakeError, match=".:/adapters/mine was not found"):
+    with pytest.raises(IntakeError, match="adapters/mine was not found"):
         read_adapter(Path("C:\\adapters\\mine"), tmp_path / "w")
 
 
