@@ -325,6 +325,15 @@ NESTED = {
     "label-first.txt": Read(asks=Choice(("column 2",), "column 1")),
     "four-cells.txt": Read(asks=Choice(("column 2",), "column 4")),
     "remarks.csv": Read(),
+    "aliases.jsonl": Read(
+        (("Where is Bonn?", "on the Rhine"), ("How old is it?", "old")),
+        left_out="id",
+        said="Where a row has several right answers, each counts (2 rows).",
+    ),
+    "contexts.jsonl": Read((('Where is it?\n\n["Bonn lies on the Rhine."]', "on the Rhine"),)),
+    "conversations-in-a-list.json": Read(),
+    "objects-in-and-out.jsonl": Read(asks=Choice(("features",), "output")),
+    "text-with-meta.jsonl": Read(INPUTS, left_out="meta", wanted=OPTIONAL),
 }
 EXPECTED = {**TRAINERS, **NAMES, **TWO_INPUTS, **TYPED, **RENDERED, **SHAPES, **CHATS, **NESTED}
 

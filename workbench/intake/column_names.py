@@ -14,7 +14,7 @@ CONTENT = (
     *("input", "inputs", "input_text", "text", "sentence", "utterance", "context", "document"),
     *("passage", "article", "dialogue", "dialog", "schema", "table_schema", "story", "evidence"),
     *("review", "tweet", "message", "comment", "sentence_text", "transcript", "comment_text"),
-    *("premise", "paragraph"),
+    *("premise", "paragraph", "contexts"),
 )
 # Possible answers, put behind a question whose answer is one of them.
 CHOICES = ("choices", "options", "endings", "candidates")
@@ -34,7 +34,15 @@ ANSWERS = (
     *("sql", "highlights", "chosen", "reply", "output_text", "target_text", "final_answer"),
     *("expected", "expected_output", "reference", "ground_truth", "solution", "best_answer"),
     *("targets", "tgt", "assistant", "bot", "canonical_solution", "code", "chosen_response"),
-    *("answerkey", "answer_key", "correct_answer", "correct_option", "gold_answer", "ideal"),
+    *(
+        "answerkey",
+        "answer_key",
+        "correct_answer",
+        "correct_option",
+        "gold_answer",
+        "gold",
+        "ideal",
+    ),
     *("preferred_output", "reference_answer", "expected_answer", "expected_response"),
 )
 CLASSES = (
@@ -52,7 +60,10 @@ ABOUT = (
     *("__index_level_0__", "date", "timestamp", "created_at", "dataset", "source", "rejected"),
     *("user_id", "example_id", "prompt_id", "tools", "weight", "license", "licence"),
     *("written_for", "origin", "status", "confidence", "model", "domain"),
+    *("meta", "metadata"),
 )
+# Further right answers, beside the one that is the output.
+ALIASES = ("references", "answer_aliases", "aliases", "acceptable_answers", "alternative_answers")
 CONVERSATIONS = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns")
 # The first of two of a kind, as in tasks that compare: sentence1 and sentence2.
 FIRST = re.compile(r"(text|sentence|question|input|document|paragraph|premise)_?(1|a)")
@@ -74,7 +85,7 @@ def choice_marks(names: Sequence[str]) -> dict[str, str]:
 def is_about(name: str) -> bool:
     """Whether a name is of a column that is neither input nor output."""
     name = normal(name)
-    return name in (*ABOUT, *SYSTEM, "history", "references") or name.startswith("unnamed:")
+    return name in (*ABOUT, *SYSTEM, *ALIASES, "history") or name.startswith("unnamed:")
 
 
 def normal(name: str) -> str:

@@ -92,7 +92,8 @@ def _proposal(table: Table, inputs: tuple[str, ...]) -> Choice:
     if not texts:
         return Choice(output="")
     known_input = [name for known in INPUTS for name in texts if normal(name) == known]
-    longest = max(texts, key=lambda name: sum(map(len, texts[name])) / max(len(texts[name]), 1))
+    likely = [name for name in texts if normal(name) not in OUTPUTS] or list(texts)
+    longest = max(likely, key=lambda name: sum(map(len, texts[name])) / max(len(texts[name]), 1))
     inputs = inputs or ((known_input or [longest])[0],)
     rest = [name for name in texts if name not in inputs]
     known = [name for known in OUTPUTS for name in rest if normal(name) == known]

@@ -13,6 +13,7 @@ from workbench.errors import IntakeError
 from workbench.intake.cells import as_text, right_answers
 from workbench.intake.column_names import (
     ABOUT,
+    ALIASES,
     ANSWERS,
     CHANGED,
     CHOICES,
@@ -112,7 +113,7 @@ def read_columns(table: Table, where: str, outputs: str, choice: Choice) -> Read
     history = names.get("history", "")
     if history and not isinstance(table.first(history), list):
         history = ""
-    answers = names.get("references", "")
+    answers = next((names[name] for name in ALIASES if name in names), "")
     if normal(output) in ("answer", "answers") and right_answers(table.first(output)):
         answers = output
     if answers and right_answers(table.first(answers)) is None:

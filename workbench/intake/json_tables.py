@@ -74,6 +74,8 @@ def json_lines(text: str) -> Iterator[Record]:
 def _record(number: int, row: Any) -> Record:
     if isinstance(row, str):
         return Record(number, {"input": row})
+    if is_conversation(row):
+        return Record(number, {"messages": row})
     if isinstance(row, list) and row:
         return Record(number, {f"column {at}": cell for at, cell in enumerate(row, start=1)})
     if not isinstance(row, dict):

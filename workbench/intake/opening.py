@@ -13,6 +13,7 @@ from workbench.intake.bounded_json import read_json
 from workbench.intake.cells import from_python, is_empty
 from workbench.intake.column_names import (
     ABOUT,
+    ALIASES,
     ANSWERS,
     CHOICES,
     CLASSES,
@@ -25,7 +26,7 @@ from workbench.intake.conversations import as_turns, is_conversation
 from workbench.intake.records import Table, table_of
 from workbench.intake.wording import shown
 
-_LISTED = ("answers", "references")  # columns of several right answers
+_LISTED = ("answers", *ALIASES)  # columns of several right answers
 _TALKS = (*CONVERSATIONS, "data", "chat")
 
 

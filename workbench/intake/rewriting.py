@@ -103,8 +103,8 @@ def mlx_claims(config: dict[str, Any]) -> dict[str, Any]:
         raise IntakeError(f'{CONFIG_NAME}: "lora_parameters" needs rank and scale as numbers.')
     # Until the middle of 2024 mlx_lm multiplied its scale with alpha / rank. Later it kept writing
     # the alpha and counted the scale alone; its files say so by names that came after.
-    counted = isinstance(alpha, int | float) and not any(name in config for name in _SCALE_ALONE)
-    strength = scale * alpha if counted else scale * rank
+    alone = any(name in config for name in _SCALE_ALONE)
+    strength = scale * (alpha if isinstance(alpha, int | float) and not alone else rank)
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",

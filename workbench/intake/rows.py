@@ -302,7 +302,7 @@ def _read_row(record: Record, reading: Reading, as_written: bool, seen: Seen) ->
         references = found or []
         if found is not None and reading.answers == reading.output:
             target = next(iter(found), None)  # a question that the text does not answer has none
-        seen.several += len(references) > 1
+        seen.several += bool(references) and len({*references, as_text(target)}) > 1
     seen.systems.append(system.strip())
     return Raw(record.number, source, as_text(target), tuple(references)), system.strip()
 
