@@ -4,12 +4,10 @@ Random weights show that the code runs; that a transfer works is shown by tests/
 """
 
 import importlib.metadata
-import os
 import platform
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +54,25 @@ MakeRun = Callable[..., Run]
 @pytest.fixture
 def make_run(tmp_path: Path, tiny_source: Path, tiny_target: Path, tiny_adapter: Path) -> MakeRun:
     """A run of tiny models with everything uploaded; keyword arguments change the recipe."""
+    return maker(tmp_path, tiny_source, tiny_target, tiny_adapter)
+
+
+@pytest.fixture(scope="module")
+def plain(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_source: Path,
+    tiny_target: Path,
+    tiny_adapter: Path,
+) -> Run:
+    """The run that nothing disturbed."""
+    make = maker(tmp_path_factory.mktemp("plain"), tiny_source, tiny_target, tiny_adapter)
+    run = make(name="plain")
+    finish(run)
+    return run
+
+
+def maker(root: Path, source: Path, target: Path, adapter: Path) -> MakeRun:
+    """See ``make_run``."""
 
     def make(
         name: str = "run",
@@ -66,12 +83,12 @@ def make_run(tmp_path: Path, tiny_source: Path, tiny_target: Path, tiny_adapter:
     ) -> Run:
         wanted = {
             **SMALL,
-            "source_base": f"folder:{tiny_source}",
-            "target_base": f"folder:{tiny_target}",
+            "source_base": f"folder:{source}",
+            "target_base": f"folder:{target}",
             **{key.replace("__", "."): value for key, value in changes.items()},
         }
-        run = create(tmp_path / "runs", recipe.override(BALANCED, wanted), id=name)
-        files = read_adapter(tiny_adapter, tmp_path)
+        run = create(root / "runs", recipe.override(BALANCED, wanted), id=name)
+        files = read_adapter(adapter, root)
         run.put_adapter(files, role="adapter")
         if discriminator:
             run.put_adapter(files, role="discriminator")
@@ -300,7 +317,7 @@ def test_too_few_samples_to_train(make_run: MakeRun) -> None:
         list(advance(run))
 
 
-def test_pause_and_keep(make_run: MakeRun) -> None:
+def test_pause_and_keep(make_run: MakeRun, plain: Run) -> None:
     """A paused training goes on from its checkpoint; "keep" ends it and packs what is learnt."""
     paused = make_run(name="paused")
     seen_steps: list[int] = []
@@ -315,8 +332,6 @@ def test_pause_and_keep(make_run: MakeRun) -> None:
     assert paused.result() is None
     more = [e.step for e in advance(paused) if isinstance(e, events.Metric)]
     assert more[0] == 5
-    plain = make_run(name="plain")
-    finish(plain)
     assert_same_outcome(paused, plain)
 
     kept = make_run(name="kept")
@@ -353,7 +368,9 @@ for event in advance(open_run(Path(sys.argv[1]))):
     ("kind", "nth"),
     [("RoundFinished", 1), ("Metric", 5), ("CheckpointWritten", 1), ("ArmFinished", 2)],
 )
-def test_kill_at_each_stage_changes_nothing(make_run: MakeRun, kind: str, nth: int) -> None:
+def test_kill_at_each_stage_changes_nothing(
+    make_run: MakeRun, plain: Run, kind: str, nth: int
+) -> None:
     killed = make_run(name="killed")
     process = subprocess.run(
         [sys.executable, "-c", KILLED, str(killed.folder), kind, str(nth)],
@@ -364,24 +381,6 @@ def test_kill_at_each_stage_changes_nothing(make_run: MakeRun, kind: str, nth: i
     killed = open_run(killed.folder)
     assert killed.result() is None
     finish(killed)
-    plain = make_run(name="plain")
-    finish(plain)
-    assert_same_outcome(killed, plain)
-
-
-def test_kill_at_a_random_moment(make_run: MakeRun) -> None:
-    killed = make_run(name="killed")
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(killed.folder), "Never", "1"],
-        cwd=Path(__file__).parent.parent,
-    )
-    time.sleep(8 + os.getpid() % 5)
-    process.kill()
-    process.wait()
-    killed = open_run(killed.folder)
-    finish(killed)
-    plain = make_run(name="plain")
-    finish(plain)
     assert_same_outcome(killed, plain)
 
 

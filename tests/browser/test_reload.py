@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.flaky(reruns=0)]
 
 # WORKBENCH_RELOADS=300 .venv/bin/pytest tests/browser/test_reload.py -k no_reload
 RELOADS = int(os.environ.get("WORKBENCH_RELOADS", "30"))
-SLOWER = 4  # times, than this machine's processor
+SLOWER = 2  # times, than this machine's processor
 PATIENCE = 120_000  # ms: a page that is slow is not one that stays empty
 
 
