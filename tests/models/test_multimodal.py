@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from tests import tiny
+from workbench.adapter_settings import LORA, AdapterSettings
 from workbench.models.decoding import decode
 from workbench.models.embedding import embed
 from workbench.models.formats import bind
@@ -76,3 +77,55 @@ def test_new_adapters_stay_off_the_tower(
     with resident.using("student"):
         (scored,) = answer_log_probs(resident, [(rows[0].prompt_ids, [7])])
     assert float(scored[0]) == pytest.approx(float(expected[7]), abs=0.1)
+
+
+def seen_by_text(resident: Resident, weights: Path, targets: list[str], name: str) -> torch.Tensor:
+    fields = {"r": 4, "lora_alpha": 8, "target_modules": targets, "bias": "none"}
+    resident.attach(name, AdapterSettings(LORA, fields), weights)
+    with resident.using(name):
+        (scored,) = answer_log_probs(resident, [(PROMPTS[0], [7, 8, 9])])
+    return scored
+
+
+@pytest.mark.parametrize("start", ["language_model.model.", "model.", ""])
+@pytest.mark.parametrize("tower", [False, True])
+def test_names_of_other_versions_are_the_same_layers(
+    resident: Resident, tmp_path: Path, start: str, tower: bool
+) -> None:
+    """As transformers before 4.52, a text model alone and a model without its head call them."""
+    generator = torch.Generator().manual_seed(0)
+    ours, theirs = {}, {}
+    for layer in range(2):
+        for part, shape in (("A", (4, 64)), ("B", (64, 4))):
+            path = f"layers.{layer}.self_attn.q_proj.lora_{part}.weight"
+            value = torch.randn(shape, generator=generator) * 0.3
+            ours[f"base_model.model.model.language_model.{path}"] = value
+            theirs[f"base_model.model.{start}{path}"] = value
+            if tower:
+                sees = path.replace(f"layers.{layer}", "vision_tower.vision_model.encoder.layers.0")
+                theirs[f"base_model.model.{sees}"] = torch.randn(shape, generator=generator)
+    save_file(ours, tmp_path / "ours.safetensors")
+    save_file(theirs, tmp_path / "theirs.safetensors")
+    named = sorted(k.removeprefix("base_model.model.").partition(".lora_")[0] for k in ours)
+    expected = seen_by_text(resident, tmp_path / "ours.safetensors", sorted(set(named)), "ours")
+    found = seen_by_text(resident, tmp_path / "theirs.safetensors", ["q_proj"], "theirs")
+    assert torch.equal(found, expected)
+    with resident.using(None):
+        (plain,) = answer_log_probs(resident, [(PROMPTS[0], [7, 8, 9])])
+    assert not torch.allclose(plain, expected, atol=1e-3)
+
+
+def test_a_text_model_alone_takes_what_was_trained_below_its_tower(tmp_path: Path) -> None:
+    base = tiny.write_source(tmp_path / "source")
+    adapter = tiny.write_adapter(tmp_path / "adapter", base) / "adapter_model.safetensors"
+    tensors = load_file(adapter)
+    renamed = {
+        k.replace("model.model.", "model.model.language_model.", 1): v for k, v in tensors.items()
+    }
+    save_file(renamed, tmp_path / "renamed.safetensors")
+    resident = load(base, device="cpu")
+    expected = seen_by_text(resident, adapter, ["q_proj", "v_proj"], "plain")
+    found = seen_by_text(
+        resident, tmp_path / "renamed.safetensors", ["q_proj", "v_proj", "qkv"], "renamed"
+    )
+    assert torch.equal(found, expected)

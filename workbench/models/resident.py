@@ -42,6 +42,7 @@ from workbench.adapter_settings import ALL_LINEAR, AdapterSettings, adapter_sett
 from workbench.errors import ModelError
 from workbench.models.attached import Attached, Prefix
 from workbench.models.folders import check_folder
+from workbench.models.layer_names import with_names_of
 from workbench.recipe import LoraSettings
 
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -234,6 +235,7 @@ class Resident:
             raise ModelError(
                 f"The adapter file {weights.name} cannot be read: {_first_line(error)}."
             ) from error
+        settings, tensors = with_names_of(self._named, adapter_settings(settings), tensors)
         with self.using(None):
             attached = self._new(name, settings, frozen=True)
             attached.fill(tensors)
