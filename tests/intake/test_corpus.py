@@ -325,6 +325,7 @@ NESTED = {
     "label-first.txt": Read(asks=Choice(("column 2",), "column 1")),
     "four-cells.txt": Read(asks=Choice(("column 2",), "column 4")),
     "remarks.csv": Read(),
+    "with-language.csv": Read(left_out="answer_id"),
     "aliases.jsonl": Read(
         (("Where is Bonn?", "on the Rhine"), ("How old is it?", "old")),
         left_out="id",

@@ -65,8 +65,23 @@ ABOUT = (
 # Further right answers, beside the one that is the output.
 ALIASES = ("references", "answer_aliases", "aliases", "acceptable_answers", "alternative_answers")
 CONVERSATIONS = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns")
+_LANGUAGES = (
+    *("ar", "bn", "cn", "cs", "da", "de", "el", "en", "es", "fa", "fi"),
+    *("fr", "he", "hi", "hu", "it", "ja", "jp", "ko", "kr", "nl", "pl"),
+    *("pt", "ro", "ru", "sv", "ta", "th", "tr", "uk", "ur", "vi", "zh"),
+)
 # The first of two of a kind, as in tasks that compare: sentence1 and sentence2.
 FIRST = re.compile(r"(text|sentence|question|input|document|paragraph|premise)_?(1|a)")
+
+
+def without_language(names: Sequence[str]) -> dict[str, str]:
+    """Known names that one column has with the code of a language: question of question_ru."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        stem, _, code = normal(name).rpartition("_")
+        if code in _LANGUAGES and stem in KNOWN:
+            found.setdefault(stem, []).append(name)
+    return {stem: columns[0] for stem, columns in found.items() if len(columns) == 1}
 
 
 def choice_marks(names: Sequence[str]) -> dict[str, str]:

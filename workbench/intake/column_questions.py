@@ -83,19 +83,34 @@ def question_about(table: Table, where: str, inputs: tuple[str, ...] = ()) -> Qu
 
 
 def _proposal(table: Table, inputs: tuple[str, ...]) -> Choice:
-    """The longest text is likely the input, what differs least among rows the output."""
+    """A guess: what asks or is longest is likely the input, what differs least the output."""
     texts = {
         name: [as_text(value) or "" for value in table.values(name, _LOOKED_AT)]
         for name in table.columns
+        if not is_about(name)
     }
-    texts = {name: values for name, values in texts.items() if not is_about(name)}
     if not texts:
         return Choice(output="")
-    known_input = [name for known in INPUTS for name in texts if normal(name) == known]
-    likely = [name for name in texts if normal(name) not in OUTPUTS] or list(texts)
-    longest = max(likely, key=lambda name: sum(map(len, texts[name])) / max(len(texts[name]), 1))
-    inputs = inputs or ((known_input or [longest])[0],)
+    inputs = inputs or (_likely_input(texts),)
     rest = [name for name in texts if name not in inputs]
     known = [name for known in OUTPUTS for name in rest if normal(name) == known]
     fewest = min(rest, key=lambda name: len(set(texts[name])), default="")
     return Choice(inputs, (known or [fewest])[0])
+
+
+def _likely_input(texts: dict[str, list[str]]) -> str:
+    for known in INPUTS:
+        for name in texts:
+            if normal(name) == known:
+                return name
+    names = [name for name in texts if normal(name) not in OUTPUTS] or list(texts)
+    for name in names:
+        if 2 * sum(text.strip().endswith(("?", "？")) for text in texts[name]) > len(texts[name]):
+            return name
+    length = {name: sum(map(len, texts[name])) / max(len(texts[name]), 1) for name in names}
+    # Of several long texts that are all different the first is answered by the others.
+    different = [name for name in names if len(set(texts[name])) == len(texts[name])]
+    return next(
+        (name for name in different if 4 * length[name] >= 3 * max(length.values())),
+        max(names, key=length.__getitem__),
+    )

@@ -33,6 +33,7 @@ from workbench.intake.column_names import (
     choice_marks,
     is_about,
     normal,
+    without_language,
 )
 from workbench.intake.column_questions import (
     Choice,
@@ -127,7 +128,7 @@ def _by_name(table: Table) -> dict[str, str]:
     for name in table.columns:
         if (part := normal(name.rpartition(".")[2])) in ANSWERS:
             names.setdefault(part, name)
-    return names
+    return without_language(table.columns) | names
 
 
 def _answer_apart(
