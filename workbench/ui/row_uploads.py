@@ -13,14 +13,8 @@ import gradio as gr
 
 from workbench.errors import WorkbenchError
 from workbench.inputs import seeds_and_rest
-from workbench.intake.columns import (
-    NONE,
-    OPTIONAL,
-    REQUIRED,
-    Choice,
-    ColumnsUnclear,
-    Question,
-)
+from workbench.intake.column_questions import Choice, ColumnsUnclear, Question
+from workbench.intake.columns import NONE, OPTIONAL, REQUIRED
 from workbench.intake.row_format import fitted_rows, proposed_format
 from workbench.intake.rows import Rows, read_rows
 from workbench.runs.folder import Run
