@@ -2,13 +2,15 @@
    keys of the Review tab, and leaving a text field with Escape. Keys press buttons that are there
    to be clicked anyway. */
 (() => {
+  // What is in the page as text; innerText would lay the page out anew each time.
+  const words_of = (element) => (element?.textContent || "").trim().replace(/\s+/g, " ");
   // Gradio names every upload button alike; ours say what is wanted. The words in sight stay part
   // of the name, so that speech control finds them.
   const name_uploads = () => {
     for (const button of document.querySelectorAll("button.upload-container:not([data-named])")) {
       const label = button.closest(".block")?.querySelector("label, [data-testid=block-label]");
-      if (!label || !button.innerText.trim()) continue;
-      button.setAttribute("aria-label", `${label.innerText.trim()}: ${button.innerText.replace(/\s+/g, " ").trim()}`);
+      if (!label || !words_of(button)) continue;
+      button.setAttribute("aria-label", `${words_of(label)}: ${words_of(button)}`);
       button.dataset.named = "yes";
     }
   };
@@ -17,12 +19,14 @@
     for (const svg of document.querySelectorAll(".vega-embed svg:not([role=img])")) {
       const label = svg.closest(".block")?.querySelector("[data-testid=block-info], label, h4, span");
       svg.setAttribute("role", "img");
-      svg.setAttribute("aria-label", label?.innerText.trim() || "Curve");
+      svg.setAttribute("aria-label", words_of(label) || "Curve");
       for (const part of svg.children) part.setAttribute("aria-hidden", "true");
     }
   };
-  const name_all = () => { name_uploads(); name_curves(); tell(); };
-  new MutationObserver(name_all).observe(document.documentElement, { childList: true, subtree: true });
+  let asked = 0;  // one look for all changes between two pictures
+  const name_all = () => { asked = 0; name_uploads(); name_curves(); tell(); };
+  const changed = () => { asked ||= setTimeout(name_all, 50); };
+  new MutationObserver(changed).observe(document.documentElement, { childList: true, subtree: true });
   // A form is drawn anew when a kit has been read; what was typed meanwhile stays, and is saved by
   // leaving its field, once more if it was left before the kit arrived.
   const typed = new Map();
@@ -50,12 +54,16 @@
   window.workbench_run = () => part("run");
   window.workbench_tab = () => (window.workbench_tabs.includes(part("tab")) ? part("tab") : first_tab);
   let arrived = false, shown_run = part("run");
+  // What is in sight: the tab, and closed parts once they have been opened.
+  const parts_opened = new Set();
+  const in_sight = () => [window.workbench_tab(), ...parts_opened].join(" ");
   window.workbench_at = (name) => {
-    const wanted = window.workbench_tab();
-    if (!arrived && name !== wanted) return wanted;
-    arrived = true;
-    go({ tab: name === first_tab ? "" : name });
-    return name;
+    if (!window.workbench_tabs.includes(name)) parts_opened.add(name);
+    else if (arrived || name === window.workbench_tab()) {
+      arrived = true;
+      go({ tab: name === first_tab ? "" : name });
+    }
+    return in_sight();
   };
   // Another run is opened on the first tab: one step back leads to where it was opened.
   window.workbench_open = (run) => { if ((run || arrived) && run !== part("run")) go({ run, tab: "" }); };
@@ -81,7 +89,21 @@
     if (address.origin !== location.origin) return ask(target, options);
     const headers = new Headers(options?.headers ?? (target instanceof Request ? target.headers : undefined));
     headers.set("X-Workbench-Owner", window.workbench_owner());
-    return ask(target, { ...options, headers });
+    const light = address.pathname.endsWith("/run/predict");
+    return (light ? until_answered : ask)(target, { ...options, headers });
+  };
+  // News and drawings change nothing, and nobody else asks for them: a lost one is asked for again.
+  // A server that is gone for longer is waited for by Gradio, which loads the page anew then.
+  const until_answered = async (target, options) => {
+    for (let tries = 1; ; tries++) {
+      try {
+        const answer = await ask(target, options);
+        if (![429, 502, 503, 504].includes(answer.status)) return answer;
+      } catch (error) {
+        if (tries > 3) throw error;
+      }
+      await new Promise((done) => setTimeout(done, Math.min(500 * 2 ** tries, 10000)));
+    }
   };
   // The title tells how the run stands, and a notification that it has ended, where it is allowed.
   // Hidden pages are not told by themselves: they ask every ten seconds while the run is at work.
@@ -110,7 +132,6 @@
     }
   }, 1000);
   // The verdict as one picture, drawn from what the page shows; twice as fine as it is large.
-  const words_of = (element) => (element?.textContent || "").trim().replace(/\s+/g, " ");
   window.workbench_report = () => {
     const done = document.getElementById("done"), width = 1000, left = 40, inner = width - 2 * left;
     const name = words_of(document.querySelector(".strip-name"));

@@ -61,7 +61,7 @@ def test_example_to_verdict(open_run: Callable[..., Any], server: Server, tmp_pa
     open_part(page, SETTINGS)
     field(page, "synthesis-samples").fill(str(SAMPLES))
     field(page, "synthesis-samples").press("Tab")
-    expect(page.locator("#plan")).to_contain_text(f"write about {SAMPLES} inputs")
+    expect(page.locator("#plan")).to_contain_text(f"Write about {SAMPLES} inputs")
     told = page.locator("#plan .needs").inner_text()
     page.get_by_role("button", name="Transfer", exact=True).click()
     phase(page, "Training the new adapter", 1500)

@@ -72,7 +72,7 @@ def test_files_become_an_adapter(
     ):  # fmt: skip
         field(page, name).fill(value)
         field(page, name).press("Tab")
-    expect(page.locator("#plan")).to_contain_text("write about 20 inputs")
+    expect(page.locator("#plan")).to_contain_text("Write about 20 inputs")
     page.get_by_role("button", name="Transfer", exact=True).click()
     expect(page.locator("#live-rows")).to_be_visible(timeout=120_000)
     phase(page, "Finished", 180)

@@ -68,7 +68,7 @@ def type_seeds(run: Run | None, table: list[list[str]], shown: str | None = None
 
 def save(run: Run, name: str, value: Any) -> tuple:
     """A page that shows the run sends one field."""
-    return transfer_actions.save_field(name)(run.id, value, drawn(run), PAGE)
+    return transfer_actions.save_fields([name])(run.id, drawn(run), PAGE, "", value)
 
 
 # Source ----------------------------------------------------------------------------------------
@@ -126,13 +126,30 @@ def test_a_page_goes_on_typing_before_its_form_is_drawn_again(runs: Path) -> Non
 def test_a_field_that_another_page_changed_is_not_saved_over(draft: Run) -> None:
     name = fields.element("target_base")
     before = saves.drawn_for(draft.id, {name: draft.recipe.target_base})
-    save_base = transfer_actions.save_field("target_base")
-    save_base(draft.id, "folder:/models/one", before, "one page")
+    save = transfer_actions.save_fields(["target_base", "teacher"])
+
+    def save_base(base: str, page: str) -> tuple:
+        return save(draft.id, before, page, "", f"folder:/models/{base}", draft.recipe.teacher)
+
+    save_base("one", "one page")
     with pytest.warns(UserWarning, match="changed elsewhere"):
-        _, shown = save_base(draft.id, "folder:/models/two", before, "another page")
+        _, shown, _ = save_base("two", "another page")
     assert shown["value"] == draft.recipe.target_base == "folder:/models/one"
-    save_base(draft.id, "folder:/models/three", before, "one page")
+    save_base("three", "one page")
     assert draft.recipe.target_base == "folder:/models/three"
+
+
+def test_of_a_form_only_what_a_person_changed_is_saved(draft: Run) -> None:
+    """A form sends all of its fields; those that it still shows as drawn are nobody's wish."""
+    names = ["seed", "task_name", "training.epochs"]
+    marks = {fields.element(name): fields.shown(draft.recipe, name) for name in names}
+    before = saves.drawn_for(draft.id, marks)
+    stale = fields.shown(draft.recipe, "task_name")
+    draft.change_recipe({"task_name": "By another page"})
+    epochs = draft.recipe.training.epochs
+    transfer_actions.save_fields(names)(draft.id, before, PAGE, "", 7, stale, float(epochs))
+    assert draft.recipe.seed == 7 and draft.recipe.task_name == "By another page"
+    assert draft.recipe.training.epochs == epochs
 
 
 def test_button_counts_the_missing_seeds(draft: Run) -> None:
@@ -644,7 +661,7 @@ def test_without_labelled_rows_nothing_pretends_to_be_right(
         *("rows", "which", "none"),
     ]
     drawn = compare_tab._draw(take(finished), names, "ask")  # type: ignore[arg-type]
-    assert "Agrees with the teacher on 80.0 %" in drawn["verdict"]
+    assert "Agrees with the teacher on 80.0\N{NO-BREAK SPACE}%" in drawn["verdict"]
     assert not drawn["rows"]["visible"] and not drawn["which"]["visible"]
     assert "nobody knows who is right" in drawn["none"]
     monkeypatch.undo()

@@ -44,7 +44,7 @@ def test_an_adapter_and_seeds_make_a_run(client: Client, runs: Path) -> None:
     run_id, refused, *_ = call(client, "load_example", "", "")
     run = find_run(runs, run_id)
     assert len(run.inputs.seeds) == 15 and refused == ""
-    news = json.loads(call(client, "tick", run_id, "transfer", ""))
+    news = json.loads(call(client, "tick", run_id, "transfer settings", ""))
     assert news["run"] == run_id and run.name in news["strip"]
     assert "settings write" in json.loads(news["pulse"])
     tiles, _, rows = call(client, "draw_write_rows", f"{run_id}|token")

@@ -89,7 +89,9 @@ def confusion_chart(pairs: Sequence[tuple[str, str]]) -> go.Figure:
     figure.update_xaxes(
         tickvals=places, ticktext=names, tickangle=-45, title=axis_title(f"new adapter{hidden}")
     )
-    figure.update_yaxes(tickvals=places, ticktext=names, autorange="reversed", title="expected")
+    figure.update_yaxes(
+        tickvals=places, ticktext=names, autorange="reversed", title=axis_title("expected")
+    )
     return layout(figure, 150 + 26 * len(ordered))
 
 

@@ -8,7 +8,7 @@ from workbench import jobs
 from workbench.errors import RunError
 from workbench.stages import Stage
 from workbench.ui import charts, compare_views, plain, workspace
-from workbench.ui.failures import told
+from workbench.ui.failures import told, with_clock
 from workbench.ui.figures import plotted
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
@@ -92,9 +92,10 @@ def build(parts: Parts) -> None:
     for event in (margin.blur, margin.submit):
         parts.changed.append(event(told(_set_margin), [run, margin], None, **quiet))
     which.input(told(_rows), [run, which], [rows], **quiet)
-    ask.click(told(_begin), [question], [waiting], queue=False, **quiet).then(
-        told(_ask), [run, question], [source, target, waiting], **quiet
-    )
+    with_clock(
+        ask.click, "loading both models, then answering", waiting, _ask,
+        [run, question], [source, target],
+    )  # fmt: skip
 
 
 def _draw(now: Snapshot, outputs: list[Any], ask: gr.Button) -> Drawn:
@@ -148,14 +149,9 @@ def _rows(run_id: str, which: str) -> Any:
     return gr.update(**_table(compared, which)) if compared else gr.skip()
 
 
-def _begin(question: str) -> str:
-    asked = (question or "").strip()
-    return plain.working("loading both models, then answering") if asked else ""
-
-
 @in_line(MODELS)
-def _ask(run_id: str, question: str) -> tuple[str, str, str]:
+def _ask(run_id: str, question: str) -> tuple[str, str]:
     if not (question or "").strip():
         raise RunError("Write an input first.")
     answer = jobs.consult(workspace.find(run_id).folder, "answer", {"input": question})
-    return str(answer["source"]), str(answer["transferred"]), ""
+    return str(answer["source"]), str(answer["transferred"])

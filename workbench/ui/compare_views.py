@@ -24,14 +24,6 @@ from workbench.ui.snapshot import Snapshot
 KIND_LOOKS = {judge.INSIDE: "good", judge.BETTER: "good", judge.WORSE: "bad"}
 SOURCE, TARGET = "source_adapter", "transferred"
 _RIGHT = "Right answers"
-_ARM_WORDS = {
-    "source_base": "Source base",
-    "source_adapter": "Source + adapter",
-    "target_base": "Target base",
-    "target_few_shot": "Target base, seeds as examples",
-    "copied": "Target + source adapter as it is",
-    "transferred": "Target + new adapter",
-}
 _ROWS_SHOWN = 200
 _MISSED = 0.999  # below this an answer is not right in full
 _WHICH: dict[str, Callable[[ScoredRow], bool]] = {
@@ -129,7 +121,7 @@ def arm_bars(
     Args:
         alone: the source base is the teacher by itself.
     """
-    titles = {**_ARM_WORDS, SOURCE: "Source model"} if alone else _ARM_WORDS
+    titles = {**words.ARMS, SOURCE: "Source model"} if alone else words.ARMS
     order = (SOURCE, TARGET, *(name for name in arms if name not in (SOURCE, TARGET)))
     rows = []
     for name in order:

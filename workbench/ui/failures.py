@@ -42,7 +42,7 @@ def told(handler: Callable[..., Any]) -> Callable[..., Any]:
 
 def with_clock(
     click: Callable[..., Any], text: str, waiting: gr.HTML, handler: Callable[..., Any],
-    inputs: list[Any], outputs: list[Any],
+    inputs: list[Any], outputs: list[Any] | None,
 ) -> Any:  # fmt: skip
     """Wire a click that models answer: a sentence with a clock, gone when there is an answer."""
     quiet: dict[str, Any] = {"show_progress": "hidden"}

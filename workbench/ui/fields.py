@@ -5,11 +5,13 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.recipe import TransferRecipe
+from workbench.recipe import TransferRecipe, recommended
 from workbench.recipe import fields as recipe_fields
 from workbench.recipe.declaring import RecipeField
 
 FIELDS: dict[str, RecipeField] = {one.name: one for one in recipe_fields()}
+
+_FIRST = recommended()  # what a page shows before it has been drawn
 
 
 def element(name: str) -> str:
@@ -24,6 +26,7 @@ def control(name: str) -> Any:
         "label": label(name),
         "info": told_of.description or None,
         "elem_id": element(name),
+        "value": shown(_FIRST, name),
         "interactive": True,
         "min_width": 220,
     }

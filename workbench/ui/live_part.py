@@ -18,7 +18,7 @@ from workbench.ui import (
     workspace,
     write_actions,
 )
-from workbench.ui.failures import told
+from workbench.ui.failures import told, with_clock
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 from workbench.ui.train_tab import curve_of, loss_curve
@@ -123,12 +123,12 @@ def _done(parts: Parts) -> dict[str, gr.Button]:
             },
         ),
     ]
-    quiet: dict[str, Any] = {"show_progress": "hidden"}
     parts.changed.append(
-        again.click(
-            told(write_actions.begin_next_round), [parts.run_id], [waiting], queue=False, **quiet
-        ).then(told(write_actions.next_round), [parts.run_id], [waiting], **quiet)
-    )
+        with_clock(
+            again.click, "beginning the next round", waiting, write_actions.next_round,
+            [parts.run_id], None,
+        )
+    )  # fmt: skip
     return buttons
 
 

@@ -1,8 +1,6 @@
 """What led to a finished run, and what may follow it: another base, or the adapter moved again."""
 
-import functools
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ from workbench.errors import RunError
 from workbench.evaluate.lineage import hop, lineage
 from workbench.models import references
 from workbench.recipe import override, recommended
-from workbench.runs import quota
 from workbench.runs.folder import Run, create
 from workbench.stages import Stage
 from workbench.ui import plain, transfer_views, words, workspace
@@ -80,7 +77,7 @@ def from_same_samples(run_id: str, base: str | None, owner: str = "") -> tuple[s
             root, recipe, f"{old.name}, for {_short(recipe.target_base)}", inputs=old.inputs
         )
 
-    new = _draft(old, make, owner)
+    new = workspace.new_draft(old, owner, make)
     chains.take_samples(new, old)
     say("The samples and answers are there. Look at them, then train.")
     return new.id, gr.Tabs(selected="transfer")
@@ -98,15 +95,9 @@ def move_again(run_id: str, base: str | None, owner: str = "") -> tuple[str, Any
         def make(root: Path) -> Run:
             return create(root, recipe, f"{old.name}, moved again", inputs=inputs, facts=facts)
 
-        new = _draft(old, make, owner)
+        new = workspace.new_draft(old, owner, make)
     say("A draft with the new adapter as its source is open.")
     return new.id, gr.Tabs(selected="transfer")
-
-
-def _draft(old: Run, make: Callable[[Path], Run], owner: str) -> Run:
-    root = old.folder.parent
-    size = sum(file.stat().st_size for file in (old.folder / "inputs").iterdir())
-    return quota.new_draft(root, owner, functools.partial(make, root), size)
 
 
 def _other(base: str | None, present: str) -> str:

@@ -96,6 +96,9 @@ def build_page() -> gr.Blocks:
     page.queue(max_size=200, default_concurrency_limit=4, api_open=False)
     for event in page.fns.values():
         event.api_visibility = "private"  # handlers of a page, no programming interface
+        if event.show_progress == "hidden":
+            # Else the browser tells each output of all of them how each of them stands, twice.
+            event.show_progress_on = []
     waiting_line.bind(page)
     visitors.bind(page)
     return page
@@ -165,11 +168,12 @@ def _wire(
     opened = [parts.run_id, parts.tab, parts.page]
     page.load(after_load, opened, [news, *opened, parts.tabs], js=_LOAD, **light)
     page.load(None, None, parts.owner, js="() => window.workbench_owner()")
-    for name, place in places.items():
+    parts.places |= {name: place.select for name, place in places.items()}
+    for name, comes_into_sight in parts.places.items():
         # The script says which tab is open, so that ticks know which to draw. The first one is
         # selected while the page loads, whichever the address names.
         spot = f"(run, tab, pulse) => [{_OPEN_RUN}, window.workbench_at('{name}'), pulse]"
-        place.select(on_tab, asked, [news, parts.tab], js=spot, **light)
+        comes_into_sight(on_tab, asked, [news, parts.tab], js=spot, **light)
     for event in parts.changed:
         event.then(after_change, asked, news, **light)
     for event in parts.opened:

@@ -10,8 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.errors import RunError, WorkbenchError
-from workbench.export.bundle import SAMPLES, Bundle, find_bundle
+from workbench.errors import WorkbenchError
+from workbench.export.bundle import SAMPLES, Bundle
 from workbench.export.dataset import jsonl_text
 from workbench.export.hub import push
 from workbench.models import references
@@ -85,9 +85,7 @@ def draw(now: Snapshot, boxes: dict[str, Any], ready: bool) -> Drawn:
 
 
 def _begin(run_id: str, repository: str) -> tuple[str, Any]:
-    bundle = find_bundle(workspace.find(run_id).exports)
-    if bundle is None:
-        raise RunError("The adapter is not packed yet.")
+    _, bundle = workspace.packed(run_id)
     size = words.size(sum(path.stat().st_size for path in bundle.folder.iterdir()))
     where = (repository or "").strip() or "the Hub"
     sentence = f"Uploading up to {size} to {where} … It goes on if you leave this page."
@@ -111,11 +109,8 @@ def push_with_token(
 ) -> tuple[str, Any, Any]:
     """Push; the field is emptied when it worked, so that no token stays in the page."""
     enabled = gr.update(interactive=True)
-    run = workspace.find(run_id)
-    bundle = find_bundle(run.exports)
     try:
-        if bundle is None:
-            raise RunError("The adapter is not packed yet.")
+        run, bundle = workspace.packed(run_id)
         address = push(
             bundle.folder,
             repository,

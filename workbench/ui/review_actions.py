@@ -9,8 +9,6 @@ import gradio as gr
 
 from workbench import jobs
 from workbench.errors import IntakeError, RunError
-from workbench.export.dataset import write_csv, write_jsonl
-from workbench.export.parquet import write_parquet
 from workbench.intake.column_questions import ColumnsUnclear
 from workbench.intake.row_format import fitted_rows
 from workbench.intake.rows import read_rows
@@ -28,7 +26,6 @@ from workbench.ui.waiting_line import MODELS, in_line
 
 PAGE_ROWS = 50
 NOT_IN_RUN = -1
-_WRITERS = {"JSONL": write_jsonl, "CSV": write_csv, "Parquet": write_parquet}
 View = tuple[Any, ...]
 
 _ORIGIN_WORDS = {
@@ -397,10 +394,7 @@ def make_file(run_id: str, *values: Any) -> Any:
     run = workspace.find(run_id)
     wanted, sort = asked_for(run, finder)
     samples = run.samples.page(wanted, sort, 0, max(1, run.samples.count(wanted)))
-    consent_box.require(run, samples, consent)
-    path = workspace.export_file(f"samples.{form.lower()}")
-    _WRITERS[form](path, samples)
-    return gr.update(value=str(path), visible=True)
+    return consent_box.file(run, samples, form, consent)
 
 
 def draw_side(now: Snapshot, label: gr.Dropdown, buttons: dict[str, Any]) -> Drawn:

@@ -215,7 +215,7 @@ def _files() -> dict[str, Any]:
             )
         with gr.Column():
             files["format"] = gr.Dropdown(
-                ["JSONL", "CSV", "Parquet"],
+                list(consent_box.WRITERS),
                 value="JSONL",
                 label="Export what the filter shows as",
                 elem_id="review-format",

@@ -1,6 +1,5 @@
 """Runs: everything that was begun here; open, compare, duplicate, rename, delete, take back."""
 
-import functools
 from contextlib import suppress
 from typing import Any
 
@@ -10,7 +9,7 @@ from workbench import jobs
 from workbench.errors import RunError, WorkbenchError
 from workbench.jobs import RunState
 from workbench.recipe import TransferRecipe, to_dict
-from workbench.runs import atomic, owners, quota
+from workbench.runs import atomic, owners
 from workbench.runs.folder import Run
 from workbench.runs.listing import RunListing, duplicate, list_runs, restore
 from workbench.runs.recipe_rules import differing
@@ -19,7 +18,6 @@ from workbench.ui import plain, snapshot, words, workspace
 from workbench.ui.failures import say, told
 from workbench.ui.sections import Parts
 
-TAB = "runs"
 _SHARED = "Those that this browser began. Nobody else can open them."
 _OWNER = "(run) => [run, window.workbench_owner()]"  # see page.js
 _HEADERS = ["run", "phase", "bases, method, samples", "source → new", "changed"]
@@ -157,9 +155,7 @@ def _wanted(chosen: str | None) -> Run:
 
 def _duplicate(chosen: str | None, owner: str = "") -> tuple[str, Any]:
     run = _wanted(chosen)
-    size = sum(file.stat().st_size for file in (run.folder / "inputs").iterdir())
-    make = functools.partial(duplicate, run)
-    copy = quota.new_draft(run.folder.parent, owner, make, size)
+    copy = workspace.new_draft(run, owner, lambda _: duplicate(run))
     say("A new draft with the same inputs and settings is open.")
     return copy.id, gr.Tabs(selected="transfer")
 
@@ -199,7 +195,7 @@ def _compare(chosen: str | None, other: str | None) -> str:
     ]
     arms_one, arms_two = _accuracies(first), _accuracies(second)
     for arm in dict.fromkeys((*arms_one, *arms_two)):
-        label = arm.replace("_", " ")
+        label = words.ARMS.get(arm, arm)
         rows.append((label, words.percent(arms_one.get(arm)), words.percent(arms_two.get(arm))))
     if not rows:
         return plain.sentence("Both have the same settings and no results yet.")

@@ -47,8 +47,7 @@ def require_run(run_id: str, drawn: str, page: str) -> None:
     Raises:
         RunError: with what to do.
     """
-    shown = json.loads(drawn or "{}").get("run", "")
-    if shown != run_id and not saved_by(page, run_id, _NEW, run_id):
+    if _said(drawn)[0] != run_id and not saved_by(page, run_id, _NEW, run_id):
         raise RunError(
             "This page still showed another run, so nothing was saved. Look again, then repeat it."
         )
@@ -67,8 +66,7 @@ def require_shown(
         RunError: with what to do.
     """
     mark = _mark(current)
-    shown = json.loads(drawn or "{}").get("fields", {})
-    if shown.get(name) == mark or saved_by(page, run_id, name, current):
+    if _said(drawn)[1].get(name) == mark or saved_by(page, run_id, name, current):
         return
     with _lock:
         known = _authors.get((run_id, name), ("", ""))[1] == mark
@@ -91,6 +89,12 @@ def remember(page: str, run_id: str, name: str, value: Any) -> None:
 def remember_new(page: str, run_id: str) -> None:
     """This page has begun this run, so a form that it drew before is about it."""
     remember(page, run_id, _NEW, run_id)
+
+
+def shows(drawn: str, page: str, run_id: str, name: str, value: Any) -> bool:
+    """Whether a field holds what the page itself put there: nobody has typed into it."""
+    known = _marks(drawn, run_id).get(name) == _mark(value)
+    return known or saved_by(page, run_id, name, value)
 
 
 def saved_by(page: str, run_id: str, name: str, value: Any) -> bool:
@@ -131,12 +135,20 @@ def without_shown(
 
 def _marks(held: str, run_id: str) -> dict[str, str]:
     """What a form's hidden box says of its fields; nothing when it is about another run."""
+    run, marks = _said(held)
+    return marks if run == run_id else {}
+
+
+def _said(held: str) -> tuple[str, dict[str, str]]:
+    """(run, marks by field) of a form's hidden box; nothing where no page of ours wrote it."""
     try:
         said = json.loads(held or "{}")
-        return dict(said["fields"]) if said["run"] == run_id else {}
+        return str(said["run"]), dict(said["fields"])
     except (ValueError, TypeError, KeyError, RecursionError):
-        return {}  # no page of ours wrote it
+        return "", {}
 
 
 def _mark(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a browser knows no other numbers
     return hashlib.blake2b(repr(value).encode(), digest_size=6).hexdigest()

@@ -39,7 +39,7 @@ class Section:
 
     Attributes:
         name: unique on the page.
-        tab: id of the tab it is on, or ALWAYS.
+        tab: id of the tab it is on, or of the part that has to be opened first, or ALWAYS.
         outputs: its components; ``draw`` returns updates for some or all of them.
         token: what it depends on, as text; equal tokens mean "as shown".
         draw: builds the updates; called only when the token differs.
@@ -107,7 +107,7 @@ class Parts:
     Attributes:
         run_id: hidden box with the id of the open run; survives a restart of the server because
             the browser sends it with every event.
-        tab: hidden box with the id of the open tab.
+        tab: hidden box with the ids of what is in sight: the open tab, parts that were opened.
         owner: hidden box with the token of the browser, see ``runs.owners``.
         page: hidden box with a random name of this page, see ``saves``.
         pulse: hidden box with the newest tokens.
@@ -115,6 +115,7 @@ class Parts:
         sections: filled by the tabs.
         changed: events after which changed sections are redrawn at once.
         opened: events after which everything is redrawn, forms as well.
+        places: event that brings a place into sight, by its id.
     """
 
     run_id: gr.Textbox
@@ -126,6 +127,7 @@ class Parts:
     sections: list[Section] = field(default_factory=list)
     changed: list[Any] = field(default_factory=list)
     opened: list[Any] = field(default_factory=list)
+    places: dict[str, Any] = field(default_factory=dict)
 
 
 def pulse_of(
@@ -134,13 +136,15 @@ def pulse_of(
     """The tokens of what is in sight, as JSON.
 
     Args:
+        tab: ids of what is in sight, with spaces between.
         former: the pulse before; its epoch is kept, so that unchanged sections stay as they are.
         afresh: begin a new epoch: every section is drawn again when it comes into sight.
     """
     epoch = _epoch_of(former) + afresh
     tokens: dict[str, Any] = {_EPOCH: epoch}
+    in_sight = (ALWAYS, *tab.split())
     for section in sections:
-        if section.tab in (ALWAYS, tab):
+        if section.tab in in_sight:
             token = f"{epoch}|{section.token(now)}"
             mark = hashlib.blake2b(token.encode(), digest_size=6).hexdigest()
             tokens[section.name] = f"{now.run_id}{_MARK}{mark}"

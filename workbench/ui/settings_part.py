@@ -20,6 +20,7 @@ from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 
 TAB = "transfer"
+OPENED = "settings"  # the place of what is in sight once the part has been opened
 # Placed elsewhere on the page, or nothing that a person types.
 _ELSEWHERE = (
     *("source_base", "target_base", "teacher", "pause_for_review", "preset"),
@@ -87,6 +88,7 @@ def build(parts: Parts) -> dict[str, Any]:
         group: gr.Textbox(visible="hidden", label=f"{group} form", elem_id=f"{group}-drawn")
         for group in _GROUPS
     }
+    parts.places[OPENED] = part.expand
     parts.sections += [_section(group, boxes, drawn[group]) for group, boxes in form.items()]
     parts.sections.append(
         Section(
@@ -115,7 +117,7 @@ def _section(group: str, boxes: dict[str, Component], drawn: gr.Textbox) -> Sect
 
     return Section(
         f"settings {group.lower()}",
-        TAB,
+        OPENED,
         [*boxes.values(), drawn],
         lambda now: f"{now.run_id}|{now.recipe_token}|{sorted(now.begun)}",
         draw,
@@ -157,7 +159,7 @@ def _draw_head(
     return {
         part: gr.update(
             visible=free and now.has_teacher,
-            label=f"Settings · {len(different)} changed" if different else "Settings",
+            label=f"Settings · {len(different)} not as in the preset" if different else "Settings",
         ),
         preset: gr.update(value=now.recipe.preset),
         changed: plain.sentence(f"Changed: {told_of}.", "note") if told_of else "",
@@ -169,17 +171,18 @@ def wire(parts: Parts, boxes: dict[str, Any]) -> None:
     """Save every value as it is given."""
     run, owner = parts.run_id, parts.owner
     for group, form in boxes["form"].items():
-        for name, box in form.items():
-            event = box.blur if isinstance(box, gr.Textbox | gr.Number) else box.input
-            parts.changed.append(
-                event(
-                    transfer_actions.save_field(name),
-                    [run, box, boxes["drawn"][group], parts.page, owner],
-                    [run, box],
-                    show_progress="hidden",
-                    trigger_mode="always_last",
-                )
+        given = list(form.values())
+        typed = (gr.Textbox, gr.Number)
+        parts.changed.append(
+            gr.on(
+                [box.blur if isinstance(box, typed) else box.input for box in given],
+                transfer_actions.save_fields(list(form)),
+                [run, boxes["drawn"][group], parts.page, owner, *given],
+                [run, *given],
+                show_progress="hidden",
+                trigger_mode="always_last",
             )
+        )
     parts.opened += [
         boxes["preset"].input(
             told(take_preset), [run, boxes["preset"]], None, show_progress="hidden"

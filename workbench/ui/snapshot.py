@@ -22,7 +22,7 @@ from workbench.runs.folder import NoSuchRun, Run
 from workbench.runs.summary import summary
 from workbench.samples import KEPT
 from workbench.stages import ORDER, WORDS, Stage
-from workbench.ui import workspace
+from workbench.ui import words, workspace
 from workbench.ui.failures import for_visitor
 
 _FRESH_SECONDS = 1.0
@@ -84,7 +84,7 @@ def log_line(event: events.Event) -> str:
         case events.CheckpointWritten(step):
             return f"Checkpoint at step {step}"
         case events.ArmFinished(arm, accuracy, n):
-            return f"{arm.replace('_', ' ')}: {100 * accuracy:.1f} % of {n}"
+            return f"{words.ARMS.get(arm, arm)}: {100 * accuracy:.1f} % of {n}"
         case events.Warned(message=message):
             return f"Note: {for_visitor(message)}"
         case events.Stopped(message=message):

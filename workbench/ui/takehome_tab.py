@@ -9,8 +9,7 @@ from workbench import jobs
 from workbench import recipe as recipes
 from workbench.errors import RunError
 from workbench.export.bundle import CARD, Bundle, find_bundle, public_recipe, replace_card
-from workbench.export.dataset import CSV_NOTE, write_csv, write_jsonl
-from workbench.export.parquet import write_parquet
+from workbench.export.dataset import CSV_NOTE
 from workbench.export.snippets import SNIPPETS
 from workbench.intake.kit import write_kit
 from workbench.models import references
@@ -28,7 +27,6 @@ TAB = "takehome"
 _CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 _PEFT = "Transformers + PEFT"
 _MERGED_SHOWN = 3_000_000_000  # bytes; Gradio makes a copy of what it hands out
-WRITERS = {"JSONL": write_jsonl, "CSV": write_csv, "Parquet": write_parquet}
 
 
 def build(parts: Parts) -> None:
@@ -116,7 +114,7 @@ def _downloads(boxes: dict[str, Any]) -> None:
     plain.block(plain.heading("Data set", f"The kept samples with their answers. {CSV_NOTE}"))
     with gr.Row(elem_classes="buttons"):
         boxes["format"] = gr.Dropdown(
-            list(WRITERS), value="JSONL", label="Format", min_width=110, container=False
+            list(consent_box.WRITERS), value="JSONL", label="Format", min_width=110, container=False
         )
         boxes["make"] = gr.Button("Make the data set", size="sm", elem_id="make-dataset")
     boxes["consent"] = consent_box.box("dataset-consent")
@@ -185,10 +183,7 @@ def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
 
 def _snippet(run_id: str, way: str) -> str:
     """The commands of one way to use the adapter; those for PEFT are in its card."""
-    run = workspace.find(run_id)
-    bundle = find_bundle(run.exports)
-    if bundle is None:
-        raise RunError("The adapter is not packed yet.")
+    run, bundle = workspace.packed(run_id)
     if way in SNIPPETS:
         return SNIPPETS[way](run.recipe)
     code = _CODE.search((bundle.folder / CARD).read_text(encoding="utf-8"))
@@ -240,10 +235,7 @@ def _data_set(run_id: str, form: str, consent: bool) -> Any:
     kept = run.samples.kept()
     if not kept:
         raise RunError("There are no kept samples yet.")
-    consent_box.require(run, kept, consent)
-    path = workspace.export_file(f"samples.{form.lower()}")
-    WRITERS[form](path, kept)
-    return gr.update(value=str(path), visible=True)
+    return consent_box.file(run, kept, form, consent)
 
 
 def _recipe_file(run_id: str) -> Any:
@@ -271,9 +263,6 @@ def _merge(run_id: str) -> tuple[str, Any]:
 
 
 def _save_card(run_id: str, text: str) -> Any:
-    run = workspace.find(run_id)
-    bundle = find_bundle(run.exports)
-    if bundle is None:
-        raise RunError("The adapter is not packed yet.")
+    _, bundle = workspace.packed(run_id)
     say("Saved; the zip holds the new card.")
     return _download(replace_card(bundle, text))

@@ -230,29 +230,37 @@ def take_discriminator(run_id: str, paths: Sequence[str], owner: str = "") -> tu
     return run.id, None
 
 
-def save_field(name: str) -> Callable[..., Any]:
-    """Handler that puts one control's value into the recipe; a refused one is taken back."""
+def save_fields(names: Sequence[str]) -> Callable[..., Any]:
+    """Handler that puts the controls of a form into the recipe; a refused value is taken back.
 
-    def save(run_id: str, value: Any, drawn: str, page: str, owner: str = "") -> tuple[str, Any]:
+    All of them are sent, so that one event serves a form; saved is what a person has changed.
+    """
+
+    def save(run_id: str, drawn: str, page: str, owner: str, *values: Any) -> tuple[Any, ...]:
         saves.require_run(run_id, drawn, page)
         run = _begun(run_id, page, owner)
-        before = fields.shown(run.recipe, name)
-        if value == before:
-            return run.id, gr.skip()
-        try:
-            saves.require_shown(run.id, drawn, page, fields.element(name), before)
-            if name in _BASES:
-                value = public_base(str(value))
-            run.change_recipe({name: fields.given(name, value)})
-        except WorkbenchError as error:
-            warn(error.message)
-            return run.id, gr.update(value=before)
-        saves.remember(page, run.id, fields.element(name), fields.shown(run.recipe, name))
-        if name == "task_name":
-            run.rename(str(value))
-        return run.id, gr.skip()
+        given = zip(names, values, strict=True)
+        return run.id, *(_save(run, name, value, drawn, page) for name, value in given)
 
     return told(save)
+
+
+def _save(run: Run, name: str, value: Any, drawn: str, page: str) -> Any:
+    element, before = fields.element(name), fields.shown(run.recipe, name)
+    if value == before or saves.shows(drawn, page, run.id, element, value):
+        return gr.skip()
+    try:
+        saves.require_shown(run.id, drawn, page, element, before)
+        if name in _BASES:
+            value = public_base(str(value))
+        run.change_recipe({name: fields.given(name, value)})
+    except WorkbenchError as error:
+        warn(error.message)
+        return gr.update(value=before)
+    saves.remember(page, run.id, element, fields.shown(run.recipe, name))
+    if name == "task_name":
+        run.rename(str(value))
+    return gr.skip()
 
 
 def start(run_id: str) -> None:

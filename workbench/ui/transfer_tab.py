@@ -11,6 +11,7 @@ import gradio as gr
 
 from workbench.intake.rows import FILE_TYPES
 from workbench.limits import LIMITS
+from workbench.recipe import MODEL, recommended
 from workbench.ui import (
     fields,
     live_part,
@@ -27,6 +28,7 @@ from workbench.ui.snapshot import Snapshot
 
 TAB = "transfer"
 _FILES = [".zip", ".json", ".safetensors"]
+_NAMED = ("teacher", "source_base", "target_base", "pause_for_review")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class _Setup:
     buttons: gr.Row
     change: gr.Button
     inspect: gr.Button
-    teacher: gr.Dropdown
+    teacher: gr.Radio
     own: gr.Button
     asking: gr.HTML
     written: gr.Textbox
@@ -92,6 +94,12 @@ def build(parts: Parts) -> None:
 
 
 def _adapter() -> dict[str, Any]:
+    teacher = gr.Radio(
+        [("A LoRA adapter", "adapter"), ("A model that was fine-tuned as a whole", MODEL)],
+        value="adapter",
+        label="What moves",
+        elem_id=fields.element("teacher"),
+    )
     with gr.Column(elem_id="adapter-drop") as drop:
         files = gr.File(
             label="Adapter: a zip, its two files, or a transfer kit",
@@ -111,7 +119,6 @@ def _adapter() -> dict[str, Any]:
                 elem_id="hub-adapter",
             )
             fetch = gr.Button("Fetch", size="sm", elem_id="fetch-adapter")
-    teacher = fields.control("teacher")
     refused = plain.block(elem_id="adapter-refused")
     with gr.Row(elem_classes="buttons", visible=False, elem_id="adapter-part") as several:
         which = gr.Dropdown(label="Folder", container=False, elem_id="adapter-which")
@@ -145,6 +152,7 @@ def _bases() -> dict[str, Any]:
     with gr.Row():
         for name, label in (("source_base", "Trained on"), ("target_base", "New base")):
             boxes[name] = gr.Dropdown(
+                value=getattr(recommended(), name),
                 choices=transfer_views.base_choices(),
                 label=label,
                 info="From the list, a Hub id, or a folder.",
@@ -272,14 +280,14 @@ def _sections(parts: Parts, setup: _Setup, pause: gr.Checkbox, examples: gr.Colu
             setup.plan: views.plan(now),
             setup.preview: views.prompt_preview(now),
             setup.go: gr.update(value=words or "Transfer", interactive=not words and not now.busy),
-            pause: gr.update(value=now.recipe.pause_for_review, visible=there),
+            pause: gr.update(visible=there),
         }
 
-    named = ("teacher", "source_base", "target_base")
-    forms = {name: getattr(setup, name) for name in (*named, "seeds")}
+    forms = {name: getattr(setup, name) for name in (*_NAMED[:-1], "seeds")}
+    forms[_NAMED[-1]] = pause
 
     def draw_form(now: Snapshot) -> Drawn:
-        shown: dict[str, Any] = {name: getattr(now.recipe, name) for name in named}
+        shown: dict[str, Any] = {name: getattr(now.recipe, name) for name in _NAMED}
         shown["seeds"] = views.seed_table(now)
         values = {str(forms[name].elem_id): value for name, value in shown.items()}
         drawn: Drawn = {forms[name]: value for name, value in shown.items()}
@@ -369,13 +377,14 @@ def _wire(parts: Parts, setup: _Setup, pause: gr.Checkbox) -> None:
             told(actions.take_seed_table), [run, setup.seeds, *told_by], [run, setup.seeds], **quiet
         )
     )
-    for name, box in (
-        ("teacher", setup.teacher),
-        ("source_base", setup.source_base),
-        ("target_base", setup.target_base),
-        ("pause_for_review", pause),
-    ):
-        parts.changed.append(
-            box.input(actions.save_field(name), [run, box, *told_by], [run, box], **quiet)
+    boxes = [setup.teacher, setup.source_base, setup.target_base, pause]
+    parts.changed.append(
+        gr.on(
+            [box.input for box in boxes],
+            actions.save_fields(_NAMED),
+            [run, *told_by, *boxes],
+            [run, *boxes],
+            **quiet,
         )
+    )
     parts.changed.append(setup.go.click(told(actions.start), [run], None, show_progress="hidden"))

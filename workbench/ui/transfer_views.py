@@ -216,6 +216,7 @@ def plan(now: Snapshot) -> str:
         memory = f"{words.size(most)} GPU memory"
     short = [check for check in estimate.checks if check[0] != plain.GOOD]
     basis = "measured on this machine" if estimate.calibrated else "a rough guess: nothing ran here"
+    steps[0] = steps[0].capitalize()
     return plain.plan(
         " · ".join(steps),
         f"{time} · {memory}",
@@ -244,6 +245,8 @@ def live_sentence(now: Snapshot) -> str:
             "Review, then train.",
             "note",
         )
+    if stage in (Stage.SYNTHESIZE, Stage.LABEL) and not now.counts and now.busy:
+        return plain.sentence("The first inputs appear here as soon as they are written …")
     if stage in (Stage.SYNTHESIZE, Stage.LABEL):
         told_of = now.state.total if now.state.unit == "samples" else 0
         wanted = told_of or max(now.kept, write_views.wanted(now))

@@ -3,15 +3,25 @@
 import time
 
 from workbench.jobs import RunState
+from workbench.stages import Stage
 
 _STANDING = {
     "draft": "Draft: nothing started yet",
-    "queued": "Waiting for its turn",
     "ready for review": "Samples are ready: review them, then train",
     "finished": "Finished",
     "not responding": "Not responding: the worker is alive but silent",
 }
 _HALTED = {"stopped": "Stopped", "interrupted": "Interrupted", "failed": "Failed"}
+
+
+ARMS = {
+    "source_base": "Source base",
+    "source_adapter": "Source + adapter",
+    "target_base": "Target base",
+    "target_few_shot": "Target base, seeds as examples",
+    "copied": "Target + source adapter as it is",
+    "transferred": "Target + new adapter",
+}
 
 
 def phase(state: RunState) -> str:
@@ -21,7 +31,10 @@ def phase(state: RunState) -> str:
     if state.state in _HALTED:
         word = _HALTED[state.state]
         return f"{word} at: {state.phase}" if state.phase else word
-    return state.phase or "Working"
+    step, _, note = state.phase.partition(": ")
+    if state.stage is Stage.SYNTHESIZE and step:
+        return step  # who writes, and why, is told beside the samples
+    return f"{step}: {ARMS[note]}" if note in ARMS else state.phase or "Working"
 
 
 def size(count: float | None) -> str:

@@ -7,9 +7,12 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from workbench.errors import RunError
+from workbench.export.bundle import Bundle, find_bundle
 from workbench.limits import LIMITS
 from workbench.recipe import recommended
 from workbench.runs import lease, owners, quota, storage
@@ -47,6 +50,22 @@ def find_or_create(run_id: str, owner: str = "", adding_bytes: int = 0) -> Run:
             return run
     make = functools.partial(create, runs_root(), recommended(), NEW_NAME)
     return quota.new_draft(runs_root(), owner, make, adding_bytes)
+
+
+def new_draft(old: Run, owner: str, make: Callable[[Path], Run]) -> Run:
+    """A draft that begins with the inputs of another run; ``make`` takes the folder of runs."""
+    root = old.folder.parent
+    size = sum(file.stat().st_size for file in (old.folder / "inputs").iterdir())
+    return quota.new_draft(root, owner, functools.partial(make, root), size)
+
+
+def packed(run_id: str) -> tuple[Run, Bundle]:
+    """A run with its packed adapter; RunError before there is one."""
+    run = find(run_id)
+    bundle = find_bundle(run.exports)
+    if bundle is None:
+        raise RunError("The adapter is not packed yet.")
+    return run, bundle
 
 
 def disk_notice() -> str:

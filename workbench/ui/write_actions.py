@@ -81,7 +81,7 @@ def _commit(run: Run, made: dict[str, Any]) -> RoundFinished:
 
 
 @in_line(MODELS)
-def next_round(run_id: str) -> str:
+def next_round(run_id: str) -> None:
     """More for the label that the new adapter lost most on, then train and compare again.
 
     Where there is none, more of everything. The adapter of the round before is kept beside the new
@@ -107,7 +107,6 @@ def next_round(run_id: str) -> str:
     else:
         run.change_recipe({"synthesis.samples": now.kept + transfer_views.more_of_all(now)})
     jobs.start(run, Stage.EXPORT)
-    return ""
 
 
 def _kept_aside(run: Run) -> str:
@@ -120,12 +119,6 @@ def _kept_aside(run: Run) -> str:
     name = f"{bundle.archive.stem}-round-{1 + len(list(kept.iterdir()))}.zip"
     shutil.copy2(bundle.archive, kept / name)
     return name
-
-
-def begin_next_round(run_id: str) -> str:
-    """Says at once what is being waited for."""
-    label, _ = transfer_views.weakest(snapshot.take(run_id))
-    return plain.working(f'writing {NEXT_ROUND} inputs for "{label}"' if label else "starting")
 
 
 def look_at_threshold(run_id: str, line: float) -> tuple[Any, str, Any]:
