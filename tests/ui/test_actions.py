@@ -785,7 +785,7 @@ def test_deleted_run_comes_back(finished: Run) -> None:
 def test_comparing_two_runs_shows_what_differs(finished: Run, draft: Run) -> None:
     draft.change_recipe({"student.rank": 4})
     table = runs_tab._compare(finished.id, draft.id)
-    assert "student.rank" in table and "transferred" in table
+    assert "Rank" in table and "Target + new adapter" in table
 
 
 # Failures --------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from workbench.runs.folder import Run
 from workbench.runs.listing import RunListing, duplicate, list_runs, restore
 from workbench.runs.recipe_rules import differing
 from workbench.samples import KEPT
-from workbench.ui import plain, snapshot, words, workspace
+from workbench.ui import fields, plain, snapshot, words, workspace
 from workbench.ui.failures import say, told
 from workbench.ui.sections import Parts
 
@@ -190,7 +190,7 @@ def _compare(chosen: str | None, other: str | None) -> str:
         return ""
     first, second = workspace.find(chosen), workspace.find(other)
     rows = [
-        (name, _shown(first.recipe, name), _shown(second.recipe, name))
+        (_title(name), _shown(first.recipe, name), _shown(second.recipe, name))
         for name in differing(first.recipe, second.recipe)
     ]
     arms_one, arms_two = _accuracies(first), _accuracies(second)
@@ -200,6 +200,10 @@ def _compare(chosen: str | None, other: str | None) -> str:
     if not rows:
         return plain.sentence("Both have the same settings and no results yet.")
     return plain.table(("", first.name, second.name), rows, "What differs, and what came out")
+
+
+def _title(name: str) -> str:
+    return fields.label(name) if name in fields.FIELDS else name
 
 
 def _accuracies(run: Run) -> dict[str, float]:
