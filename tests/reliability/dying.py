@@ -81,5 +81,5 @@ def strikes_at(moment: int, strike: Callable[[], object]) -> None:
     patch.setattr(os, "replace", before(os.replace))
     patch.setattr(os, "rename", after(os.rename))
     patch.setattr(os, "unlink", before(os.unlink))
-    patch.setattr(atomic, "_exchange", before(after(atomic._exchange)))
+    patch.setattr(atomic, "_exchange", before(atomic._exchange))
     patch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=Counted))

@@ -34,3 +34,7 @@ def test_t14_the_ceiling_is_after_composition() -> None:
     """A letter and its accent are one character once composed; the ceiling counts the latter."""
     rows = parse_rows("e\u0301" * LIMITS.input_characters, "text")
     assert len(rows.examples[0].input) == LIMITS.input_characters
+    too_long = "x" * (LIMITS.input_characters + 1), "x" * (LIMITS.output_characters + 1)
+    for row in ([too_long[0], "y"], ["x", too_long[1]]):
+        with pytest.raises(IntakeError, match=r"has \d+ characters"):
+            table_rows([row])

@@ -361,6 +361,17 @@ def test_t17_a_run_of_somebody_else_is_like_one_that_is_not_there(site: Site) ->
     assert len({*made, run_id, nobody}) == 4
 
 
+def test_t18_a_session_holds_nothing_of_what_is_in_the_boxes(site: Site) -> None:
+    """Else whoever fills boxes in one session after the other fills the server's memory."""
+    caller = site.visitor("filler", **{"X-Workbench-Owner": "d" * 32})
+    text = "a canary of many letters " * 1000
+    assert caller.direct("tick", "", "transfer", text).status_code == 200
+    caller.call("add_pasted", "", text)
+    session = site.page.state_holder.session_data["filler"]
+    assert not session.config_values and "canary" not in repr(list(session.components))
+    assert "canary" not in repr(session.state_data)
+
+
 def runs_of(site: Site) -> Iterator[Path]:
     """Folders of all runs of a server."""
     return Path(os.environ["WORKBENCH_RUNS"]).glob("*/run.db")

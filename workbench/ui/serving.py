@@ -13,6 +13,7 @@ from gradio.utils import get_upload_folder
 from workbench.runs import owners
 from workbench.ui import uploads
 from workbench.ui.gate import Gate, bound_to
+from workbench.ui.sessions import Sessions
 
 USER = "workbench"
 
@@ -42,7 +43,7 @@ def keep_uploads_private() -> None:
 
 @asynccontextmanager
 async def lifespan(app: Any) -> AsyncIterator[None]:
-    """Put the gate around the whole application, and keep the folder for uploads tidy.
+    """Put the gate around the whole application, bound its sessions, and keep uploads tidy.
 
     Gradio adds middleware of its own after that which an application is made with, so a gate that
     is outermost has to be put there when all of it is in place.
@@ -50,6 +51,8 @@ async def lifespan(app: Any) -> AsyncIterator[None]:
     os.umask(0o077)  # what is uploaded is for this server alone
     Path(get_upload_folder()).mkdir(mode=0o700, parents=True, exist_ok=True)
     app.middleware_stack = Gate(app.middleware_stack, app.get_blocks())
+    app.state_holder = Sessions()
+    app.state_holder.set_blocks(app.get_blocks())
     sweeping = asyncio.create_task(uploads.sweep_for_ever())
     try:
         yield
