@@ -6,6 +6,7 @@ run that nobody disturbed, to the last bit of the adapter.
 """
 
 import errno
+import itertools
 import os
 import random
 import signal
@@ -113,11 +114,19 @@ def _require_whole(folder: Path) -> None:
     run.database.close()
 
 
-def _disturb(folder: Path, chance: random.Random, child: Callable[[int], object], end: int) -> int:
-    """One process after the other until one comes to the end; returns how many did not."""
+def _disturb(
+    folder: Path, chance: random.Random, child: Callable[[int], object], end: int, most: int
+) -> int:
+    """One process after the other until one comes to the end; returns how many did not.
+
+    Args:
+        most: so many are disturbed; the next one is left alone.
+    """
     times = 0
     while True:
         moment = chance.randint(1, 14) + times // 10  # a step may need many to be done at all
+        if times == most:
+            moment = sys.maxsize
         code = in_child(lambda at=moment: child(at))
         assert code in (0, end), "it failed otherwise than it was made to"
         _require_whole(folder)
@@ -130,14 +139,16 @@ def test_runs_that_are_killed_again_and_again(
     make: Callable[[str], Run], smooth: Run, count: Callable[..., None]
 ) -> None:
     chance, kills = random.Random(0), 0
-    while kills < KILLS:
-        run = make(f"killed-{kills}")
+    for number in itertools.count():
+        if kills >= KILLS:
+            break
+        run = make(f"killed-{number}")
 
         def child(moment: int, run: Run = run) -> None:
             strikes_at(moment, _die)
             _work(run.folder)
 
-        kills += _disturb(run.folder, chance, child, KILLED)
+        kills += _disturb(run.folder, chance, child, KILLED, KILLS - kills)
         _require_same(run, smooth)
     count("kills of children", kills)
 
@@ -150,13 +161,15 @@ def test_runs_whose_disk_is_full_again_and_again(
     make: Callable[[str], Run], smooth: Run, count: Callable[..., None]
 ) -> None:
     chance, times = random.Random(1), 0
-    while times < FULL_DISKS:
-        run = make(f"full-{times}")
+    for number in itertools.count():  # some do without what could not be written
+        if times >= FULL_DISKS:
+            break
+        run = make(f"full-{number}")
 
         def child(moment: int, run: Run = run) -> None:
             _with_full_disk(run.folder, moment)
 
-        times += _disturb(run.folder, chance, child, FULL)
+        times += _disturb(run.folder, chance, child, FULL, FULL_DISKS - times)
         _require_same(run, smooth)
     count("full disks", times)
 
@@ -199,6 +212,8 @@ def test_workers_that_are_killed_again_and_again(
                 start_new_session=True,
             )
             wanted = run.journal.cursor() + chance.randint(1, 12)
+            if kills == PROCESS_KILLS:
+                wanted = sys.maxsize
             while process.poll() is None and run.journal.cursor() < wanted:
                 time.sleep(0.005)
             if process.poll() is None:

@@ -72,7 +72,7 @@ def test_f11_a_full_line_says_so_at_once_and_how_many_wait() -> None:
         tasks = [asyncio.create_task(entering(line, visitor(f"10.0.0.{n}"))) for n in range(9)]
         await asyncio.sleep(0)
         with pytest.raises(BusyError, match="9 questions wait before yours"):
-            await entering(line, visitor("10.0.1.1"))
+            await asyncio.wait_for(entering(line, visitor("10.0.1.1")), 30)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -86,13 +86,13 @@ def test_f11_a_visitor_has_a_share_and_an_address_as_well() -> None:
         tasks = [asyncio.create_task(entering(line, visitor("a", "anna"))) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(BusyError, match="2 questions of yours"):
-            await entering(line, visitor("a", "anna"))
+            await asyncio.wait_for(entering(line, visitor("a", "anna")), 30)
         tasks += [asyncio.create_task(entering(line, visitor("a", f"token {n}"))) for n in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(BusyError, match="4 questions of yours"):
-            await entering(line, visitor("a", "one more token"))
+            await asyncio.wait_for(entering(line, visitor("a", "one more token")), 30)
         with pytest.raises(BusyError):
-            await entering(line, visitor("b", "anna"))
+            await asyncio.wait_for(entering(line, visitor("b", "anna")), 30)
         tasks.append(asyncio.create_task(entering(line, visitor("b", "bert"))))
         await asyncio.sleep(0)
         assert len(line.running) == 1 and len(line.waiters) == 4
