@@ -119,6 +119,13 @@ def test_t09_quotation_marks_that_nobody_closes_cost_linear_time(cell: str, deli
         parse_rows(text, "csv")
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_t09_a_first_line_of_any_length_is_read_or_refused_in_a_sentence(mark: str) -> None:
+    columns = mark.join(f"c{number}" for number in range(50_000))
+    with computes_at_most(5), pytest.raises(IntakeError):
+        parse_rows(f"{columns}\n{mark * 49_999}\n", "csv")
+
+
 def test_t09_controls_are_removed_and_said() -> None:
     text = "a\0b\x1b[31mc\u202ed\u2066e\x85f"
     rows = parse_rows(json.dumps({"input": text, "output": "g\x7fh"}), "jsonl")

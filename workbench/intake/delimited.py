@@ -28,7 +28,7 @@ def delimiter_of(first: str, known: frozenset[str]) -> str:
     """
     if match := re.fullmatch(r'"?sep=(.)"?', first.strip(), re.IGNORECASE):
         return match[1]
-    found = {mark: next(csv.reader([first], delimiter=mark), []) for mark in _DELIMITERS}
+    found = {mark: _cells(first, mark) for mark in _DELIMITERS}
     best = max(
         _DELIMITERS,
         key=lambda mark: (
@@ -41,8 +41,15 @@ def delimiter_of(first: str, known: frozenset[str]) -> str:
 
 def split(line: str) -> list[str]:
     """The cells of one line, by what separates them there."""
-    mark = delimiter_of(line, frozenset())
-    return next(csv.reader([line], delimiter=mark), [])
+    return _cells(line, delimiter_of(line, frozenset()))
+
+
+def _cells(line: str, mark: str) -> list[str]:
+    """None where one is longer than the standard library reads."""
+    try:
+        return next(csv.reader([line], delimiter=mark), [])
+    except csv.Error:
+        return []
 
 
 def is_data(first: list[str], others: Sequence[Sequence[str]] = ()) -> bool:
