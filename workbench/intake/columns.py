@@ -147,7 +147,7 @@ def _answer_apart(
     there = dict.fromkeys(names[name] for name in OUTPUTS if name in names)
     found = [name for name in there if name not in spoken]
     if len(found) > 1:
-        raise unclear(table, where, "the output")
+        raise unclear(table, where, "the output", tuple(spoken))
     return found[0] if found else ""
 
 
