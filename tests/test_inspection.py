@@ -57,6 +57,20 @@ def test_adapters_and_kits_are_reported(tmp_path: Path, capsys: pytest.CaptureFi
     assert loose["sha256"] == adapter["sha256"]
 
 
+def test_an_adapter_of_the_hub_is_fetched_and_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = builders.adapter_folder(tmp_path / "given")
+
+    def fetched(reference: str, folder: Path) -> list[Path]:
+        assert reference == "hub:someone/adapter/checkpoint-10"
+        return [path.rename(folder / path.name) for path in sorted(given.iterdir())]
+
+    monkeypatch.setattr("workbench.inspection.fetch_adapter", fetched)
+    code, (report,) = inspected(capsys, "hub:someone/adapter/checkpoint-10")
+    assert (code, report["kind"], report["method"]) == (DONE, "adapter", "LoRA")
+
+
 def test_a_refused_file_is_a_sentence_and_an_exit_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,7 @@ from workbench.intake.adapter import Inspection, inspect_adapter, read_adapter
 from workbench.intake.archive import holds
 from workbench.intake.column_questions import Choice, ColumnsUnclear, Question
 from workbench.intake.columns import OPTIONAL
+from workbench.intake.hub import fetch_adapter
 from workbench.intake.kit import read_kit
 from workbench.intake.kit_about import writer_words
 from workbench.intake.rows import FILE_TYPES, JOIN, read_rows
@@ -33,7 +34,7 @@ Report = dict[str, Any]
 
 
 def inspect(paths: Sequence[Path], choice: Choice) -> Iterator[Report]:
-    """A report of each file or folder; the loose files of one adapter are one.
+    """A report of each file, folder or hub:owner/name; the loose files of one adapter are one.
 
     A report has ``file``, ``kind`` ("adapter", "model", "kit" or "rows"), ``problem`` ("" where
     it would be taken), and what was found by name.
@@ -43,6 +44,9 @@ def inspect(paths: Sequence[Path], choice: Choice) -> Iterator[Report]:
         yield _guarded(_adapter, loose if len(loose) > 1 else loose[0], loose[0])
     for path in paths:
         if path in loose:
+            continue
+        if str(path).startswith("hub:"):
+            yield _guarded(_on_hub, path, path)
             continue
         of_rows = path.is_file() or path.suffix.lower() in FILE_TYPES
         if of_rows and not path.is_dir() and path.suffix.lower() != ".zip":
@@ -141,6 +145,11 @@ def _adapter(given: Path | list[Path], scratch: Path) -> Report:
               for c in inspection.checks]  # fmt: skip
     found = _adapter_facts(inspection.adapter) if inspection.adapter else {}
     return {"problem": inspection.problem, "checks": checks, **found, **_files(inspection)}
+
+
+def _on_hub(given: Path, scratch: Path) -> Report:
+    (scratch / "hub").mkdir()
+    return _adapter(fetch_adapter(str(given), scratch / "hub"), scratch)
 
 
 def _files(inspection: Inspection) -> Report:

@@ -33,7 +33,7 @@ class Line:
     """One transfer as it is written down; what is empty is as ``transfer`` has it.
 
     Attributes:
-        adapter: a folder or zip, or the two files.
+        adapter: a folder or zip, the two files, or hub:owner/name.
         set: recipe fields by dotted name.
         name: of the run's folder; "" is made from inputs and recipe.
         priority: the higher, the sooner.
@@ -205,7 +205,8 @@ def _options(line: Line, folder: Path, defaults: Line) -> argparse.Namespace:
     for side in ("source_base", "source_model", "target_base"):
         values[side] = _reference(values[side], folder if getattr(line, side) else Path())
     adapter = [line.adapter] if isinstance(line.adapter, str) else line.adapter
-    values["adapter"] = [folder / path for path in adapter if path] or None
+    on_hub = adapter[0].startswith("hub:") if adapter else False
+    values["adapter"] = [Path() / p if on_hub else folder / p for p in adapter if p] or None
     values["discriminator"] = values["discriminator"] and [values["discriminator"]]
     values["set"] = {**defaults.set, **line.set}
     return argparse.Namespace(**values, from_run=None, samples_from=None)
