@@ -13,6 +13,7 @@ from workbench.recipe import PromptFormat, TrainingSettings
 from workbench.synthesize import adapter_writer
 from workbench.synthesize.adapter_writer import (
     input_gain,
+    input_lead,
     input_row,
     input_slot,
     whole_row,
@@ -72,6 +73,9 @@ def test_only_what_was_trained_on_inputs_has_learned_them(resident: Resident) ->
     )
     assert learned > 1.0
     assert not_learned < 0.4
+    # What either writes where inputs stand: the first inputs, the other its answers.
+    assert input_lead(resident, "whole", form, texts) > 0
+    assert input_lead(resident, "answers", form, ["positive"] * 4) < 0
     written = write_inputs(
         resident, "whole", form, 40, new_tokens=48, sampling=Sampling(0.3), seed=1
     )

@@ -10,17 +10,13 @@ from workbench.runs.folder import Run
 from workbench.samples import Example
 from workbench.stages import WRITERS
 from workbench.steps.rounds import input_tokens
-from workbench.synthesize.adapter_writer import input_gain, write_inputs
+from workbench.synthesize.adapter_writer import input_gain, input_lead, write_inputs
 from workbench.teach import TEACHER
 
 CHOICE = "writer"  # where the run remembers it
 # Nats per token that an adapter gains on inputs, from which it has learned to write them. Of the
 # adapters in docs/method.md answer-only ones stay below half of it, others above four times of it.
 LEAST_GAIN = 0.4
-# The same where no real input is known, on what the adapter itself writes: an answer-only adapter
-# writes labels, queries or chat there and gains up to 2.6; whole-sequence ones gained 1.8 to 3.8.
-# So between the two lines nothing is decided, and examples are asked for.
-LEAST_GAIN_UNSEEDED = 2.7
 FEWEST_SEEDS = 3  # where a base writes
 GATE_TEXTS = 64  # inputs that the gate looks at
 
@@ -68,7 +64,7 @@ def _choose(run: Run, pair: Pair) -> Choice:
         return Choice("label", f"{WRITERS['label']}: the source model is the teacher by itself.")
     if asked == "auto":
         gain = learned_inputs(run, pair)
-        if gain >= least_gain(run):
+        if gain >= LEAST_GAIN:
             return Choice(
                 "own",
                 f"{WRITERS['own']}: it has learned its inputs ({gain:.1f} nats per token better "
@@ -76,7 +72,7 @@ def _choose(run: Run, pair: Pair) -> Choice:
                 gain,
             )
     if len(examples_of(run)) < FEWEST_SEEDS:
-        told = "" if gain is None else f" {gain_words(run, gain)}"
+        told = "" if gain is None else f" {gain_words(gain)}"
         raise RunError(
             f"The run has {len(examples_of(run))} seeds and a base needs {FEWEST_SEEDS} to write "
             f"from.{told} Add at least {FEWEST_SEEDS} inputs of the task."
@@ -91,23 +87,13 @@ def _choose(run: Run, pair: Pair) -> Choice:
     )
 
 
-def least_gain(run: Run) -> float:
-    """Nats per token from which the adapter of this run has learned its inputs."""
-    return LEAST_GAIN if examples_of(run) else LEAST_GAIN_UNSEEDED
-
-
-def gain_words(run: Run, gain: float) -> str:
+def gain_words(gain: float) -> str:
     """What ``learned_inputs`` says of an adapter, in a sentence or two."""
     measured = f"{gain:.2f} nats per token against its base"
-    if gain >= least_gain(run):
+    if gain >= LEAST_GAIN:
         return (
             "This adapter has learned its inputs: it can write them itself, seeds are optional "
             f"({measured})."
-        )
-    if gain >= LEAST_GAIN:
-        return (
-            "Without examples it is not clear whether this adapter has learned its inputs "
-            f"({measured}). If it was trained on whole sequences, set synthesis.writer to own."
         )
     return f"This adapter has learned its answers only: it cannot write inputs ({measured})."
 
@@ -118,20 +104,26 @@ def examples_of(run: Run) -> list[Example]:
 
 
 def learned_inputs(run: Run, pair: Pair) -> float:
-    """``input_gain`` on the seeds; without any on what the adapter itself writes, 0 if nothing."""
+    """``input_gain`` on the seeds, or without any on what the adapter itself writes.
+
+    What it writes may be its answers, on which it gains as much: not more than its lead as inputs
+    counts then, which is below 0 for answers.
+    """
     texts = [example.input for example in examples_of(run)][:GATE_TEXTS]
-    if not texts:
-        written = write_inputs(
-            pair.source,
-            TEACHER,
-            pair.source_form,
-            GATE_TEXTS,
-            new_tokens=input_tokens(pair.source, []),
-            sampling=Sampling(),
-            seed=run.recipe.seed,
-        )
-        texts = [text for text in written if text]
-        # What does not end inputs has not learned them.
-        if len(texts) < GATE_TEXTS / 2:
-            return 0.0
-    return input_gain(pair.source, TEACHER, pair.source_form, texts)
+    if texts:
+        return input_gain(pair.source, TEACHER, pair.source_form, texts)
+    written = write_inputs(
+        pair.source,
+        TEACHER,
+        pair.source_form,
+        GATE_TEXTS,
+        new_tokens=input_tokens(pair.source, []),
+        sampling=Sampling(),
+        seed=run.recipe.seed,
+    )
+    texts = [text for text in written if text]
+    # What does not end inputs has not learned them.
+    if len(texts) < GATE_TEXTS / 2:
+        return 0.0
+    asked = pair.source, TEACHER, pair.source_form, texts
+    return min(input_gain(*asked), input_lead(*asked))

@@ -128,9 +128,28 @@ def input_gain(resident: Resident, adapter: str, form: BoundFormat, inputs: Sequ
     """
     slot = input_slot(form)
     rows = [input_row(form, slot, text) for text in inputs]
+    return _per_token(resident, adapter, rows) - _per_token(resident, None, rows)
+
+
+def input_lead(resident: Resident, adapter: str, form: BoundFormat, texts: Sequence[str]) -> float:
+    """How much likelier texts are as inputs than as answers, in nats per token, with the adapter.
+
+    What an answer-only adapter writes where an input belongs are its answers: labels, queries. It
+    finds them likelier after a prompt than in one. Each text is the answer to the next one.
+    """
+    slot = input_slot(form)
+    as_inputs = [input_row(form, slot, text) for text in texts]
+    as_answers = [
+        (form.prompt_ids(other), form.answer_ids(text))
+        for text, other in zip(texts, [*texts[1:], texts[0]], strict=True)
+    ]
+    return _per_token(resident, adapter, as_inputs) - _per_token(resident, adapter, as_answers)
+
+
+def _per_token(
+    resident: Resident, adapter: str | None, rows: Sequence[tuple[list[int], list[int]]]
+) -> float:
+    """Mean log-likelihood of the second parts, over all tokens of all rows."""
     with resident.using(adapter):
-        adapted = answer_log_probs(resident, rows)
-    with resident.using(None):
-        plain = answer_log_probs(resident, rows)
-    gained = sum(float((a - b).sum()) for a, b in zip(adapted, plain, strict=True))
-    return gained / sum(len(rest) for _, rest in rows)
+        log_probs = answer_log_probs(resident, rows)
+    return sum(float(row.sum()) for row in log_probs) / sum(len(rest) for _, rest in rows)
