@@ -96,13 +96,19 @@ def graded(
     return Answer(index, text, correct, mean)
 
 
+def measure_of(run: Run) -> str:
+    """What the mean of a run's comparison is called, see ``Outcome.measure``."""
+    metric = metric_of(run)
+    counted = is_labelled(run.inputs.evaluation) or metric == CHECKER  # which needs no answers
+    return MEASURES[metric] if counted else judge.SIMILARITY
+
+
 def outcome(run: Run, arms: Sequence[str], judged: str = TRANSFERRED) -> Outcome:
     """Read the answers of these arms and judge one of them with the margin as it stands."""
     kind, metric, labelled = kind_of(run), metric_of(run), is_labelled(run.inputs.evaluation)
-    counted = labelled or metric == CHECKER  # a checker needs no right answers
+    measure = measure_of(run)
     answers = {arm: rows for arm in arms if (rows := run.answers.get(arm))}
-    degrees = is_graded(metric) or not counted
-    measure = MEASURES[metric] if counted else judge.SIMILARITY
+    degrees = is_graded(metric) or measure == judge.SIMILARITY
     intervals = {
         arm: mean_score([row.grade for row in rows])
         if degrees

@@ -135,7 +135,11 @@ def _draw(now: Snapshot, outputs: list[Any], ask: gr.Button) -> Drawn:
 
 def _table(compared: compare_views.Compared, which: str) -> dict[str, Any]:
     rows = compare_views.compared_rows(compared, which)
-    return {"value": {"headers": compare_views.row_headers(compared), "data": rows}}
+    columns = compare_views.row_columns(compared)
+    return {
+        "value": {"headers": list(columns), "data": rows},
+        "column_widths": [f"{width}%" for width in columns.values()],
+    }
 
 
 def _set_margin(run_id: str, margin: float | None) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from workbench.evaluate import coverage
 from workbench.evaluate import verdict as judge
 from workbench.evaluate.kinds import FREE_TEXT, JSON, kind_of
-from workbench.evaluate.outcome import is_labelled, outcome
+from workbench.evaluate.outcome import is_labelled, measure_of, outcome
 from workbench.evaluate.texts import (
     ADDED,
     REMOVED,
@@ -24,6 +24,7 @@ from workbench.ui.snapshot import Snapshot
 KIND_LOOKS = {judge.INSIDE: "good", judge.BETTER: "good", judge.WORSE: "bad"}
 SOURCE, TARGET = "source_adapter", "transferred"
 _RIGHT = "Right answers"
+_AGREES = "Agreement with the teacher"
 _ROWS_SHOWN = 200
 _MISSED = 0.999  # below this an answer is not right in full
 _WHICH: dict[str, Callable[[ScoredRow], bool]] = {
@@ -90,11 +91,11 @@ def read_run(run: Run) -> Compared | None:
 
 
 def _heading(measure: str, labelled: bool) -> str:
-    if labelled:
-        return _RIGHT if measure in ("", judge.ACCURACY) else measure
-    return (
-        "Similarity to the teacher" if measure == judge.SIMILARITY else "Agreement with the teacher"
-    )
+    if measure == judge.SIMILARITY:
+        return "Similarity to the teacher"
+    if measure in ("", judge.ACCURACY):
+        return _RIGHT if labelled else _AGREES
+    return measure
 
 
 def verdict(now: Snapshot, compared: Compared) -> tuple[str, str]:
@@ -113,10 +114,18 @@ def verdict(now: Snapshot, compared: Compared) -> tuple[str, str]:
     return "Source and target have not answered the same rows yet.", judge.CANNOT_TELL
 
 
+def live_bars(now: Snapshot) -> str:
+    """The models that have answered the evaluation rows so far."""
+    if now.run is None or not now.tail.arms:
+        return ""
+    measure = _heading(measure_of(now.run), is_labelled(now.inputs.evaluation))
+    return arm_bars(now.tail.arms, measure, now.alone)
+
+
 def arm_bars(
     arms: Mapping[str, Mapping[str, float]], measure: str = _RIGHT, alone: bool = False
 ) -> str:
-    """The models' shares as bars, the two that matter first.
+    """The models' shares or mean scores as bars, the two that matter first.
 
     Args:
         alone: the source base is the teacher by itself.
@@ -128,9 +137,9 @@ def arm_bars(
         if name in arms:
             arm = arms[name]
             span = f" ({100 * arm['low']:.1f}–{100 * arm['high']:.1f})" if "low" in arm else ""
-            share = words.percent(arm["accuracy"])
-            shown = f"{share}{span}"
-            rows.append((titles.get(name, name), shown, arm["accuracy"], name == TARGET))
+            mean = arm["accuracy"]
+            share = words.percent(mean) if measure in (_RIGHT, _AGREES) else f"{100 * mean:.1f}"
+            rows.append((titles.get(name, name), f"{share}{span}", mean, name == TARGET))
     counts = {int(arm["n"]) for arm in arms.values()}
     caption = f"{measure} on {words.count(max(counts), 'row')}" if counts else ""
     return plain.bars(rows, caption) if rows else ""
@@ -154,7 +163,7 @@ def score_table(compared: Compared) -> str:
     source, target = (distribution(compared.grades[arm]) for arm in (SOURCE, TARGET))
     width = 100 // len(source)
     rows = [
-        (f"{width * place}–{width * (place + 1)} %", f"{source[place]:,}", f"{target[place]:,}")
+        (f"{width * place}–{width * (place + 1)}", f"{source[place]:,}", f"{target[place]:,}")
         for place in reversed(range(len(source)))
     ]
     return plain.table(("score", "source", "new adapter"), rows, "Answers by score")
@@ -171,10 +180,12 @@ def confused(compared: Compared) -> list[tuple[str, str]]:
     ]
 
 
-def row_headers(compared: Compared) -> list[str]:
-    """Columns of the rows; with a difference where answers are texts."""
-    heads = ["input", "expected", "source says", "new adapter says"]
-    return [*heads, "source → new, word by word"] if compared.texts else heads
+def row_columns(compared: Compared) -> dict[str, int]:
+    """Columns of the rows with their widths in percent; a difference where answers are texts."""
+    if not compared.texts:
+        return {"input": 46, "expected": 18, "source says": 18, "new adapter says": 18}
+    texts = {"input": 18, "expected": 20, "source says": 20, "new adapter says": 20}
+    return {**texts, "source → new, word by word": 22}
 
 
 def compared_rows(compared: Compared, which: str) -> list[list[str]]:

@@ -154,7 +154,7 @@ def _draw(now: Snapshot, shown: list[Any], links: dict[str, gr.Button]) -> Drawn
         sentence: transfer_views.live_sentence(now),
         rows: transfer_views.live_rows(now),
         curve: gr.update(value=curve_of(now), visible=training and bool(now.tail.metrics)),
-        bars: transfer_views.live_bars(now),
+        bars: compare_views.live_bars(now) if stage is Stage.EVALUATE else "",
         train: gr.update(visible=waits),
         notify: gr.update(visible=now.busy),
         closing: plain.sentence(slices_part.closing(now, _MAY_CLOSE) if now.busy else ""),

@@ -287,15 +287,6 @@ def sure(confidence: float | None, status: str) -> str:
     return share if status == KEPT else f"{share} not kept".strip()
 
 
-def live_bars(now: Snapshot) -> str:
-    """The models that have answered the evaluation rows so far."""
-    return (
-        compare_views.arm_bars(now.tail.arms, alone=now.alone)
-        if now.state.stage is Stage.EVALUATE
-        else ""
-    )
-
-
 def made_with(now: Snapshot) -> str:
     """The inputs and settings of a run that has begun."""
     recipe = now.recipe

@@ -121,7 +121,8 @@ def scores(now: Snapshot) -> tuple[Any, Any, str, Any]:
     score = used_score(now)
     span = now.run.samples.score_range(score) if now.run else None
     if now.run is None or span is None:
-        empty = plain.empty("Scores appear with the first samples.")
+        there = "These samples have no scores." if now.counts else ""
+        empty = plain.empty(there or "Scores appear with the first samples.")
         return gr.update(visible=False), gr.update(visible=False), empty, gr.update(visible=False)
     low, high = span if score == "excess" else (0.0, 1.0)
     line = default_line(now)
