@@ -56,6 +56,13 @@ def test_t18_a_file_and_a_visitor_have_their_bound(
     small = dataclasses.replace(LIMITS, archive_bytes=300_000)
     monkeypatch.setattr(uploads, "LIMITS", small)
     assert caller.upload("a.zip", b"x" * 400_000).status_code == 413
+    port = int(site.address.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as announced:
+        announced.sendall(
+            b"POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: "
+            b"multipart/form-data; boundary=b\r\nContent-Length: 99999999999\r\n\r\n"
+        )
+        assert b" 413 " in announced.recv(200)  # before any of it has come
 
     def unannounced() -> Iterator[bytes]:
         yield b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.zip"\r\n\r\n'
