@@ -61,6 +61,23 @@ def test_runs_are_where_those_of_the_page_are(
     assert sorted(listed) == ["mine", "of-the-page"]
 
 
+def test_names_of_folders_do_nothing_to_a_terminal(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create(root, TransferRecipe(), id="sound")
+    for name in (b"a\x1b[31mred", b"b\xe2\x80\xaegnp", b"c\nline", b"d\xff\xfe"):
+        folder = Path(os.fsdecode(os.fsencode(root) + b"/" + name))
+        folder.mkdir()
+        (folder / "recipe.json").write_text("{")
+    assert main(["runs"]) == DONE
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 4 * 2 and all(line.isprintable() for line in lines)
+    assert main(["runs", "--check", "\x1b[31m"]) == FAILED
+    assert all(line.isprintable() for line in capsys.readouterr().err.splitlines())
+    assert main(["runs", "--json"]) == DONE
+    assert len([json.loads(line) for line in capsys.readouterr().out.splitlines()]) == 5
+
+
 def test_a_name_that_was_made_from_something_else_is_refused(
     root: Path, advanced: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,7 +36,7 @@ from workbench.inputs import Memorised
 from workbench.recipe import PromptFormat, TransferRecipe
 from workbench.runs.folder import runs_root
 from workbench.stages import Stage
-from workbench.terminal import EXAMPLES, column_options
+from workbench.terminal import EXAMPLES, column_options, quiet
 from workbench.transfer_inputs import chosen_recipe
 
 DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 3, 130
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options)
     except WorkbenchError as error:
-        print(f"{error.code}: {error.message}", file=sys.stderr)
+        print(quiet(f"{error.code}: {error.message}"), file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         kept = " What is finished is kept." if options.command is _prepare else ""
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _say(options: argparse.Namespace, text: str) -> None:
     """Tell what is being done, unless only JSON is wanted."""
     if not options.json:
-        print(text, file=sys.stderr, flush=True)
+        print(quiet(text), file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from workbench.export.rescue import rescue
 from workbench.runs import damage
 from workbench.runs.folder import checked_id
 from workbench.runs.listing import RunListing, list_runs
+from workbench.terminal import quiet
 
 DONE, FAILED = 0, 1
 
@@ -42,7 +43,7 @@ def runs(options: argparse.Namespace) -> int:
             fields = dataclasses.asdict(dataclasses.replace(entry, glance=None))
             print(json.dumps(fields, default=str))
         else:
-            print(_line(entry))
+            print(quiet(_line(entry)))
     return DONE
 
 
@@ -51,7 +52,8 @@ def _line(entry: RunListing) -> str:
     moved = f"{arms['transferred'] * 100:5.1f} %" if "transferred" in arms else "      –"
     megabytes = entry.size_bytes / 1024**2
     line = f"{entry.id:<34} {entry.phase:<28} {moved} {megabytes:7.1f} MiB  {entry.name}"
-    return f"{line}\n    {entry.problem}" if entry.problem else line
+    parts = [line, f"    {entry.problem}"] if entry.problem else [line]
+    return "\n".join(part.replace("\n", " ") for part in parts)  # a folder's name may have one
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -68,8 +70,8 @@ def _check(options: argparse.Namespace) -> int:
         print(json.dumps(fields))
         return FAILED if found else DONE
     for problem in found:
-        print(f"{problem.file}: {problem.what}\n    {problem.remedy}")
-    print(left.words() if found else f"{folder.name}: nothing is damaged. {left.words()}")
+        print(quiet(f"{problem.file}: {problem.what}\n    {problem.remedy}"))
+    print(quiet(left.words() if found else f"{folder.name}: nothing is damaged. {left.words()}"))
     for path in taken:
         print(f"    {path}")
     return FAILED if found else DONE

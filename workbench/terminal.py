@@ -67,6 +67,11 @@ A stopped fleet goes on with the same command.""",
 }
 
 
+def quiet(text: str) -> str:
+    """Without what a terminal would act on, or could not write; ends of lines stay."""
+    return "".join(mark if mark.isprintable() or mark in "\n\t" else "�" for mark in text)
+
+
 def column_options(parser: argparse.ArgumentParser) -> None:
     """The options that say which columns of row files are what, for files whose names do not."""
     parser.add_argument(

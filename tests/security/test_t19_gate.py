@@ -231,7 +231,8 @@ def test_t18_nothing_that_works_is_open_beside_the_queue(site: Site) -> None:
 
 
 FILES = ("/etc/passwd", "file:///etc/passwd", "http://169.254.169.254/latest/meta-data",
-         "/proc/self/environ", "../../etc/passwd", "{uploads}/../../etc/passwd", "\0", "")  # fmt: skip
+         "/proc/self/environ", "../../etc/passwd", "{uploads}/../../etc/passwd", "\0",
+         "")  # fmt: skip
 
 
 @pytest.mark.parametrize("path", FILES)
