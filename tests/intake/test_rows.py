@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import IntakeError
+from workbench.intake.column_questions import Choice
 from workbench.intake.columns import REQUIRED
 from workbench.intake.rows import parse_examples, parse_rows, read_examples, read_rows, table_rows
 from workbench.limits import LIMITS
@@ -158,3 +159,10 @@ def test_table_cells_come_as_anything() -> None:
 def test_table_names_rows_as_the_person_sees_them() -> None:
     with pytest.raises(IntakeError, match="row 2: the input is empty"):
         table_rows([["a", "b"], ["", "an output alone"]])
+
+
+def test_a_list_of_nothing_among_objects_is_an_empty_cell() -> None:
+    text = '{"pair": [""]}\n{"pair": {"en": "a", "fr": "b"}}\n{"pair": {"en": "c", "fr": "d"}}'
+    rows = parse_rows(text, "jsonl", choice=Choice(("pair.en",), "pair.fr"))
+    assert [(row.input, row.output) for row in rows.examples] == [("a", "b"), ("c", "d")]
+    assert rows.skipped == 1

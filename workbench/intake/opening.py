@@ -101,8 +101,9 @@ def _flattened(table: Table, chosen: frozenset[str]) -> Table:
         if not (asked or _brings_answer(table, values)) and _is_beside_known(table, name):
             continue
         for record in table.records:
-            inner = record.cells.pop(name, None) or {}
-            record.cells.update({f"{name}.{part}": value for part, value in inner.items()})
+            inner = record.cells.pop(name, None)
+            if isinstance(inner, dict):
+                record.cells.update({f"{name}.{part}": value for part, value in inner.items()})
         again = table_of(iter(table.records))
         table = replace(table, columns=again.columns)
     return table
