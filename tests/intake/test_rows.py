@@ -166,3 +166,8 @@ def test_a_list_of_nothing_among_objects_is_an_empty_cell() -> None:
     rows = parse_rows(text, "jsonl", choice=Choice(("pair.en",), "pair.fr"))
     assert [(row.input, row.output) for row in rows.examples] == [("a", "b"), ("c", "d")]
     assert rows.skipped == 1
+
+
+def test_an_index_without_a_name_is_neither_output_nor_system_turn() -> None:
+    (row,) = parse_rows('{"": "7", "text": "a"}', "jsonl").examples
+    assert (row.input, row.output) == ("a", None)

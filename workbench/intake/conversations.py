@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 
 from workbench.errors import IntakeError
 from workbench.intake.bounded_json import read_json
-from workbench.intake.cells import is_empty
+from workbench.intake.cells import as_text, is_empty
 from workbench.intake.wording import shown
 
 SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
@@ -157,10 +157,13 @@ def beside(value: list[dict[str, Any]]) -> set[str]:
 
 def plain_text(value: Any) -> str:
     """The text of a system turn that stands apart: a text, its parts, or an object with them."""
-    if isinstance(value, dict):
-        value = value.get(_text_name(value))
+    if isinstance(value, dict) and _text_name(value):
+        value = value[_text_name(value)]
     parts = value if isinstance(value, list) else [value]
-    return "\n".join(filter(None, map(_part, parts)))
+    try:
+        return "\n".join(filter(None, map(_part, parts)))
+    except NotText:
+        return as_text(value) or ""
 
 
 def _text(turn: dict[str, Any]) -> str:

@@ -69,7 +69,7 @@ def left_out_notes(left_out: Sequence[str], reading: Reading) -> Iterator[str]:
     names = [name for name in left_out if name not in reading.same]
     if names:
         more = f" and {len(names) - _COLUMNS_NAMED} more" if len(names) > _COLUMNS_NAMED else ""
-        listed = ", ".join(shown(name, 30) for name in names[:_COLUMNS_NAMED])
+        listed = ", ".join(shown(name, 30) or "(no name)" for name in names[:_COLUMNS_NAMED])
         yield f"Other columns were left out: {listed}{more}."
 
 

@@ -286,25 +286,30 @@ def _raw_rows(table: Table, reading: Reading, as_written: bool, seen: Seen) -> I
 
 def _read_row(record: Record, reading: Reading, as_written: bool, seen: Seen) -> tuple[Raw, str]:
     """The row, and its system turn."""
-    system = conversations.plain_text(record.cells.get(reading.system))
+    system = conversations.plain_text(_cell(record, reading.system))
     references: list[str] = []
     if reading.conversation:
         talk = conversations.read(list(_turns(record, reading, seen)), bool(reading.output))
-        target = record.cells.get(reading.output) if reading.output else talk.output
+        target = _cell(record, reading.output) if reading.output else talk.output
         source, system = talk.input, talk.system or system
         seen.earlier += talk.earlier > 0
     else:
-        source, target = _source(record, reading, as_written), record.cells.get(reading.output)
+        source, target = _source(record, reading, as_written), _cell(record, reading.output)
         if reading.history and (turns := list(_history(record, reading))):
             talk = conversations.read([*turns, conversations.Turn(conversations.USER, source)])
             source, seen.earlier = talk.input, seen.earlier + 1
-        found = right_answers(record.cells.get(reading.answers)) if reading.answers else None
+        found = right_answers(_cell(record, reading.answers))
         references = found or []
         if found is not None and reading.answers == reading.output:
             target = next(iter(found), None)  # a question that the text does not answer has none
         seen.several += bool(references) and len({*references, as_text(target)}) > 1
     seen.systems.append(system.strip())
     return Raw(record.number, source, as_text(target), tuple(references)), system.strip()
+
+
+def _cell(record: Record, name: str) -> Any:
+    """The cell of a column that may be none: "" is the name of an index, too."""
+    return record.cells.get(name) if name else None
 
 
 def _turns(record: Record, reading: Reading, seen: Seen) -> Iterator[conversations.Turn]:
@@ -323,7 +328,7 @@ def _turns(record: Record, reading: Reading, seen: Seen) -> Iterator[conversatio
 
 
 def _history(record: Record, reading: Reading) -> Iterator[conversations.Turn]:
-    value = record.cells.get(reading.history)
+    value = _cell(record, reading.history)
     if not isinstance(value, list | None):
         raise BadRow("the history is not a list of pairs of texts")
     yield from conversations.history_turns(value)
