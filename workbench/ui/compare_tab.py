@@ -104,7 +104,13 @@ def _draw(now: Snapshot, outputs: list[Any], ask: gr.Button) -> Drawn:
     trained = Stage.DISTIL in now.done
     hidden = gr.update(visible=False)
     drawn: Drawn = {
-        margin: gr.update(value=now.recipe.evaluation.margin_points, visible=compared is not None),
+        margin: gr.update(
+            value=now.recipe.evaluation.margin_points,
+            label="Margin in points of the score"
+            if compared and compared.texts
+            else "Margin in percentage points",
+            visible=compared is not None,
+        ),
         ask: gr.update(
             interactive=trained, value="Ask both" if trained else "Train the adapter first"
         ),

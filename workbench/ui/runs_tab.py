@@ -118,7 +118,7 @@ def _row(line: RunListing, state: RunState, run_id: str) -> list[str]:
         f"▸ {line.name}" if line.id == run_id else line.name,
         line.problem or words.phase(state),
         _about(line),
-        f"{source} → {new} %" if line.accuracies else "–",
+        f"{source} → {new}" if line.accuracies else "–",
         f"{words.age(line.changed_at)}, {words.size(line.size_bytes)}",
     ]
 
