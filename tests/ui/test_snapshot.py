@@ -1,7 +1,10 @@
 """What pages see of a run: shared, fresh after a change, honest about the state."""
 
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
@@ -169,3 +172,13 @@ def test_a_field_left_alone_keeps_what_the_form_says_of_it() -> None:
     kept = json.loads(saves.with_former(held, drawn, ["seeds"]))["fields"]
     assert kept["seeds"] == json.loads(held)["fields"]["seeds"]
     assert kept["name"] == json.loads(drawn)["fields"]["name"]
+
+
+def test_what_is_still_to_come_goes_at_the_pace_of_what_is_done(draft: Run) -> None:
+    """Writing took nine times what was thought, and the rest was still told as before."""
+    state = RunState("running", Stage.DISTIL)
+    now = snapshot.take(draft.id, fresh=True)
+    now = replace(now, state=state, past_seconds=200.0, present_since=time.time())
+    ahead = {Stage.SYNTHESIZE: 40.0, Stage.LABEL: 10.0, Stage.DISTIL: 30.0, Stage.EVALUATE: 20.0}
+    now.__dict__["estimate"] = SimpleNamespace(seconds_by_stage=ahead)
+    assert now.expected_seconds == pytest.approx(200 + 4 * 50, abs=5)

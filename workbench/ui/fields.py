@@ -57,6 +57,12 @@ def shown(recipe: TransferRecipe, name: str) -> Any:
     return "" if value is None else value
 
 
+def in_words(recipe: TransferRecipe, name: str) -> str:
+    """The recipe's value as a sentence names it."""
+    value = shown(recipe, name)
+    return FIELDS[name].choices.get(value, str(value)) if FIELDS[name].choices else str(value)
+
+
 def given(name: str, value: Any) -> Any:
     """A control's value as the recipe takes it; an emptied number means 0, an emptied text none."""
     kind = FIELDS[name].kind

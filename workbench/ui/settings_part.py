@@ -15,7 +15,7 @@ from workbench.recipe.declaring import RecipeField
 from workbench.runs.recipe_rules import fixed_by
 from workbench.ui import plain, saves, transfer_actions, workspace
 from workbench.ui.failures import told, with_clock
-from workbench.ui.fields import FIELDS, control, element, raw, shown
+from workbench.ui.fields import FIELDS, control, element, in_words, raw, shown
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 
@@ -66,7 +66,7 @@ def build(parts: Parts) -> dict[str, Any]:
                 info="Sets everything below that it names; the rest stays.",
                 elem_id="preset",
             )
-            undo = gr.Button("Undo all changes", size="sm", elem_id="settings-undo")
+            undo = gr.Button("Back to the preset", size="sm", elem_id="settings-undo")
         for group in _GROUPS:
             plain.block(plain.small_heading(group))
             with gr.Row():
@@ -151,7 +151,7 @@ def _draw_head(
     different = changes(now.recipe)
     base = with_preset(recommended(), now.recipe.preset) if different else now.recipe
     told_of = ", ".join(
-        f"{one.label} {shown(now.recipe, one.name)} (preset: {shown(base, one.name)})"
+        f"{one.label}: {in_words(now.recipe, one.name)} (preset: {in_words(base, one.name)})"
         for one in different
     )
     fixed = fixed_by("preset")
@@ -162,7 +162,7 @@ def _draw_head(
             label=f"Settings · {len(different)} not as in the preset" if different else "Settings",
         ),
         preset: gr.update(value=now.recipe.preset),
-        changed: plain.sentence(f"Changed: {told_of}.", "note") if told_of else "",
+        changed: plain.sentence(f"{told_of}.", "note") if told_of else "",
         undo: gr.update(visible=bool(different)),
     }
 

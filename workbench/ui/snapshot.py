@@ -28,6 +28,7 @@ from workbench.ui.failures import for_visitor
 _FRESH_SECONDS = 1.0
 _OPEN_RUNS = 128
 _LOG_LINES = 400
+_PACES = (0.5, 10.0)  # real time by estimated time that is believed of what is still to come
 
 
 @dataclass
@@ -173,13 +174,20 @@ class Snapshot:
         ahead = self.estimate.seconds_by_stage
         if not ahead or self.state.stage is None or self.state.state != "running":
             return None
-        present, later = self.state.stage, ORDER[ORDER.index(self.state.stage) + 1 :]
+        present, place = self.state.stage, ORDER.index(self.state.stage)
+        before, after = (
+            sum(ahead.get(stage, 0.0) for stage in stages)
+            for stages in (ORDER[:place], ORDER[place + 1 :])
+        )
+        # A machine that is busy with other things, or quicker than was thought, stays so.
+        pace = self.past_seconds / before if before and self.past_seconds else 1.0
+        pace = min(max(pace, _PACES[0]), _PACES[1])
         spent = time.time() - self.present_since if self.present_since else 0.0
         told = self.state.remaining_seconds
-        left = max(0.0, ahead.get(present, 0.0) - spent)
+        left = max(0.0, pace * ahead.get(present, 0.0) - spent)
         if told is not None:  # of a training it is the whole step's, of others a part's
             left = told if present is Stage.DISTIL else max(told, left)
-        return self.elapsed_seconds + left + sum(ahead.get(stage, 0.0) for stage in later)
+        return self.elapsed_seconds + left + pace * after
 
     @property
     def samples_token(self) -> str:

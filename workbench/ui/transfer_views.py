@@ -261,7 +261,7 @@ def live_sentence(now: Snapshot) -> str:
         )
     if stage is Stage.EVALUATE:
         return plain.sentence("All models answer the same rows:")
-    return plain.sentence("Loading the models …") if now.busy else ""
+    return plain.sentence(f"{words.phase(now.state)} …") if now.busy else ""
 
 
 def live_rows(now: Snapshot) -> dict[str, Any]:
