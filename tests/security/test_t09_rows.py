@@ -232,3 +232,11 @@ def test_t09_sentences_do_not_repeat_markup() -> None:
     assert "<" not in str(caught.value)
     rows = parse_rows('{"input": "a", "<script>alert(1)</script>": "b"}', "jsonl")
     assert "<" not in " ".join(rows.notes)
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl"])
+def test_t09_rows_within_rows_do_not_multiply_without_end(kind: str) -> None:
+    around = {f"name {n}": n for n in range(400)}
+    text = json.dumps({**around, "qas": [{"q": 1}] * 10_000})
+    with pytest.raises(IntakeError, match="too many rows within rows"):
+        parse_rows(f"[{text}]" if kind == "json" else text, kind)

@@ -1,6 +1,7 @@
 """JSON files of rows as tables: lists, lines, objects that hold a list, columns, rows in rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from workbench.errors import IntakeError
@@ -19,7 +20,7 @@ _EACH_ROW = "row"  # {"row_idx": 0, "row": {…}}, as the API of data sets answe
 # articles, the seed tasks of Self-Instruct.
 _WITHIN = ("paragraphs", "qas", "instances")
 _WRAPPING = {*_LISTS, *_SPLITS} - {*_WITHIN}
-_MOST_CELLS = 10_000_000  # after rows within rows were opened up
+_MOST_CELLS = 2_000_000  # of rows within rows, once they are opened up
 _NAMED = 30  # of what stands beside the rows
 _INDEX = ("file_name", "hf_hub_url", "ms_hub_url", "script_url")  # of LLaMA-Factory's data sets
 
@@ -44,9 +45,9 @@ def json_table(text: str, lines: bool, where: str, known: frozenset[str]) -> Tab
     rows, beside = (data, ()) if isinstance(data, list) else _rows_within(data, where, known)
     if rows and all(isinstance(r, dict) and isinstance(r.get(_EACH_ROW), dict) for r in rows):
         rows = [row[_EACH_ROW] for row in rows]
+    records = _records(enumerate(_named(rows, known)), where)
     table = table_of(
-        _record(number, row)
-        for number, row in enumerate(_opened_all(_named(rows, known), where), start=1)
+        replace(record, number=number) for number, record in enumerate(records, start=1)
     )
     if beside:
         listed = ", ".join(shown(name, 30) for name in beside[:_NAMED])
@@ -56,19 +57,37 @@ def json_table(text: str, lines: bool, where: str, known: frozenset[str]) -> Tab
 
 def json_lines(text: str) -> Iterator[Record]:
     """A row in every line; a bad line is a bad row."""
+    return _records(_lines(text), "The file")
+
+
+def _lines(text: str) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(text.split("\n"), start=1):
         line = line.strip().removesuffix(",")  # a list of JSON, opened up into lines
         if line in ("", "[", "]"):
             continue
         if len(line.encode("utf-8", "surrogatepass")) > LIMITS.row_bytes:
-            yield Record(number, problem=f"it is longer than {LIMITS.row_bytes // 1024} KB")
+            problem = f"it is longer than {LIMITS.row_bytes // 1024} KB"
+            yield number, Record(number, problem=problem)
             continue
         try:
-            row = read_json(line, "it", gaps=True)
+            yield number, read_json(line, "it", gaps=True)
         except IntakeError as error:
-            yield Record(number, problem=error.message.removeprefix("it: ").rstrip("."))
-        else:
-            yield from (_record(number, inner) for inner in _opened_all([row], f"Row {number}"))
+            problem = error.message.removeprefix("it: ").rstrip(".")
+            yield number, Record(number, problem=problem)
+
+
+def _records(rows: Iterable[tuple[int, Any]], where: str) -> Iterator[Record]:
+    """Records of numbered rows; rows within a row have its number."""
+    cells = 0
+    for number, row in rows:
+        if isinstance(row, Record):
+            yield row
+            continue
+        for inner in _opened(row):
+            cells += len(inner) if inner is not row else 0
+            if cells > _MOST_CELLS:
+                raise IntakeError(f"{where} has too many rows within rows. Hand over fewer.")
+            yield _record(number, inner)
 
 
 def _record(number: int, row: Any) -> Record:
@@ -129,23 +148,13 @@ def _named(rows: list[Any], known: frozenset[str]) -> list[Any]:
     return [dict(zip(first, row, strict=True)) for row in rows[1:]]
 
 
-def _opened_all(rows: list[Any], where: str) -> Iterator[Any]:
-    cells = 0
-    for row in rows:
-        for inner in _opened(row):
-            cells += len(inner) if isinstance(inner, dict) else 1
-            if cells > _MOST_CELLS:
-                raise IntakeError(f"{where} has too many rows within rows. Hand over fewer.")
-            yield inner
-
-
 def _opened(row: Any) -> Iterator[Any]:
     """The rows within a row, each with what stands around it."""
     for name, value in row.items() if isinstance(row, dict) else ():
         if name.lower() in _WITHIN and _is_list_of_rows(value):
             around = {other: cell for other, cell in row.items() if other != name}
             for inner in value:
-                yield from _opened({**around, **inner} if isinstance(inner, dict) else inner)
+                yield from _opened({**around, **inner} if isinstance(inner, dict) else {**around})
             return
     yield row
 
