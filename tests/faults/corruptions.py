@@ -164,7 +164,7 @@ def _of_json() -> Iterator[Corruption]:
             )
     wrong = {
         "recipe.json": {"synthesis": 3, "training": [], "schema": "new", "seed": "one"},
-        "result.json": {"arms": [1], "counts": 3, "verdict": "good", "task_name": 4},
+        "result.json": {"arms": {"a": {"n": 3}}, "counts": 3, "verdict": "good", "task_name": 4},
         "inputs/inputs.json": {"adapter": 1, "seeds": {"file": "../../x"}, "evaluation": []},
         "checkpoints/step-000002/manifest.json": {"step": "two", "schema": [], "files": 1},
         "lease.json": {"pid": "x", "started": 4, "beat": [], "until": "dance", "phase": {}},

@@ -50,7 +50,13 @@ def test_f5_damaged_facts_and_steps_are_sentences(tmp_path: Path) -> None:
     assert open_run(run.folder).name == run.id == summary(run).name
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"arms": 3}', '{"arms": {"a": {"n": "x"}}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{", "[]", '{"arms": 3}', '{"arms": {"a": {"n": "x"}}}', '{"arms": {"a": {"n": 3}}}',
+        '{"arms": {"a": {"accuracy": 0.5, "n": 3, "low": null, "high": 1}}}',
+    ],
+)  # fmt: skip
 def test_f5_a_damaged_result_is_a_sentence(tmp_path: Path, content: str) -> None:
     run = a_run(tmp_path)
     (run.folder / "result.json").write_text(content)

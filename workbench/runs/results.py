@@ -1,5 +1,6 @@
 """Answers of the comparison arms, one committed row per evaluation row, and ``result.json``."""
 
+import dataclasses
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -76,8 +77,12 @@ def read_result(path: Path) -> dict[str, Any] | None:
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}. {AGAIN}") from error
     try:
-        _RESULT.validate_json(content, strict=True)
-        return json.loads(content)
+        arms = _RESULT.validate_json(content, strict=True).arms or {}
+        result = json.loads(content)
+        for name, arm in arms.items():
+            if result["arms"][name] and None in dataclasses.astuple(arm):
+                raise ValueError(name)  # of which something is missing
+        return result
     except ValueError as error:
         detail = "no JSON"
         if isinstance(error, ValidationError) and (place := error.errors()[0]["loc"]):

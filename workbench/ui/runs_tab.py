@@ -207,7 +207,7 @@ def _title(name: str) -> str:
 
 
 def _accuracies(run: Run) -> dict[str, float]:
-    arms = (run.result() or {}).get("arms", {})
+    arms = (run.result() or {}).get("arms") or {}
     return {name: arm["accuracy"] for name, arm in arms.items() if arm}
 
 
