@@ -68,8 +68,8 @@ def test_history_is_worked_with(open_run: Callable[..., Any], server: Server) ->
     expect(page.locator("#runs-table")).to_contain_text("▸ Dutch requests (copy)")
     copy.change_recipe({"student.rank": 4})
     choose(page, "runs-other", "Dutch requests ·")
-    expect(page.locator("#runs-compared")).to_contain_text("student.rank")
-    expect(page.locator("#runs-compared")).to_contain_text("transferred")
+    expect(page.locator("#runs-compared")).to_contain_text("Rank")
+    expect(page.locator("#runs-compared")).to_contain_text("Target + new adapter")
 
     field(page, "runs-name").fill("Frisian requests")
     page.get_by_role("button", name="Rename").click()
