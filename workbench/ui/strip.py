@@ -121,9 +121,11 @@ def _numbers(now: Snapshot) -> str:
     if state.total and state.state != "finished":
         shown.append(f"{state.done:,} of {state.total:,} {state.unit}".strip())
     if now.busy:
-        total = now.expected_seconds
+        total, spent = now.expected_seconds, now.elapsed_seconds
         about = f" of about {words.clock(total)}" if total is not None else ""
-        shown.append(f"{words.clock(now.elapsed_seconds)}{about}")
+        if total is not None and total < spent + 1:
+            about = ", longer than thought"
+        shown.append(f"{words.clock(spent)}{about}")
         if slice_numbers := slices_part.numbers(now):
             shown.append(slice_numbers)
         if state.memory_bytes:

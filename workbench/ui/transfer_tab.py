@@ -28,6 +28,8 @@ from workbench.ui.snapshot import Snapshot
 
 TAB = "transfer"
 _FILES = [".zip", ".json", ".safetensors"]
+# The button answers at once, however busy the machine is.
+_PRESSED = "() => ({ __type__: 'update', value: 'Starting …', interactive: false })"
 _NAMED = ("teacher", "source_base", "target_base", "pause_for_review")
 
 
@@ -387,4 +389,6 @@ def _wire(parts: Parts, setup: _Setup, pause: gr.Checkbox) -> None:
             **quiet,
         )
     )
-    parts.changed.append(setup.go.click(told(actions.start), [run], None, show_progress="hidden"))
+    pressed = setup.go.click(None, None, setup.go, js=_PRESSED)
+    # All is drawn again, the button of a start that was refused as well.
+    parts.opened.append(pressed.then(told(actions.start), [run], None, show_progress="hidden"))

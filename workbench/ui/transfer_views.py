@@ -260,7 +260,7 @@ def live_sentence(now: Snapshot) -> str:
             "answered by both:"
         )
     if stage is Stage.EVALUATE:
-        return plain.sentence("All models answer the same rows:")
+        return plain.sentence(f"All models answer the same rows{':' if now.tail.arms else ' …'}")
     return plain.sentence(f"{words.phase(now.state)} …") if now.busy else ""
 
 
