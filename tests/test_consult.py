@@ -19,6 +19,7 @@ from workbench.models.resident import load
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run, create
 from workbench.samples import KEPT, REJECTED, Example, Sample, sample_id
+from workbench.steps import writer_choice
 from workbench.steps.writer_choice import CHOICE
 from workbench.synthesize.per_label import Text
 
@@ -133,12 +134,35 @@ def test_merged_model_answers_like_base_and_adapter(make_run: MakeRun) -> None: 
 def test_formats_are_ranked_by_the_likelihood_of_the_outputs(make_run: MakeRun) -> None:  # noqa: F811
     run = make_run()
     formats = ask(run, "propose_format")["formats"]
-    likelihoods = [entry["mean_log_prob"] for entry in formats]
+    likelihoods = [entry["score"] for entry in formats]
     assert likelihoods == sorted(likelihoods, reverse=True)
     assert len({(entry["kind"], entry["template"]) for entry in formats}) == len(formats) >= 5
+
+
+def test_without_outputs_formats_are_ranked_by_what_the_adapter_writes(
+    make_run: MakeRun,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Random weights write nothing that they have learned; an adapter knows one format best."""
+    human = next(form for form in consult.CANDIDATES if "### Human" in form.template)
+    monkeypatch.setattr(consult, "CANDIDATES", (consult.CANDIDATES[0], human))
+    monkeypatch.setattr(writer_choice, "FORMAT_TEXTS", 4)
+    run = make_run()
     run.put_examples("seeds", [Example(f"input {n}") for n in range(4)])
-    with pytest.raises(WorkbenchError, match="No seed has an output"):
+    with pytest.raises(WorkbenchError, match="No seed has an output, and under no known format"):
         ask(run, "propose_format")
+    monkeypatch.setattr(
+        writer_choice,
+        "input_gain",
+        lambda base, name, form, texts: 2.0 if "### Human" in form.preview("x") else 0.5,
+    )
+    monkeypatch.setattr(writer_choice, "input_lead", lambda *_given: 3.0)
+    texts = ["a text"] * writer_choice.FORMAT_TEXTS
+    monkeypatch.setattr(writer_choice, "write_inputs", lambda *_given, **_asked: texts)
+    answer = ask(run, "propose_format")
+    assert answer["formats"][0]["template"].startswith("### Human")
+    assert "### Human: a text" in answer["preview"]
+    assert "inputs that it writes" in answer["by"]
 
 
 def test_wrong_base_is_one_failed_check(make_run: MakeRun, tmp_path: Path) -> None:  # noqa: F811

@@ -38,7 +38,14 @@ from workbench.steps.comparison import load_student
 from workbench.steps.distillation import newest_state
 from workbench.steps.rounds import input_tokens
 from workbench.steps.synthesis import filter_of, judge_round, known_texts
-from workbench.steps.writer_choice import choose_writer, examples_of, gain_words, learned_inputs
+from workbench.steps.writer_choice import (
+    LEAST_GAIN,
+    choose_writer,
+    examples_of,
+    formats_by_writing,
+    gain_words,
+    learned_inputs,
+)
 from workbench.steps.writing import write_texts
 from workbench.students import STUDENTS, notes
 from workbench.synthesize.adapter_writer import write_inputs
@@ -49,6 +56,7 @@ UNASKED_TRIES = 8  # texts for each sample wanted of a label, by a writer that k
 PREVIEW_ROUND = 1_000_000  # random numbers that no round of the run uses
 MAP_SAMPLES = 2000  # the newest ones; more make no clearer picture
 MERGED = "merged"  # the folder below exports/
+_BY_HAND = "Add the right answer to at least three seeds, or choose the format by hand."
 
 
 def answer_question(question: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -190,21 +198,34 @@ def answer(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def propose_format(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Formats under which the seeds' outputs are likeliest, best first: {"formats": [...]}."""
+    """Prompt formats, the likeliest first: {"by": what tells, "formats": [...], "preview"}.
+
+    By how likely they make the seeds' outputs; without any output by what the adapter writes.
+    """
     require_inputs(run.recipe, run.inputs)
-    examples = [seed for seed in run.inputs.seeds if seed.output]
-    if not examples:
-        raise WorkbenchError(
-            "No seed has an output, so formats cannot be told apart. Add the right answer to at "
-            "least three seeds, or choose the format by hand."
-        )
     pair = Pair(run.recipe, run.inputs)
     formats = (run.recipe.source_format, *CANDIDATES)
-    ranked = ranked_formats(pair.source, teach.TEACHER, formats, examples)
-    scored = [{**asdict(form), "mean_log_prob": mean} for form, mean in ranked]
-    return {"formats": scored, "preview": bind(ranked[0][0], pair.source.tokenizer).preview(
-        examples[0].input
-    )}  # fmt: skip
+    if examples := [seed for seed in run.inputs.seeds if seed.output]:
+        by = "ln P(output), mean over the examples"
+        ranked = ranked_formats(pair.source, teach.TEACHER, formats, examples)
+        text = examples[0].input
+    elif run.recipe.teacher == MODEL:
+        raise WorkbenchError(f"No seed has an output. {_BY_HAND}")
+    else:
+        by = "nats per token that the adapter has learned of the inputs that it writes"
+        tried = formats_by_writing(pair, formats, run.recipe.seed)
+        if tried[0][1] < LEAST_GAIN:
+            raise WorkbenchError(
+                "No seed has an output, and under no known format does this adapter write inputs. "
+                + _BY_HAND
+            )
+        ranked = [(form, learned) for form, learned, _ in tried]
+        text = tried[0][2][0]
+    return {
+        "by": by,
+        "formats": [{**asdict(form), "score": score} for form, score in ranked],
+        "preview": bind(ranked[0][0], pair.source.tokenizer).preview(text),
+    }
 
 
 def inspect(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:

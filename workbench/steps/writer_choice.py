@@ -1,11 +1,13 @@
 """Who writes the inputs of a run, and why: decided once, remembered with the run."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from workbench.errors import RunError
 from workbench.models.decoding import Sampling
+from workbench.models.formats import BoundFormat, bind
 from workbench.models.pair import Pair
-from workbench.recipe import MODEL
+from workbench.recipe import MODEL, PromptFormat
 from workbench.runs.folder import Run
 from workbench.samples import Example
 from workbench.stages import WRITERS
@@ -19,6 +21,7 @@ CHOICE = "writer"  # where the run remembers it
 LEAST_GAIN = 0.4
 FEWEST_SEEDS = 3  # where a base writes
 GATE_TEXTS = 64  # inputs that the gate looks at
+FORMAT_TEXTS = 16  # inputs that an adapter writes under each prompt format to tell them apart
 
 
 @dataclass(frozen=True)
@@ -112,18 +115,38 @@ def learned_inputs(run: Run, pair: Pair) -> float:
     texts = [example.input for example in examples_of(run)][:GATE_TEXTS]
     if texts:
         return input_gain(pair.source, TEACHER, pair.source_form, texts)
-    written = write_inputs(
-        pair.source,
-        TEACHER,
-        pair.source_form,
-        GATE_TEXTS,
-        new_tokens=input_tokens(pair.source, []),
-        sampling=Sampling(),
-        seed=run.recipe.seed,
-    )
+    return _learned_by_writing(pair, pair.source_form, GATE_TEXTS, run.recipe.seed)[0]
+
+
+def formats_by_writing(
+    pair: Pair, formats: Iterable[PromptFormat], seed: int
+) -> list[tuple[PromptFormat, float, list[str]]]:
+    """Prompt formats by how well the adapter has learned what it writes under them, best first.
+
+    For an adapter that was trained on whole sequences, where no example is there. Under another
+    format it goes on as its base does, or never ends an input.
+
+    Args:
+        formats: chat formats are left out where the base has no chat template.
+
+    Returns:
+        (format, nats per token as ``learned_inputs`` counts them, what was written).
+    """
+    tokenizer = pair.source.tokenizer
+    known = [f for f in dict.fromkeys(formats) if f.kind != "chat" or tokenizer.chat_template]
+    tried = [(f, *_learned_by_writing(pair, bind(f, tokenizer), FORMAT_TEXTS, seed)) for f in known]
+    return sorted(tried, key=lambda entry: -entry[1])
+
+
+def _learned_by_writing(
+    pair: Pair, form: BoundFormat, count: int, seed: int
+) -> tuple[float, list[str]]:
+    """(gain on what the adapter writes, but not more than its lead as inputs; what it wrote)."""
+    asked = pair.source, TEACHER, form
+    room = input_tokens(pair.source, [])
+    written = write_inputs(*asked, count, new_tokens=room, sampling=Sampling(), seed=seed)
     texts = [text for text in written if text]
     # What does not end inputs has not learned them.
-    if len(texts) < GATE_TEXTS / 2:
-        return 0.0
-    asked = pair.source, TEACHER, pair.source_form, texts
-    return min(input_gain(*asked), input_lead(*asked))
+    if len(texts) < count / 2:
+        return 0.0, texts
+    return min(input_gain(*asked, texts), input_lead(*asked, texts)), texts

@@ -72,7 +72,7 @@ def build(parts: Parts) -> dict[str, Any]:
             with gr.Row():
                 form[group] = {name: control(name) for name in names_of(group)}
         with gr.Row(elem_classes="buttons"):
-            propose = gr.Button("Find the prompt by the examples", size="sm", elem_id="propose")
+            propose = gr.Button("Find the prompt", size="sm", elem_id="propose")
             proposing = plain.block()
             recipe = gr.UploadButton(
                 "Load a recipe (.json)", file_types=[".json"], size="sm", elem_id="recipe-file"

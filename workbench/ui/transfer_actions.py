@@ -305,16 +305,14 @@ def take_recipe(run_id: str, path: str, owner: str = "") -> str:
 
 @in_line(MODELS)
 def propose(run_id: str) -> dict[str, Any]:
-    """Ask the source model under which prompt the seeds' outputs are likeliest, and take it."""
+    """Ask which prompt makes the outputs likeliest, or is written for, and take it."""
     run = workspace.find(run_id)
-    if not any(seed.output for seed in run.inputs.seeds):
-        raise IntakeError("A proposal needs at least one example with an output. Add one.")
-    formats = jobs.consult(run.folder, "propose_format", {})["formats"]
-    if not formats:
-        raise IntakeError("No prompt could be judged on these examples.")
+    answer = jobs.consult(run.folder, "propose_format", {})
+    formats = answer["formats"]
     best = formats[0]
     run.change_recipe(
         {"source_format.kind": best["kind"], "source_format.template": best["template"]}
     )
-    lines = [f"{row['mean_log_prob']:8.3f}  {row['kind']}: {row['template']!r}" for row in formats]
-    return gr.update(value="\n".join(lines), visible=True)
+    lines = [f"{row['score']:8.3f}  {row['kind']}: {row['template']!r}" for row in formats]
+    told = [answer["by"], *lines, "", "The first is taken:", answer["preview"]]
+    return gr.update(value="\n".join(told), visible=True)
