@@ -1,5 +1,6 @@
 """The grammar of references, and the Hub behind a fake transport."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -256,3 +257,13 @@ def test_no_network_is_one_sentence(fake_hub: FakeHub) -> None:
     )
     with pytest.raises(ModelError, match="could not be reached"):
         references.fetch("hub:owner/name")
+
+
+def test_t5_a_file_with_another_hash_than_the_hub_lists_is_not_kept(tmp_path: Path) -> None:
+    for name in ("good", "bad"):
+        (tmp_path / name).write_bytes(b"weights")
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    hub._require_hashes("owner/name", {"good": sha256}, tmp_path)
+    with pytest.raises(ModelError, match="came damaged"):
+        hub._require_hashes("owner/name", {"good": sha256, "bad": "0" * 64}, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["good"]
