@@ -64,7 +64,7 @@ def test_t13_a_bomb_is_a_sentence_and_costs_this_process_nothing(bomb: str) -> N
     before, computed = psutil.Process().memory_info().rss, _seconds_of_children()
     with pytest.raises(ModelError, match="chat template"):
         templates.render(BOMBS[bomb], NAMES, CHATS)
-    assert _seconds_of_children() - computed < templates.PROCESSOR_SECONDS + 5
+    assert _seconds_of_children() - computed < 20  # and not all that it may take to wait
     assert psutil.Process().memory_info().rss - before < 50_000_000
 
 
