@@ -109,7 +109,10 @@ def drawn(page: Page) -> None:
 
 _RESTS = """() => {
   const now = `${document.body.innerText}${document.querySelectorAll("*").length}`;
-  window.unchanged = now === window.seen ? window.unchanged + 1 : 0;
+  // Until the charts' program has been read, Gradio shows a placeholder.
+  const empty = [...document.querySelectorAll("[aria-label='Empty value']")];
+  const waits = empty.some((part) => part.checkVisibility());
+  window.unchanged = now === window.seen && !waits ? window.unchanged + 1 : 0;
   window.seen = now;
   return window.unchanged >= 3;
 }"""
@@ -118,8 +121,6 @@ _RESTS = """() => {
 def settled(page: Page) -> None:
     """Wait until nothing has been drawn for a while; not for runs at work, whose clock moves."""
     page.evaluate("window.seen = ''")
-    # Until the charts' program has been read, Gradio shows a placeholder.
-    expect(page.locator("[aria-label='Empty value']:visible")).to_have_count(0)
     page.wait_for_function(_RESTS, polling=150)
 
 
