@@ -4,6 +4,7 @@ Nothing is repaired or removed here: it is looked at and told.
 """
 
 import json
+import math
 import os
 import sqlite3
 import zipfile
@@ -224,10 +225,13 @@ def _database(folder: Path) -> None:
         json.loads(value)
         if key == "name" and not isinstance(json.loads(value), str):
             raise run.database.damaged("the run's name is no text")
+        if key == "created_at" and not math.isfinite(json.loads(value)):
+            raise run.database.damaged("the run was made at no time")
     broken = 0
-    for kind, body in run.database.read("SELECT kind, body FROM events"):
+    for at, kind, body in run.database.read("SELECT at, kind, body FROM events"):
         try:
             decode(kind, body)
+            broken += not math.isfinite(at)
         except (ValueError, TypeError):
             broken += 1
     if broken:
