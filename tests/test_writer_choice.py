@@ -6,7 +6,7 @@ from tests.test_pipeline import SEEDS, MakeRun, make_run  # noqa: F401  a fixtur
 from workbench.errors import RunError
 from workbench.models.pair import Pair
 from workbench.steps import writer_choice
-from workbench.steps.writer_choice import choose_writer, learned_inputs
+from workbench.steps.writer_choice import choose_writer, gain_words
 
 
 def choose(run, gain: float, monkeypatch: pytest.MonkeyPatch):
@@ -16,7 +16,7 @@ def choose(run, gain: float, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize(
     ("seeds", "gain", "writer"),
-    [(6, 0.5, "own"), (6, 0.2, "label"), (0, 0.5, "own")],
+    [(6, 0.5, "own"), (6, 0.2, "label"), (6, 2.6, "own"), (0, 3.0, "own")],
 )
 def test_a_clear_gain_chooses(
     make_run: MakeRun,  # noqa: F811
@@ -29,28 +29,19 @@ def test_a_clear_gain_chooses(
     assert choose(run, gain, monkeypatch).writer == writer
 
 
-def test_without_examples_what_learned_answers_only_asks_for_three(
+def test_without_examples_an_unclear_gain_asks_for_three(
     make_run: MakeRun,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    run = make_run(seeds=[], synthesis__writer="auto")
-    with pytest.raises(RunError, match=r"answers only.*Add at least 3"):
-        choose(run, 0.1, monkeypatch)
-
-
-@pytest.mark.parametrize(("lead", "learned"), [(2.0, 1.5), (1.0, 1.0), (-0.9, -0.9)])
-def test_without_examples_answers_written_as_inputs_are_no_inputs(
-    make_run: MakeRun,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
-    lead: float,
-    learned: float,
 ) -> None:
     """Answer-only adapters gain up to 2.6 on the labels and queries that they write as inputs."""
-    run = make_run(seeds=[])
-    monkeypatch.setattr(writer_choice, "write_inputs", lambda *_given, **_asked: ["a text"] * 64)
-    monkeypatch.setattr(writer_choice, "input_gain", lambda *_given: 1.5)
-    monkeypatch.setattr(writer_choice, "input_lead", lambda *_given: lead)
-    assert learned_inputs(run, Pair(run.recipe, run.inputs)) == learned
+    run = make_run(seeds=[], synthesis__writer="auto")
+    with pytest.raises(RunError, match=r"not clear.*synthesis\.writer to own.*Add at least 3"):
+        choose(run, 2.6, monkeypatch)
+    with pytest.raises(RunError, match=r"answers only.*Add at least 3"):
+        choose(run, 0.1, monkeypatch)
+    assert "not clear" in gain_words(run, 2.6) and "seeds are optional" in gain_words(run, 3.0)
+    run.put_examples("seeds", SEEDS[:2])  # two real inputs are enough to tell
+    assert choose(run, 2.6, monkeypatch).writer == "own"
 
 
 def test_a_person_who_knows_the_adapter_is_not_asked(

@@ -242,7 +242,7 @@ def inspect(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
         text = run.inputs.seeds[0].input if run.inputs.seeds else "an input"
         checks.append({"ok": True, "sentence": "Prompt: " + form.preview(text)})
         if run.recipe.teacher != MODEL:
-            learned = gain_words(learned_inputs(run, pair))
+            learned = gain_words(run, learned_inputs(run, pair))
             checks.append({"ok": True, "sentence": learned})
         _try_everything(pair, run)
     except WorkbenchError as error:

@@ -88,7 +88,7 @@ def ask_base(path: Path, base: str, form: PromptFormat | None, count: int) -> Re
         references.fetch(recipe.source_base)
         run = create(Path(scratch) / "runs", recipe, inputs=inputs)
         gain = learned_inputs(run, Pair(recipe, run.inputs))
-        report: Report = {"learned_inputs": gain_words(gain), "nats_per_token": round(gain, 3)}
+        report: Report = {"learned_inputs": gain_words(run, gain), "nats_per_token": round(gain, 3)}
         if count:
             report["may_be_training_rows"] = own_inputs(run, {"count": count})["texts"]
         return report

@@ -7,6 +7,7 @@ from workbench.errors import RunError
 from workbench.models.decoding import Sampling
 from workbench.models.formats import BoundFormat, bind
 from workbench.models.pair import Pair
+from workbench.models.resident import Resident
 from workbench.recipe import MODEL, PromptFormat
 from workbench.runs.folder import Run
 from workbench.samples import Example
@@ -19,6 +20,10 @@ CHOICE = "writer"  # where the run remembers it
 # Nats per token that an adapter gains on inputs, from which it has learned to write them. Of the
 # adapters in docs/method.md answer-only ones stay below half of it, others above four times of it.
 LEAST_GAIN = 0.4
+# The same where no real input is known, on what the adapter itself writes: an answer-only adapter
+# writes labels, queries or chat there and gains up to 2.6; whole-sequence ones gained 1.8 to 3.8.
+# So between the two lines nothing is decided, and examples are asked for.
+LEAST_GAIN_UNSEEDED = 2.7
 FEWEST_SEEDS = 3  # where a base writes
 GATE_TEXTS = 64  # inputs that the gate looks at
 FORMAT_TEXTS = 16  # inputs that an adapter writes under each prompt format to tell them apart
@@ -67,7 +72,7 @@ def _choose(run: Run, pair: Pair) -> Choice:
         return Choice("label", f"{WRITERS['label']}: the source model is the teacher by itself.")
     if asked == "auto":
         gain = learned_inputs(run, pair)
-        if gain >= LEAST_GAIN:
+        if gain >= least_gain(run):
             return Choice(
                 "own",
                 f"{WRITERS['own']}: it has learned its inputs ({gain:.1f} nats per token better "
@@ -75,7 +80,7 @@ def _choose(run: Run, pair: Pair) -> Choice:
                 gain,
             )
     if len(examples_of(run)) < FEWEST_SEEDS:
-        told = "" if gain is None else f" {gain_words(gain)}"
+        told = "" if gain is None else f" {gain_words(run, gain)}"
         raise RunError(
             f"The run has {len(examples_of(run))} seeds and a base needs {FEWEST_SEEDS} to write "
             f"from.{told} Add at least {FEWEST_SEEDS} inputs of the task."
@@ -90,13 +95,23 @@ def _choose(run: Run, pair: Pair) -> Choice:
     )
 
 
-def gain_words(gain: float) -> str:
+def least_gain(run: Run) -> float:
+    """Nats per token from which the adapter of this run has learned its inputs."""
+    return LEAST_GAIN if examples_of(run) else LEAST_GAIN_UNSEEDED
+
+
+def gain_words(run: Run, gain: float) -> str:
     """What ``learned_inputs`` says of an adapter, in a sentence or two."""
     measured = f"{gain:.2f} nats per token against its base"
-    if gain >= LEAST_GAIN:
+    if gain >= least_gain(run):
         return (
             "This adapter has learned its inputs: it can write them itself, seeds are optional "
             f"({measured})."
+        )
+    if gain >= LEAST_GAIN:
+        return (
+            "Without examples it is not clear whether this adapter has learned its inputs "
+            f"({measured}). If it was trained on whole sequences, set synthesis.writer to own."
         )
     return f"This adapter has learned its answers only: it cannot write inputs ({measured})."
 
@@ -107,15 +122,11 @@ def examples_of(run: Run) -> list[Example]:
 
 
 def learned_inputs(run: Run, pair: Pair) -> float:
-    """``input_gain`` on the seeds, or without any on what the adapter itself writes.
-
-    What it writes may be its answers, on which it gains as much: not more than its lead as inputs
-    counts then, which is below 0 for answers.
-    """
+    """``input_gain`` on the seeds; without any on what the adapter itself writes, 0 if nothing."""
     texts = [example.input for example in examples_of(run)][:GATE_TEXTS]
-    if texts:
-        return input_gain(pair.source, TEACHER, pair.source_form, texts)
-    return _learned_by_writing(pair, pair.source_form, GATE_TEXTS, run.recipe.seed)[0]
+    asked = pair.source, TEACHER, pair.source_form
+    texts = texts or _written(*asked, GATE_TEXTS, run.recipe.seed)
+    return input_gain(*asked, texts) if texts else 0.0
 
 
 def formats_by_writing(
@@ -124,29 +135,33 @@ def formats_by_writing(
     """Prompt formats by how well the adapter has learned what it writes under them, best first.
 
     For an adapter that was trained on whole sequences, where no example is there. Under another
-    format it goes on as its base does, or never ends an input.
+    format it goes on as its base does, writes its answers, or never ends an input.
 
     Args:
         formats: chat formats are left out where the base has no chat template.
 
     Returns:
-        (format, nats per token as ``learned_inputs`` counts them, what was written).
+        (format, nats per token, what was written): ``input_gain`` of what was written, but not
+        more than ``input_lead``.
     """
     tokenizer = pair.source.tokenizer
-    known = [f for f in dict.fromkeys(formats) if f.kind != "chat" or tokenizer.chat_template]
-    tried = [(f, *_learned_by_writing(pair, bind(f, tokenizer), FORMAT_TEXTS, seed)) for f in known]
+    tried = []
+    for candidate in dict.fromkeys(formats):
+        if candidate.kind == "chat" and not tokenizer.chat_template:
+            continue
+        asked = pair.source, TEACHER, bind(candidate, tokenizer)
+        texts = _written(*asked, FORMAT_TEXTS, seed)
+        learned = min(input_gain(*asked, texts), input_lead(*asked, texts)) if texts else 0.0
+        tried.append((candidate, learned, texts))
     return sorted(tried, key=lambda entry: -entry[1])
 
 
-def _learned_by_writing(
-    pair: Pair, form: BoundFormat, count: int, seed: int
-) -> tuple[float, list[str]]:
-    """(gain on what the adapter writes, but not more than its lead as inputs; what it wrote)."""
-    asked = pair.source, TEACHER, form
-    room = input_tokens(pair.source, [])
-    written = write_inputs(*asked, count, new_tokens=room, sampling=Sampling(), seed=seed)
+def _written(source: Resident, adapter: str, form: BoundFormat, count: int, seed: int) -> list[str]:
+    """Inputs that the adapter writes; none where it ends less than half of them."""
+    room = input_tokens(source, [])
+    written = write_inputs(
+        source, adapter, form, count, new_tokens=room, sampling=Sampling(), seed=seed
+    )
     texts = [text for text in written if text]
     # What does not end inputs has not learned them.
-    if len(texts) < count / 2:
-        return 0.0, texts
-    return min(input_gain(*asked, texts), input_lead(*asked, texts)), texts
+    return texts if len(texts) >= count / 2 else []
