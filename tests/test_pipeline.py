@@ -21,6 +21,7 @@ from workbench import events, recipe
 from workbench.errors import RunError, StageError
 from workbench.evaluate.outcome import DRAWS
 from workbench.intake.adapter import read_adapter
+from workbench.models.pair import Pair
 from workbench.pipeline import advance
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run, create, open_run
@@ -229,6 +230,21 @@ def test_without_right_answers_the_teacher_is_asked_what_it_would_write(
     assert view["likelihood"]["low"] <= view["likelihood"]["mean"] <= view["likelihood"]["high"]
 
 
+def test_fewer_evaluation_rows_are_drawn_and_not_the_first(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is sorted by label would be judged by one label."""
+    rows = [Example(f"put {n} coins", "first" if n < 60 else "second") for n in range(120)]
+    monkeypatch.setattr(comparison, "split_examples", lambda *_given: ([], rows))
+    run = make_run(evaluation__max_rows=40)
+    pair = Pair(run.recipe, run.inputs)
+    drawn = comparison.evaluation_rows(run, pair)
+    assert len(drawn) == 40 and drawn == sorted(drawn, key=rows.index)
+    assert {row.output for row in drawn} == {"first", "second"}
+    assert drawn == comparison.evaluation_rows(run, pair)
+    assert comparison.evaluation_rows(make_run(name="all"), pair) == rows
+
+
 def test_evaluation_inputs_without_answers_are_no_wrong_answers(make_run: MakeRun) -> None:
     bare = [Example(row.input) for row in ROWS[:8]]
     result = finish(make_run(evaluation=bare, evaluation__base_arms=False))
@@ -352,6 +368,7 @@ def test_pause_and_keep(make_run: MakeRun, plain: Run) -> None:
 KILLED = """
 import os, sys
 from workbench import events
+from workbench.models.pair import Pair
 from workbench.pipeline import advance
 from workbench.runs.folder import open_run
 from pathlib import Path

@@ -102,7 +102,13 @@ class EvaluationSettings:
     ] = ""
     max_rows: Annotated[
         int,
-        setting("Evaluation rows used", "0 is all.", unit="rows", least=0, most=1_000_000),
+        setting(
+            "Evaluation rows used",
+            "0 is all; fewer are drawn at random, the same ones in every run.",
+            unit="rows",
+            least=0,
+            most=1_000_000,
+        ),
     ] = 0
     answer_tokens: Annotated[
         int,

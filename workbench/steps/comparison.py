@@ -25,7 +25,7 @@ from workbench.models.pair import Pair
 from workbench.models.resident import Resident
 from workbench.recipe import MODEL, PromptFormat
 from workbench.runs.folder import Run
-from workbench.samples import Example
+from workbench.samples import Example, sample_id
 from workbench.stages import Stage
 from workbench.steps.distillation import newest_state, split_examples
 from workbench.steps.seed_answers import answered_seeds
@@ -38,9 +38,15 @@ BEYOND = 8  # tokens after which an answer that is longer than all right ones is
 
 
 def evaluation_rows(run: Run, pair: Pair) -> list[Example]:
-    """Labelled rows; without any, held-out samples with the teacher's answers."""
+    """Labelled rows; without any, held-out samples with the teacher's answers.
+
+    Where the recipe wants fewer they are drawn by the hash of their text, the same in every run:
+    files are often sorted by label, so that the first rows would all have the same one.
+    """
     rows = split_examples(run, pair)[1]
-    return rows[: run.recipe.evaluation.max_rows or None]
+    count = run.recipe.evaluation.max_rows or len(rows)
+    drawn = sorted(range(len(rows)), key=lambda index: (sample_id(rows[index].input), index))
+    return [rows[index] for index in sorted(drawn[:count])]
 
 
 def compare(run: Run, pair: Pair) -> Iterator[Event]:
