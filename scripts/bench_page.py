@@ -148,8 +148,10 @@ def look(
             answer = json.loads(news)["pulse"]
             # What has changed is drawn by requests of its own, as the browser makes them.
             for name, token in endpoints.due(answer, pulse):
-                asked = len(endpoints.by_name[name]["inputs"])  # forms also ask what was typed
-                endpoints.call(client, name, [token, "[]", ""][:asked], session)
+                others = len(endpoints.by_name[name]["inputs"]) - 1
+                # Forms also ask what was typed, and what they are drawn into.
+                data = [token, *["[]", *[""] * others][:others]]
+                endpoints.call(client, name, data, session)
             pulse = answer
             taken = time.perf_counter() - begun
             if warm:
