@@ -15,6 +15,7 @@ from tests.browser.driving import (
     open_page,
     open_part,
     run_in_address,
+    settled,
     toast,
     visit,
 )
@@ -63,6 +64,10 @@ def test_visitors_of_a_shared_server_see_their_own_runs(browser: Any, shared: Se
     anna, bert = (open_page(browser, shared.address) for _ in range(2))
     anna.locator("#load-example").click()
     open_part(anna, SETTINGS)
+    # The example brings a name: what is typed before it has come would be mixed with it.
+    expect(field(anna, "task-name")).to_have_value("requests to a voice assistant")
+    expect(anna.locator(".strip-name")).to_have_text("requests to a voice assistant")
+    settled(anna)
     field(anna, "task-name").fill("Anna's requests")
     field(anna, "task-name").press("Tab")
     expect(anna.locator(".strip-name")).to_have_text("Anna's requests")
