@@ -17,7 +17,9 @@ LEVELS: dict[str, int] = {
     **dict.fromkeys(
         ("errors", "limits", "samples", "stages", "inputs", "recipe", "events", "students"), 0
     ),
-    **dict.fromkeys(("__init__", "memory", "machine", "adapter_settings", "synthesis_plan"), 0),
+    **dict.fromkeys(
+        ("__init__", "activity", "memory", "machine", "adapter_settings", "synthesis_plan"), 0
+    ),
     **dict.fromkeys(("models", "runs"), 1),
     **dict.fromkeys(("synthesize", "discriminate", "teach", "distill", "evaluate"), 2),
     **dict.fromkeys(("export", "intake", "fit"), 2),

@@ -22,7 +22,7 @@ import secrets
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from workbench import recipe as recipes
 from workbench import runs_command
 from workbench.bench import command as bench_command
 from workbench.errors import RecipeError, WorkbenchError
+from workbench.events import Event
 from workbench.fleet import options as fleet_options
 from workbench.inputs import Memorised
 from workbench.recipe import PromptFormat, TransferRecipe
@@ -148,12 +149,10 @@ def _prepare(options: argparse.Namespace) -> int:
     recipe = _read_recipe(options, recipes.for_preparing())
     # Models are imported where a command needs them: --help stays instant.
     _say(options, "Starting …")
-    from tqdm import tqdm  # noqa: PLC0415
-
     from workbench.intake.columns import REQUIRED  # noqa: PLC0415
     from workbench.intake.row_format import fitted_rows, proposed_format  # noqa: PLC0415
     from workbench.prepare import prepare  # noqa: PLC0415
-    from workbench.terminal import tell, told_rows  # noqa: PLC0415
+    from workbench.terminal import Bars, tell, told_rows  # noqa: PLC0415
 
     changes: dict[str, Any] = {"source_base": options.base}
     if options.template:
@@ -166,24 +165,25 @@ def _prepare(options: argparse.Namespace) -> int:
         held_out = told_rows(options.evaluation, REQUIRED, options)
         evaluation, note = fitted_rows(held_out, recipe.source_format, options.evaluation.name)
         tell(options.evaluation, *filter(None, [note]))
-    bars: dict[str, tqdm] = {}
+    consent = _writer_consent(options)
+    with Bars(options.json) as bars:
+        bars.draw("loading the source base", 0, 0)
 
-    def report(phase: str, done: int, total: int) -> None:
-        bar = bars.setdefault(phase, tqdm(desc=phase, total=total, disable=options.json))
-        bar.update(done - bar.n)
+        def report(phase: str, done: int, total: int) -> None:
+            bars.draw(phase, done, total, "it")
+            if done >= total:
+                bars.close()
 
-    made = prepare(
-        recipe,
-        rows,
-        evaluation,
-        options.kit,
-        seed_count=options.seeds,
-        report=report,
-        attribution=options.attribution,
-        consent=_writer_consent(options),
-    )
-    for bar in bars.values():
-        bar.close()
+        made = prepare(
+            recipe,
+            rows,
+            evaluation,
+            options.kit,
+            seed_count=options.seeds,
+            report=report,
+            attribution=options.attribution,
+            consent=consent,
+        )
     summary = {
         "kit": str(made.kit),
         "kit_bytes": made.kit.stat().st_size,
@@ -291,6 +291,12 @@ def _transfer(options: argparse.Namespace) -> int:
         return "pause" if asked else run.stop_mode()
 
     root = run.folder.parent
+
+    def events() -> Iterator[Event]:
+        from workbench.pipeline import advance  # noqa: PLC0415  brings torch: not while waiting
+
+        yield from advance(run, options.until, reason)
+
     with Lease(run.folder, secrets.token_hex(8), options.until, "queued") as lease:
         if before := len(turns.waiting(root)):
             print(f"Waiting for the machine: {before} before this one.", file=sys.stderr)
@@ -298,10 +304,7 @@ def _transfer(options: argparse.Namespace) -> int:
             if not has_turn:
                 return _stop_code(asked)
             lease.beat("working")
-            _say(options, "Starting …")
-            from workbench.pipeline import advance  # noqa: PLC0415  brings torch: not while waiting
-
-            show(advance(run, options.until, reason), quiet=options.json)
+            show(events(), quiet=options.json)
     if asked:
         return _stop_code(asked)
     result = run.result()

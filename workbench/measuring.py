@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tqdm import tqdm
-
 from workbench import recipe as recipes
 from workbench.errors import IntakeError, WorkbenchError
 from workbench.evaluate.arms import answer_rows
@@ -36,7 +34,7 @@ from workbench.models.formats import bind
 from workbench.models.resident import Resident, load
 from workbench.recipe import PromptFormat, TransferRecipe
 from workbench.samples import Example
-from workbench.terminal import tell, told_rows
+from workbench.terminal import Bars, tell, told_rows
 
 ADAPTER = "adapter"
 SIDES = ("source", "target")
@@ -87,9 +85,12 @@ def measure(options: argparse.Namespace, recipe: TransferRecipe, say: Say) -> Me
         )
         inputs = [row.input for row in rows]
         answered = answer_rows(resident, name, form, inputs, tokens)
-        bar = tqdm(answered, desc="Answering", total=len(rows), unit=" rows", disable=options.json)
-        with metric_checker(recipe.evaluation) as checker:
-            scores = [_score(checker, metric, text, rows[index]) for index, text in bar]
+        scores: list[float] = []
+        with metric_checker(recipe.evaluation) as checker, Bars(options.json) as bars:
+            bars.draw("Answering", 0, len(rows), "rows")
+            for index, text in answered:
+                scores.append(_score(checker, metric, text, rows[index]))
+                bars.draw("Answering", len(scores), len(rows), "rows")
     interval = mean_score(scores) if is_graded(metric) else accuracy([s == 1 for s in scores])
     return Measured(MEASURES[metric], interval, form, reason)
 

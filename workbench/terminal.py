@@ -2,18 +2,23 @@
 
 import argparse
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from workbench import activity
 from workbench.errors import IntakeError
-from workbench.events import Event, Progress, StageFinished, Stopped, Warned
+from workbench.events import Event, Progress, StageFinished, StageStarted, Stopped, Warned
 from workbench.intake.column_questions import Choice, ColumnsUnclear
 from workbench.intake.columns import NONE
 from workbench.intake.rows import Rows, read_rows
 from workbench.stages import WORDS, Stage
+
+_MOVES_SECONDS = 2.0
+_CLOCK = "{desc} {elapsed}{postfix}"  # of a bar that counts nothing yet
 
 ARM_TITLES = {
     "source_base": "Source base",
@@ -103,35 +108,85 @@ def tell(path: Path, *notes: str) -> None:
         sys.stderr.write(f"  {path.name}: {note}\n")
 
 
+class Bars:
+    """One bar after the other on standard error, in which a number moves every other second.
+
+    Between two steps of a bar it is what the models are at, and in any case the time. Use as a
+    context manager.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._bar: tqdm | None = None
+        self._note = ""
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_moving, name="bars", daemon=True)
+
+    def __enter__(self) -> "Bars":
+        if not self._quiet:
+            self._thread.start()
+        return self
+
+    def draw(self, title: str, done: int, total: int, unit: str = "", note: str = "") -> None:
+        """Set the bar of this title; a bar of another title ends.
+
+        ``total`` 0 is unknown; without a unit there is only a clock.
+        """
+        if self._quiet:
+            return
+        with self._lock:
+            form = None if unit else _CLOCK
+            if self._bar is None or (self._bar.desc, self._bar.bar_format) != (title, form):
+                self._close()
+                self._bar = tqdm(
+                    desc=title, total=total or None, initial=done, file=sys.stderr,
+                    dynamic_ncols=True, bar_format=form, leave=bool(unit),
+                )  # fmt: skip
+            self._note = note
+            self._bar.total, self._bar.unit = total or None, f" {unit}"
+            self._bar.set_postfix_str(self._moving(), refresh=False)
+            self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """End the bar: what it counted is done, or something else is to be said."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._note, refresh=False)
+            self._bar.close()
+        self._bar = None
+
+    def _moving(self) -> str:
+        return ", ".join(filter(None, (self._note, activity.words())))
+
+    def _keep_moving(self) -> None:
+        while not self._ended.wait(_MOVES_SECONDS):
+            with self._lock:
+                if self._bar is not None:
+                    self._bar.set_postfix_str(self._moving(), refresh=True)
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.close()
+
+
 def show(events: Iterable[Event], quiet: bool = False) -> None:
     """Draw events on standard error until they end."""
-    bar: tqdm | None = None
-    for event in events:
-        if quiet:
-            continue
-        if isinstance(event, Progress):
-            title = WORDS[Stage(event.stage)]
-            if bar is None or bar.desc != title:
-                bar = _next_bar(bar, title, event)
-            bar.total, bar.unit = event.total or None, f" {event.unit}"
-            bar.set_postfix_str(event.note, refresh=False)
-            bar.update(event.done - bar.n)
-        elif isinstance(event, Warned | Stopped):
-            tqdm.write(f"  {event.message}", file=sys.stderr)
-        elif isinstance(event, StageFinished) and bar is not None:
-            bar.close()
-            bar = None
-    if bar is not None:
-        bar.close()
-
-
-def _next_bar(bar: tqdm | None, title: str, event: Progress) -> tqdm:
-    if bar is not None:
-        bar.close()
-    return tqdm(
-        desc=title, total=event.total or None, initial=event.done, unit=f" {event.unit}",
-        file=sys.stderr, dynamic_ncols=True,
-    )  # fmt: skip
+    with Bars(quiet) as bars:
+        bars.draw("Starting", 0, 0)
+        for event in events:
+            if isinstance(event, StageStarted):
+                bars.draw(WORDS[Stage(event.stage)], 0, 0)
+            elif isinstance(event, Progress):
+                title = WORDS[Stage(event.stage)]
+                bars.draw(title, event.done, event.total, event.unit, event.note)
+            elif isinstance(event, Warned | Stopped) and not quiet:
+                tqdm.write(f"  {event.message}", file=sys.stderr)
+            elif isinstance(event, StageFinished):
+                bars.close()
 
 
 def result_table(result: dict[str, Any]) -> str:

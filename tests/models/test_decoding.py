@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from tests import tiny
+from workbench import activity
 from workbench.errors import ModelError
 from workbench.models import attention, forward
 from workbench.models.decoding import Decoded, Sampling, decode
@@ -61,6 +62,15 @@ def greedy(resident: Resident, prompts: list[list[int]], tokens: int, **more) ->
         decode(resident, prompts, new_tokens=tokens, stop_ids=[7, 9, 11], sampling=None, **more)
     )
     return [results[i] for i in range(len(prompts))]
+
+
+def test_how_far_it_is_can_be_read_while_it_writes(resident: Resident) -> None:
+    """A round of a minute was silent until it was over."""
+    writing = decode(resident, random_prompts(0, [3, 4, 5]), new_tokens=4, stop_ids=[],
+                     sampling=None, rows=1)  # fmt: skip
+    told = [activity.words() for _ in writing]
+    assert told == [f"{n} of 3 texts written, {4 * n} tokens" for n in (1, 2, 3)]
+    assert activity.words() == ""
 
 
 @pytest.mark.parametrize("scores", [attention.SCORES, 0], ids=["grouped", "fused"])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from workbench.activity import counting
 from workbench.errors import BusyError
 from workbench.runs import lease, stop_request
 from workbench.runs.lease import Holder, Lease, holder, identity
@@ -29,13 +30,14 @@ def test_a_second_one_is_refused_and_may_come_later(tmp_path: Path) -> None:
 
 
 def test_what_it_tells_of_itself(tmp_path: Path) -> None:
-    with Lease(tmp_path, "job", "label") as held:
+    with Lease(tmp_path, "job", "label") as held, counting(3, "read") as count:
+        count.done = 2
         held.beat("queued")
         found = holder(tmp_path)
         assert found is not None and found.alive()
         assert (found.pid, found.until, found.phase) == (os.getpid(), "label", "queued")
         assert found.memory_bytes > 1_000_000 and found.peak_memory_bytes >= found.memory_bytes
-        assert found.silent_seconds() < 5
+        assert found.silent_seconds() < 5 and found.activity == "2 of 3 texts read"
 
 
 def test_it_beats_by_itself_and_takes_up_a_phase(tmp_path: Path, monkeypatch) -> None:

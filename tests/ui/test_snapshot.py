@@ -11,9 +11,11 @@ import pytest
 
 from tests.ui import fake_run
 from workbench import jobs
+from workbench.activity import counting
 from workbench.events import Metric, Probe, StageStarted, Stopped
 from workbench.jobs import RunState
 from workbench.runs.folder import Run
+from workbench.runs.lease import Lease
 from workbench.samples import KEPT
 from workbench.stages import Stage
 from workbench.ui import saves, snapshot, strip
@@ -150,6 +152,16 @@ def test_a_clock_moves_while_a_worker_starts(draft: Run, monkeypatch: pytest.Mon
     first = snapshot.take(draft.id, fresh=True)
     monkeypatch.setattr(snapshot.time, "time", lambda: first.present_since + 7)
     assert snapshot.take(draft.id, fresh=True).elapsed_seconds == first.past_seconds + 7
+
+
+def test_a_number_moves_inside_a_round(draft: Run) -> None:
+    """It was "0 of 600 samples" for the minute that a round takes on a small machine."""
+    fake_run.synthesize(draft, rounds=1, finish=False)
+    with Lease(draft.folder, "job", Stage.EXPORT) as lease, counting(96, "written") as count:
+        for count.done in (1, 2):
+            lease.beat()
+            now = snapshot.take(draft.id, fresh=True)
+            assert f"now {count.done} of 96 texts written" in strip.text(now)
 
 
 def test_a_form_on_its_way_does_not_draw_over_what_a_person_begins_to_type() -> None:

@@ -47,6 +47,7 @@ class RunState:
         done, total, unit: newest progress of the stage; total 0 is unknown.
         remaining_seconds: of the stage; None when unknown.
         memory_bytes, device_memory_bytes: of the worker now; 0 without one.
+        activity: how far the worker's models are inside what the next progress will tell of.
         message: a sentence on why it stands still, or "".
         job: id of the present job, for ``stop``; "" without one.
         position: workers before this one in the queue.
@@ -63,6 +64,7 @@ class RunState:
     remaining_seconds: float | None = None
     memory_bytes: int = 0
     device_memory_bytes: int = 0
+    activity: str = ""
     message: str = ""
     job: str = ""
     position: int = 0
@@ -156,6 +158,7 @@ def _working(run: Run, holder: Holder, glance: Summary) -> RunState:
         progress.total if progress else 0,
         progress.unit if progress else "",
         None if silent or asked else _remaining(run, glance, progress),
+        activity="" if silent else holder.activity,
         message=message,
         job=holder.job,
         until=until,

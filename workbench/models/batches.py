@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import torch
 
+from workbench.activity import counting
 from workbench.errors import ModelError
 
 Result = TypeVar("Result")
@@ -69,22 +70,24 @@ def each(
         ModelError: a single row does not fit.
     """
     waiting = list(reversed(batches))
-    while waiting:
-        batch = waiting.pop()
-        try:
-            result = work(batch)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        else:
-            yield batch, result
-            continue
-        # Outside the except block: the traceback would keep the tensors alive.
-        release_memory()
-        if len(batch) == 1:
-            raise ModelError(NO_MEMORY)
-        middle = len(batch) // 2
-        waiting += [batch[middle:], batch[:middle]]
+    with counting(sum(map(len, batches)), "read") as count:
+        while waiting:
+            batch = waiting.pop()
+            try:
+                result = work(batch)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            else:
+                count.done += len(batch)
+                yield batch, result
+                continue
+            # Outside the except block: the traceback would keep the tensors alive.
+            release_memory()
+            if len(batch) == 1:
+                raise ModelError(NO_MEMORY)
+            middle = len(batch) // 2
+            waiting += [batch[middle:], batch[:middle]]
 
 
 NO_MEMORY = (

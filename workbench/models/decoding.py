@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from workbench import activity
 from workbench.errors import ModelError
 from workbench.models.batches import NO_MEMORY, for_device, is_out_of_memory, release_memory
 from workbench.models.dense import dense
@@ -102,9 +103,9 @@ def decode(
     resident.model.eval()
     stop = _Stop(resident, frozenset(stop_ids), stop_text)
     prompts = [resident.with_virtual_tokens(prompt) for prompt in prompts]
-    with dense(resident):
+    with dense(resident), activity.counting(len(prompts), "written") as count:
         rows = rows or for_device(ROWS, resident.device)
-        yield from _decode(resident, prompts, new_tokens, stop, sampling, seed, rows)
+        yield from _decode(resident, prompts, new_tokens, stop, sampling, seed, rows, count)
 
 
 def _decode(
@@ -115,6 +116,7 @@ def _decode(
     sampling: Sampling | None,
     seed: int,
     rows: int,
+    count: activity.Count,
 ) -> Iterator[tuple[int, Decoded]]:
     """Batch by batch, shortest prompts first; a batch that does not fit is started over halved."""
     with torch.inference_mode():
@@ -126,8 +128,9 @@ def _decode(
         try:
             batch = start_batch(resident, prefix)
             logits = batch.read([prompts[row.index][shared:] for row in members])
-            for row in _continue(batch, members, logits, new_tokens, stop, sampling, seed):
+            for row in _continue(batch, members, logits, new_tokens, stop, sampling, seed, count):
                 ended.add(row.index)
+                count.done += 1
                 yield row.index, Decoded(row.ids, row.log_probs, row.finished)
         except RuntimeError as error:
             if not is_out_of_memory(error):
@@ -149,6 +152,7 @@ def _continue(
     stop: "_Stop",
     sampling: Sampling | None,
     seed: int,
+    count: activity.Count,
 ) -> Iterator[_Row]:
     """Decode one batch; yields rows as they end. logits [rows, vocabulary] follow the prompts."""
     numbers = None
@@ -157,7 +161,7 @@ def _continue(
     for step in range(new_tokens):
         tokens, log_probs = _choose(logits, sampling, None if numbers is None else numbers[:, step])
         drawn = zip(members, tokens.tolist(), log_probs.tolist(), strict=True)
-        live = []
+        live, count.tokens = [], count.tokens + len(members)
         for at, (row, token, log_prob) in enumerate(drawn):
             if row.finished:
                 continue

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from workbench import activity
 from workbench.errors import BusyError, WorkbenchError
 from workbench.runs import atomic
 from workbench.stages import Stage
@@ -43,6 +44,7 @@ class Holder:
         phase: "queued" while it waits for the machine, "working", or "stopping".
         memory_bytes: resident memory now; peak_memory_bytes: its maximum so far.
         device_memory_bytes: memory taken on the accelerator; 0 without one.
+        activity: how far its models are inside a piece of work, in words; "" when at none.
     """
 
     job: str
@@ -55,6 +57,7 @@ class Holder:
     memory_bytes: int = 0
     peak_memory_bytes: int = 0
     device_memory_bytes: int = 0
+    activity: str = ""
 
     def alive(self) -> bool:
         """Whether this very process still runs (a zombie does not)."""
@@ -124,6 +127,7 @@ class Lease:
                 memory_bytes=now,
                 peak_memory_bytes=max(now, self.holder.peak_memory_bytes),
                 device_memory_bytes=device,
+                activity=activity.words(),
             )
             atomic.write_json(self.folder / "lease.json", asdict(self.holder), durable=False)
 

@@ -120,6 +120,8 @@ def _numbers(now: Snapshot) -> str:
     shown = []
     if state.total and state.state != "finished":
         shown.append(f"{state.done:,} of {state.total:,} {state.unit}".strip())
+    if state.activity:
+        shown.append(f"now {state.activity}")
     if now.busy:
         total, spent = now.expected_seconds, now.elapsed_seconds
         about = f" of about {words.clock(total)}" if total is not None else ""
