@@ -34,14 +34,19 @@ def recur(answers: Sequence[str]) -> bool:
     return once <= max(2, NEW_SHARE * len(answers))
 
 
-def samples_for(answers: Sequence[str], on_gpu: bool) -> SampleCount:
-    """As many samples as a task with these answers needs, where the recipe leaves it open."""
+def samples_for(answers: Sequence[str], on_gpu: bool, labels: int | None = None) -> SampleCount:
+    """As many samples as a task with these answers needs, where the recipe leaves it open.
+
+    Args:
+        labels: how many labels there are, where that is known better than by counting answers.
+    """
     fewest = FEWEST[on_gpu]
     if not answers:
         return SampleCount(fewest, "to begin with")
     if not recur(answers):
         return SampleCount(FREE_TEXT[on_gpu], "answers are free text")
-    labels = sum(count >= SEEN_TWICE for count in Counter(answers).values())
+    if labels is None:
+        labels = sum(count >= SEEN_TWICE for count in Counter(answers).values())
     count = min(MOST, max(fewest, PER_LABEL * labels))
     return SampleCount(count, f"{PER_LABEL} for each of {labels} labels, at least {fewest:,}")
 

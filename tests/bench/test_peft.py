@@ -32,7 +32,7 @@ def test_pairs_ceilings_and_two_hops(
     monkeypatch.setattr(peft, "split", lambda *_: SPLIT)
     bases = Bases(f"folder:{tiny_source}", f"folder:{tiny_target}", quantize=False, samples=8)
     asked = ([TASK], [0], tmp_path, tmp_path / "out", bases)
-    kinds = {"teachers": ("lora",), "students": ("lora", "prompt_tuning")}
+    kinds = {"teachers": ("real rows", "lora"), "students": ("lora", "prompt_tuning")}
     lines = list(peft.measure(*asked, **kinds))
     assert [(line["teacher"], line["student"]) for line in lines] == [
         ("real rows", "lora"),

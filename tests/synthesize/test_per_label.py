@@ -27,16 +27,33 @@ def test_a_label_that_the_teacher_never_gives_is_given_up() -> None:
     assert len(plan(["rare"], {"rare": 1}, {"rare": 99}, 10, 50, 0)) == 9
 
 
-def test_labels_are_what_seeds_have_and_what_comes_twice_with_confidence() -> None:
-    def answered(name: str, answer: str, confidence: float = 0.9) -> Sample:
-        return Sample(name, name, "target", teacher_output=answer, confidence=confidence)
+def _answered(text: str, answer: str, confidence: float = 0.9, asked: str | None = None) -> Sample:
+    return Sample(
+        text, text, "target", teacher_output=answer, confidence=confidence, written_for=asked
+    )
 
-    samples = [answered("1", "x"), answered("2", "x"), answered("3", "once")]
-    samples += [answered("4", "unsure", 0.2), answered("5", "unsure", 0.3)]
-    probes = [Example("w", "probed")] * 3 + [Example("w", "rarely")] * 2
-    assert task_labels(SEEDS, samples, probes) == ["box0", "box1", "x", "probed"]
+
+def test_labels_are_what_seeds_have_and_what_comes_twice_with_confidence() -> None:
+    samples = [_answered("1", "x"), _answered("2", "x"), _answered("3", "once")]
+    samples += [_answered("4", "unsure", 0.2), _answered("5", "unsure", 0.3)]
+    probes = [Example("w", "probed")] * 2 + [Example("w", "rarely")]
+    assert task_labels(SEEDS, samples, probes) == ["box0", "box1", "probed", "x"]
     assert recur(["a", "b"] * 9)
     assert not recur([f"text {n}" for n in range(9)])
+
+
+def test_what_a_teacher_makes_up_is_no_label_however_often_it_was_written_for() -> None:
+    """The example's adapter says "CreativeWork" 8 times to probes and 86 times where asked for."""
+    samples = [_answered(f"a{n}", "CreativeWork", asked="CreativeWork") for n in range(86)]
+    samples += [_answered(f"f{n}", "CreativeWork") for n in range(3)]
+    probes = [Example("w", "box0")] * 549 + [Example("w", "box1")] * 163
+    probes += [Example("w", "CreativeWork")] * 8
+    assert task_labels(SEEDS, samples, probes) == ["box0", "box1"]
+    # A label that the seeds lack is rarer than theirs, and still one.
+    probes += [Example("w", "box2")] * 18
+    assert task_labels(SEEDS, samples, probes) == ["box0", "box1", "box2"]
+    # Nothing is known of how common labels are where the seeds have none.
+    assert "CreativeWork" in task_labels([], samples, probes)
 
 
 def _scripted(monkeypatch: pytest.MonkeyPatch, generator: Resident, texts: list[str]) -> list[str]:

@@ -147,26 +147,32 @@ def _source_side(
     pair = Pair(recipe, Inputs())
     made = recipes.for_preparing()
     owner = replace(recipe, student=made.student, training=made.training, synthesis=made.synthesis)
-    if _kept(shared, "adapter") is None:
+    if kept_adapter(shared, "adapter") is None:
         if whole:
             train_whole(pair, recipe, split.train, shared, "adapter", _silent)
         else:
             train_source(pair, owner, split.train, shared, _silent)
-    if arm in WITH_DISCRIMINATOR and _kept(shared, "discriminator") is None:
+    if arm in WITH_DISCRIMINATOR and kept_adapter(shared, "discriminator") is None:
         negatives = write_negatives(pair, owner, split.seeds, NEGATIVES, _silent)
         train_discriminator(pair, owner, split.train, negatives, shared, _silent)
-    if arm == arms.KIT and _kept(shared, "writer") is None:
-        train_whole(pair, recipe, split.train, shared, "writer", _silent)
+    if arm == arms.KIT and kept_adapter(shared, "writer") is None:
+        train_writer(recipe, split, shared)
     return Inputs(
-        _kept(shared, "adapter"),
-        _kept(shared, "discriminator") if arm in WITH_DISCRIMINATOR else None,
-        _kept(shared, "writer") if arm == arms.KIT else None,
+        kept_adapter(shared, "adapter"),
+        kept_adapter(shared, "discriminator") if arm in WITH_DISCRIMINATOR else None,
+        kept_adapter(shared, "writer") if arm == arms.KIT else None,
         () if arm == arms.OWN else split.seeds,
         evaluation=split.test,
     )
 
 
-def _kept(shared: Path, name: str) -> AdapterFiles | None:
+def train_writer(recipe: TransferRecipe, split: Split, shared: Path) -> None:
+    """A kit's writer (``kept_adapter`` of that name): trained on whole rows, inputs included."""
+    train_whole(Pair(recipe, Inputs()), recipe, split.train, shared, "writer", _silent)
+
+
+def kept_adapter(shared: Path, name: str) -> AdapterFiles | None:
+    """An adapter that was made for this task and seed before, if it was."""
     folder = shared / name
     if not (folder / "adapter_model.safetensors").exists():
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.bench import quality
-from workbench.bench.results import ARMS, read_results
+from workbench.bench.results import ARMS, STUDENTS, TEACHERS, read_results
 from workbench.bench.tasks import Sizes, Task, all_tasks, choose_tasks
 from workbench.errors import RecipeError
 from workbench.recipe import TransferRecipe, recipe_hash
@@ -23,6 +23,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quality", action="store_true", help="accuracy of arms on public tasks")
     parser.add_argument(
         "--peft", action="store_true", help="with --quality: from one kind of adapter to another"
+    )
+    parser.add_argument(
+        "--teachers", nargs="+", default=list(TEACHERS), choices=TEACHERS, help="with --peft"
+    )
+    parser.add_argument(
+        "--students", nargs="+", default=list(STUDENTS), choices=STUDENTS, help="with --peft"
     )
     parser.add_argument("--data", type=Path, help="folder with clinc150, snips, …")
     parser.add_argument("--tasks", nargs="+", help="names of tasks; default: all in the folder")
@@ -58,7 +64,8 @@ def _peft(options: argparse.Namespace, tasks: Sequence[Task], bases: "Bases", si
     """A line per pair of teacher and student, then their table."""
     from workbench.bench import peft  # noqa: PLC0415
 
-    for line in peft.measure(tasks, options.seeds, options.data, options.folder, bases, sizes):
+    asked = (tasks, options.seeds, options.data, options.folder, bases, sizes)
+    for line in peft.measure(*asked, options.teachers, options.students):
         print(line, flush=True)
     print(peft.table(peft.read_lines(options.folder / peft.RESULTS)))
     return 0

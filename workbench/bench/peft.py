@@ -1,9 +1,10 @@
 """``python -m workbench bench --quality --peft``: from one kind of adapter to another.
 
-One run of the pipeline for every pair of teacher and student. A teacher's samples and answers are
-made once and serve all its students, so a table's columns differ in the student alone. Beside each
-kind stands its own ceiling, trained on real rows, and after the pairs two hops: to the target and
-back to the source base. A result is a JSON line; what is there is not measured again.
+One run of the pipeline for every pair of teacher and student. The kit's writer writes; a teacher's
+samples and answers are made once and serve all its students, so a table's columns differ in the
+student alone. Beside each kind stands its own ceiling, trained on real rows, and after the pairs
+two hops: to the target and back to the source base. A result is a JSON line; what is there is not
+measured again.
 """
 
 import json
@@ -14,18 +15,17 @@ from typing import Any
 
 from workbench import chains
 from workbench import recipe as recipes
-from workbench.bench.cells import Bases, arm_recipe
-from workbench.bench.results import BEST
+from workbench.bench.cells import Bases, arm_recipe, kept_adapter, train_writer
+from workbench.bench.results import CEILING, KIT, STUDENTS, TEACHERS
 from workbench.bench.tasks import Sizes, Split, Task, split
 from workbench.distill import STUDENT, training_rows
 from workbench.evaluate.arms import answer_rows
 from workbench.evaluate.metrics import score
 from workbench.inputs import AdapterFiles, Inputs
-from workbench.intake.adapter import read_adapter
 from workbench.models.first_words import begin_with
 from workbench.models.formats import bind
 from workbench.models.pair import Pair
-from workbench.models.resident import CONFIG_FILE, WEIGHTS_FILE, Resident
+from workbench.models.resident import Resident
 from workbench.models.training import train
 from workbench.pipeline import advance
 from workbench.recipe import PromptFormat, TransferRecipe, recipe_hash
@@ -33,10 +33,8 @@ from workbench.runs.folder import Run, create, find_run
 from workbench.samples import Example
 from workbench.steps.distillation import task_words
 
-TEACHERS = ("lora", "dora", "prompt_tuning")
-STUDENTS = ("lora", "dora", "prompt_tuning", "ia3", "oft", "miss")
+HOPS = "two hops"  # in the place of a student
 RESULTS = "peft.jsonl"
-CEILING, HOPS = "real rows", "two hops"  # in the place of a teacher or student
 KEY = ("task", "seed", "teacher", "student")
 
 Line = dict[str, Any]
@@ -109,28 +107,27 @@ def _of_task(
     def line(teacher: str, student: str, **values: Any) -> Line:
         return {"task": task.name, "seed": seed, "teacher": teacher, "student": student, **values}
 
-    plain = recipes.override(arm_recipe(task, BEST, seed, bases), {"evaluation.base_arms": False})
+    plain = recipes.override(arm_recipe(task, KIT, seed, bases), {"evaluation.base_arms": False})
     for student in students:
-        if owed(CEILING, student):
+        if CEILING in teachers and owed(CEILING, student):
             recipe = recipes.override(plain, {"student.method": student})
             yield line(CEILING, student, source=None, transferred=_ceiling(recipe, rows))
     for teacher in teachers:
         adapter: AdapterFiles | None = None
+        if teacher == CEILING:
+            continue
         for student in students:
             if not owed(teacher, student):
                 continue
             adapter = adapter or _teacher(plain, teacher, rows, work)
             recipe = recipes.override(plain, {"student.method": student})
-            run = _run(work, f"{teacher}-{student}", recipe, _inputs(adapter, rows))
+            inputs = Inputs(adapter, None, _writer(plain, rows, work), rows.seeds, rows.test)
+            run = _run(work, f"{teacher}-{student}", recipe, inputs)
             if student != students[0]:
                 chains.take_samples(run, find_run(work / "runs", f"{teacher}-{students[0]}"))
             yield line(teacher, student, **_finished(run))
     if students[0] == "lora" and "lora" in teachers and owed("lora", HOPS):
         yield line("lora", HOPS, **_two_hops(work, plain))
-
-
-def _inputs(adapter: AdapterFiles, rows: Split) -> Inputs:
-    return Inputs(adapter, seeds=rows.seeds, evaluation=rows.test)
 
 
 def _run(work: Path, name: str, recipe: TransferRecipe, inputs: Inputs, **facts: Any) -> Run:
@@ -167,21 +164,30 @@ def _two_hops(work: Path, plain: TransferRecipe) -> dict[str, Any]:
     return {**values, "source": source}
 
 
-def _teacher(plain: TransferRecipe, method: str, rows: Split, work: Path) -> AdapterFiles:
+def _teacher(plain: TransferRecipe, method: str, rows: Split, work: Path) -> AdapterFiles | None:
     """A source adapter of this kind, trained on real rows once and kept."""
-    folder = work / f"teacher-{method}"
-    if not (folder / CONFIG_FILE).is_file():
+    name = f"teacher-{method}"
+    if kept_adapter(work, name) is None:
         pair = Pair(plain, Inputs())
         recipe = recipes.override(plain, {"student.method": method})
         _train(pair.source, plain.source_format, recipe, rows.train)
-        pair.source.save_adapter(STUDENT, folder, "")
-    return read_adapter([folder / WEIGHTS_FILE, folder / CONFIG_FILE], work)
+        pair.source.save_adapter(STUDENT, work / name, "")
+    return kept_adapter(work, name)
+
+
+def _writer(plain: TransferRecipe, rows: Split, work: Path) -> AdapterFiles | None:
+    """The kit's writer, trained once on whole rows and kept."""
+    if kept_adapter(work, "writer") is None:
+        train_writer(plain, rows, work)
+    return kept_adapter(work, "writer")
 
 
 def _ceiling(recipe: TransferRecipe, rows: Split) -> float:
-    """Mean score of a student that was trained on real rows, as many as there are samples."""
+    """Mean score of a student that was trained on real rows, as many as samples were asked for."""
     pair = Pair(recipe, Inputs())
-    _train(pair.target, recipe.target_format, recipe, rows.train[: recipe.synthesis.samples])
+    _train(
+        pair.target, recipe.target_format, recipe, rows.train[: recipe.synthesis.samples or None]
+    )
     texts = [row.input for row in rows.test]
     metric, tokens = recipe.evaluation.metric, recipe.evaluation.answer_tokens
     answers = answer_rows(pair.target, STUDENT, recipe.target_format, texts, tokens)

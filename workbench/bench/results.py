@@ -28,6 +28,11 @@ BEST = "best"
 OWN = "own"
 KIT = "kit"
 
+# Kinds of adapters that ``bench.peft`` goes from and to; the first is no adapter but the rows.
+CEILING = "real rows"
+TEACHERS = (CEILING, "lora", "dora", "prompt_tuning")
+STUDENTS = ("lora", "dora", "prompt_tuning", "ia3", "oft", "miss")
+
 # arm -> what it is, in the order of the tables.
 ARMS = {
     SOURCE: "source base + source adapter, trained on real rows: the teacher",

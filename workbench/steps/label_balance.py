@@ -56,7 +56,7 @@ def targets_of_round(
         return free
     if not recur([s.teacher_output or "" for s in pool]):
         return [] if len(pool) >= wanted else free
-    labels = task_labels(answered_seeds(run, pair), pool, _probes(run, pair))
+    labels = labels_of(run, pair, samples)
     given = Counter(s.teacher_output or "" for s in pool)
     asked = Counter(s.written_for or "" for s in samples)
     share = math.ceil(wanted / len(labels))
@@ -70,29 +70,38 @@ def targets_of_round(
     return [] if enough else [*targets, *free[:some]]
 
 
+def labels_of(run: Run, pair: Pair, samples: Sequence[Sample]) -> list[str]:
+    """Labels of the task as far as the teacher has named them, those of the seeds first."""
+    return task_labels(answered_seeds(run, pair), written(samples), _probes(run, pair))
+
+
 def _probes(run: Run, pair: Pair) -> list[Example]:
     """What the teacher answers to random words, asked once."""
-    if (remembered := run.recall(PROBES)) is None:
+    if run.recall(PROBES) is None:
         like = [seed.input for seed in run.inputs.seeds]
         tokens = pair.source_answer_tokens
         probes = probe_labels(pair.source, TEACHER, pair.source_form, like, tokens, run.recipe.seed)
-        remembered = [asdict(probe) for probe in probes]
-        run.remember(PROBES, remembered)
-    return [Example(**probe) for probe in remembered]
+        run.remember(PROBES, [asdict(probe) for probe in probes])
+    return asked_probes(run)
+
+
+def asked_probes(run: Run) -> list[Example]:
+    """The answers to probes that a run has; none where it was not written label by label."""
+    return [Example(**probe) for probe in run.recall(PROBES, [])]
 
 
 def keep_balanced(run: Run, pair: Pair, count: int) -> Iterator[Event]:
     """Keep ``count`` samples, of every label alike, and add inputs mixed from them."""
-    seeds, pool = answered_seeds(run, pair), written(run.samples.all())
+    pool = written(run.samples.all())
     labels = None
     if recur([s.teacher_output or "" for s in pool]):
-        labels = task_labels(seeds, pool, _probes(run, pair))
+        labels = labels_of(run, pair, pool)
     reasons = select(pool, count, labels)
     run.samples.update_many(
         [replace(s, status=REJECTED if reasons[s.id] else KEPT, reason=reasons[s.id]) for s in pool]
     )
     if labels is not None:
-        yield from _add_mixed(run, pair, seeds, set(labels))
+        yield from _add_mixed(run, pair, answered_seeds(run, pair), set(labels))
 
 
 def _add_mixed(run: Run, pair: Pair, seeds: Sequence[Example], labels: set[str]) -> Iterator[Event]:

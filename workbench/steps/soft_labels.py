@@ -1,14 +1,16 @@
 """Step 3, before the training: what else the teacher would have answered where it is not sure."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from workbench import teach
 from workbench.distill import SoftLabel
 from workbench.events import Event, Progress
 from workbench.models.pair import Pair as ModelPair
 from workbench.runs.folder import Run
+from workbench.samples import MIXED, Sample
 from workbench.stages import Stage
+from workbench.steps.label_balance import asked_probes
 from workbench.steps.seed_answers import answered_seeds
 from workbench.synthesis_plan import recur
 from workbench.synthesize.labels import task_labels
@@ -42,7 +44,7 @@ def ask_softly(run: Run, pair: ModelPair) -> Iterator[Event]:
         return
     answers = []
     if recur([sample.teacher_output or "" for sample in kept]):
-        answers = task_labels(answered_seeds(run, pair), kept)
+        answers = _known_labels(run, pair, kept)
     asked = [sample.input for sample in unsure if sample.teacher_output in answers]
     found: dict[str, SoftLabel] = {}
     for start in range(0, len(asked), CHUNK):
@@ -51,3 +53,11 @@ def ask_softly(run: Run, pair: ModelPair) -> Iterator[Event]:
         labels = teach.soft_labels(pair.source, pair.source_form, inputs, answers)
         found |= zip(inputs, labels, strict=True)
     run.remember(SOFT_LABELS, {"of": of, "labels": found})
+
+
+def _known_labels(run: Run, pair: ModelPair, kept: Sequence[Sample]) -> list[str]:
+    """Labels of the task that a seed or a sample has: a probe alone shows none of its inputs."""
+    seeds = answered_seeds(run, pair)
+    others = [sample for sample in run.samples.all() if sample.origin not in MIXED]
+    seen = {seed.output for seed in seeds} | {sample.teacher_output for sample in kept}
+    return [label for label in task_labels(seeds, others, asked_probes(run)) if label in seen]

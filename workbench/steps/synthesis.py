@@ -20,7 +20,7 @@ from workbench.runs.folder import Run
 from workbench.samples import KEPT, MIXED, REJECTED, Sample, sample_id
 from workbench.stages import Stage
 from workbench.steps.beforehand import look_ahead
-from workbench.steps.label_balance import keep_balanced, targets_of_round, written
+from workbench.steps.label_balance import keep_balanced, labels_of, targets_of_round, written
 from workbench.steps.rounds import (
     LONGEST_TIMES,
     label,
@@ -129,11 +129,11 @@ def _usable(samples: Sequence[Sample], kind: str) -> int:
 
 def _pool_size(run: Run, pair: Pair, samples: Sequence[Sample], kind: str) -> int:
     """Samples to write: the excess filter keeps the better half, so it needs twice the number."""
-    count = samples_wanted(run, pair, samples).count
+    count = samples_wanted(run, pair, samples, kind).count
     return count * 2 if kind == "excess" else count
 
 
-def samples_wanted(run: Run, pair: Pair, samples: Sequence[Sample]) -> SampleCount:
+def samples_wanted(run: Run, pair: Pair, samples: Sequence[Sample], kind: str) -> SampleCount:
     """What the recipe asks for, else what the answers so far call for.
 
     That grows while new labels still come, so it is asked anew every round.
@@ -141,7 +141,8 @@ def samples_wanted(run: Run, pair: Pair, samples: Sequence[Sample]) -> SampleCou
     if asked := run.recipe.synthesis.samples:
         return SampleCount(asked, "as the recipe asks")
     answers = [s.teacher_output for s in samples if s.teacher_output and s.origin not in MIXED]
-    return samples_for(answers, pair.source.device.type != "cpu")
+    labels = len(labels_of(run, pair, samples)) if kind == LABEL_BALANCE and answers else None
+    return samples_for(answers, pair.source.device.type != "cpu", labels)
 
 
 def judge_round(
@@ -243,7 +244,7 @@ def measure_excess(pair: Pair, samples: Sequence[Sample]) -> list[Sample]:
 
 def _decide(run: Run, pair: Pair, choice: Choice, kind: str) -> Iterator[Event]:
     """Keep as many as are wanted of what the filter lets through; say so when they are fewer."""
-    wanted = samples_wanted(run, pair, run.samples.all()).count
+    wanted = samples_wanted(run, pair, run.samples.all(), kind).count
     if kind == "excess":
         keep_best(run, wanted)
     elif kind == LABEL_BALANCE:
