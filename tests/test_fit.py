@@ -12,6 +12,7 @@ from workbench.machine import Gpu
 from workbench.models import references
 from workbench.recipe import TransferRecipe, override, with_preset
 from workbench.samples import Example
+from workbench.stages import Stage
 
 KIT = Path(__file__).resolve().parents[1] / "assets" / "example-kit.zip"
 BALANCED = with_preset(TransferRecipe(), "balanced")
@@ -23,7 +24,7 @@ def test_more_work_takes_longer() -> None:
     changes = {"synthesis.samples": 3000, "training.epochs": 9}
     much = fit.estimate(override(BALANCED, changes), INPUTS)
     assert seconds(much) > 5 * seconds(little)
-    assert [need.name for need in much.stages] == [need.name for need in little.stages]
+    assert [need.stage for need in much.stages] == [need.stage for need in little.stages]
 
 
 def test_what_is_written_follows_the_labels_and_the_writer() -> None:
@@ -102,9 +103,9 @@ def test_memory_is_what_the_example_used_or_a_little_more(
     monkeypatch.setattr(references, "ready", lambda reference: tmp_path / reference)
     kit = read_kit(KIT, tmp_path)
     told = fit.estimate(override(start, changes), kit.inputs)
-    needs = {need.name: need.memory for need in told.stages}
-    assert 1.0 <= needs[fit.WRITE] / writing <= 1.25
-    assert 1.0 <= needs[fit.TRAIN] / training <= 1.25
+    needs = {need.stage: need.memory for need in told.stages}
+    assert 1.0 <= needs[Stage.SYNTHESIZE] / writing <= 1.25
+    assert 1.0 <= needs[Stage.DISTIL] / training <= 1.25
 
 
 def test_memory_of_a_base_that_is_not_here_yet_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,3 +169,56 @@ def test_memory_of_a_gpu_is_set_against_what_is_free_on_it(
         assert 8e9 < need.gpu_memory < 30e9 and need.memory < 5e9
         assert need.seconds is None
     assert not told.calibrated
+
+
+def test_what_a_step_has_taken_here_is_told_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Estimates of a calibrated machine do not depend on how quick it looks at this moment, and
+    what came out otherwise than was expected is measured by what came out."""
+    auto = override(TransferRecipe(), {"synthesis.writer": "own"})
+    took = {Stage.SYNTHESIZE: 90.0, Stage.LABEL: 0.1, Stage.DISTIL: 60.0, Stage.EVALUATE: 30.0}
+    for stage, seconds in took.items():
+        fit.remember(tmp_path, auto, INPUTS, stage, seconds, kept=300)
+    for speed in (1e9, 1e13):
+        monkeypatch.setattr(machine, "matrix_speed", lambda speed=speed: speed)
+        told = fit.estimate(fit.with_samples(auto, 300), INPUTS, tmp_path)
+        assert told.calibrated and told.seconds_by_stage == pytest.approx(took)
+    twice = fit.estimate(fit.with_samples(auto, 600), INPUTS, tmp_path).seconds_by_stage
+    assert 100 < twice[Stage.DISTIL] <= 120
+    # A run of that many was not asked for: of the automatic number it takes longer.
+    assert fit.estimate(auto, INPUTS, tmp_path).seconds_by_stage[Stage.SYNTHESIZE] > 120
+
+
+def test_a_gpu_has_times_once_it_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU is a thousand times quicker than two cores: that was taken for an accident."""
+    monkeypatch.setattr(machine, "first_gpu", lambda: Gpu("H100", 60 * 10**9, 80 * 10**9))
+    assert not fit.estimate(BALANCED, INPUTS, tmp_path).seconds_by_stage
+    for stage in list(Stage)[:4]:
+        fit.remember(tmp_path, BALANCED, INPUTS, stage, 0.5, kept=BALANCED.synthesis.samples)
+    told = fit.estimate(BALANCED, INPUTS, tmp_path)
+    assert list(told.seconds_by_stage.values()) == pytest.approx([0.5] * 4)
+    assert not fit.estimate(BALANCED, INPUTS, tmp_path / "elsewhere").calibrated
+
+
+def test_own_inputs_are_answered_and_not_written() -> None:
+    given = Inputs(INPUTS.adapter, unlabelled=tuple(Example(f"own {n}") for n in range(500)))
+    asked = fit.with_samples(override(TransferRecipe(), {"synthesis.writer": "own"}), 500)
+    less, more = (fit.estimate(asked, x).seconds_by_stage for x in (given, Inputs()))
+    assert less[Stage.SYNTHESIZE] < 0.8 * more[Stage.SYNTHESIZE]
+    assert less[Stage.DISTIL] == more[Stage.DISTIL]
+
+
+def test_comparing_without_right_answers_takes_the_teacher_s_samples() -> None:
+    rows = tuple(Example(f"row {n}", "yes") for n in range(100))
+    bare = tuple(Example(row.input) for row in rows)
+    only = override(BALANCED, {"evaluation.base_arms": False})
+    right, without = (
+        fit.estimate(only, Inputs(evaluation=e)).seconds_by_stage[Stage.EVALUATE]
+        for e in (rows, bare)
+    )
+    assert without > 1.5 * right
+    with_bases = fit.estimate(BALANCED, Inputs(evaluation=rows)).seconds_by_stage
+    assert with_bases[Stage.EVALUATE] > 1.5 * right

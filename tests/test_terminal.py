@@ -33,7 +33,7 @@ def test_a_number_moves_between_two_events(
             wait_for(f"{WORDS[Stage.SYNTHESIZE]} 00:00, 1 of 96 texts written", capsys)
             yield Progress(Stage.SYNTHESIZE, 0, 600, "samples", note="by itself")
             count.done, count.tokens = 2, 1204
-            wait_for("by itself, 2 of 96 texts written, 1,204 tokens", capsys)
+            wait_for("2 of 96 texts written, 1,204 tokens, by itself", capsys)
         yield Warned(Stage.SYNTHESIZE, "Few are new.")
         yield Progress(Stage.SYNTHESIZE, 90, 600, "samples")
         assert "Few are new." in wait_for("90/600", capsys)

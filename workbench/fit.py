@@ -6,7 +6,6 @@ and is set right by what each step of earlier runs has taken here (``calibration
 told only after a run has been measured. Loads no model, asks no network.
 """
 
-import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,15 +15,12 @@ from workbench import machine
 from workbench.inputs import Inputs
 from workbench.machine import Gpu
 from workbench.models import references
-from workbench.recipe import MODEL, PromptFormat, TransferRecipe
+from workbench.recipe import MODEL, PromptFormat, TransferRecipe, override
 from workbench.runs import calibration
 from workbench.stages import Stage
 from workbench.synthesis_plan import expected_samples, expected_writer
 
 GOOD, BAD, UNSURE = "good", "bad", "unsure"
-_STAGES = (Stage.SYNTHESIZE, Stage.LABEL, Stage.DISTIL, Stage.EVALUATE)
-WRITE, ASK = "Write and score samples", "Ask the teacher"
-TRAIN, COMPARE = "Train the new adapter", "Compare"
 
 # Memory, measured part by part on the example pair.
 _PROCESS_BYTES = 1_000_000_000  # interpreter, torch and libraries 480 MB, two tokenizers, the rest
@@ -42,7 +38,6 @@ _SIZES = (
     *("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads"),
     "vocab_size",
 )
-_HEADER_BYTES = 32_000_000
 _BESIDE_GPU_BYTES = 3_000_000_000  # of ordinary memory where a GPU works: CUDA's libraries as well
 
 
@@ -80,6 +75,7 @@ _ANSWER_TOKENS = 6
 _MATRIX_SHARE = 0.5  # of a small model's parameters; the rest are embeddings, which are looked up
 # Useful share of the machine's matrix speed, by kind of work.
 _DECODING, _SCORING, _TRAINING = 0.25, 0.5, 0.6
+_LOADING = 1000  # rows for which a parameter is multiplied in the time that it takes to load
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,7 @@ class Need:
         seconds: None on a GPU: not known.
     """
 
-    name: str
+    stage: Stage
     memory: int
     gpu_memory: int
     seconds: float | None
@@ -115,9 +111,8 @@ class Estimate:
     @property
     def seconds_by_stage(self) -> dict[Stage, float]:
         """Seconds of each step; {} where they are not known."""
-        known = zip(_STAGES, (need.seconds for need in self.stages), strict=True)
-        found = {stage: seconds for stage, seconds in known if seconds is not None}
-        return found if len(found) == len(_STAGES) else {}
+        known = {n.stage: n.seconds for n in self.stages if n.seconds is not None}
+        return known if len(known) == len(self.stages) else {}
 
     @property
     def memory(self) -> int:
@@ -136,15 +131,15 @@ def estimate(recipe: TransferRecipe, inputs: Inputs, root: Path | None = None) -
     taken = machine.first_gpu()
     times, measured = _times(recipe, inputs, root, taken)
     least, needs = _memory(recipe, inputs, source, target, _GPU if taken else _processor())
-    if taken is None:
-        stages = [Need(name, needs[name], 0, times.get(name)) for name in needs]
-        checks = []
-    else:
-        stages = [
-            Need(name, _BESIDE_GPU_BYTES, need, times.get(name)) for name, need in needs.items()
-        ]
-        checks = [_gpu_check(taken, least, max(needs.values()))]
-    checks = [_memory_check(max(stage.memory for stage in stages)), *checks]
+    stages = [
+        Need(stage, _BESIDE_GPU_BYTES, need, times.get(stage))
+        if taken
+        else Need(stage, need, 0, times.get(stage))
+        for stage, need in needs.items()
+    ]
+    checks = [_memory_check(max(stage.memory for stage in stages))]
+    if taken:
+        checks.append(_gpu_check(taken, least, max(needs.values())))
     checks += _download_checks(recipe)
     for reference, known in zip((recipe.source_base, recipe.target_base), sizes, strict=True):
         if known is None:
@@ -156,116 +151,90 @@ def estimate(recipe: TransferRecipe, inputs: Inputs, root: Path | None = None) -
 
 def _times(
     recipe: TransferRecipe, inputs: Inputs, root: Path | None, taken: Gpu | None
-) -> tuple[dict[str, float], bool]:
-    """Seconds by name of a step, and whether they were measured here; {} on an unmeasured GPU."""
-    guessed = _seconds(recipe, inputs)
-    factors = [
-        calibration.factor(root, _place_name(taken), stage, expected_writer(recipe, inputs))
-        if root
-        else None
-        for stage in _STAGES
-    ]
-    if taken is not None and None in factors:
+) -> tuple[dict[Stage, float], bool]:
+    """Seconds of each step, and whether they were measured here; {} on an unmeasured GPU."""
+    place, who = _place_name(taken), expected_writer(recipe, inputs)
+    work = _work(recipe, inputs)
+    paces = {stage: calibration.pace(root, place, stage, who) if root else None for stage in work}
+    measured = None not in paces.values()
+    if taken is not None and not measured:
         return {}, False
-    times = {
-        name: seconds * (factor or 1.0)
-        for (name, seconds), factor in zip(guessed.items(), factors, strict=True)
-    }
-    return times, None not in factors
+    guess = 0.0 if measured else 1 / machine.matrix_speed()
+    return {stage: amount * (paces[stage] or guess) for stage, amount in work.items()}, measured
 
 
 def remember(
-    root: Path, recipe: TransferRecipe, inputs: Inputs, stage: Stage, seconds: float
+    root: Path, recipe: TransferRecipe, inputs: Inputs, stage: Stage, seconds: float, kept: int
 ) -> None:
-    """Keep what a whole step has taken, for later estimates."""
-    if stage in _STAGES:
-        guessed = list(_seconds(recipe, inputs).values())[_STAGES.index(stage)]
+    """Keep what a whole step has taken, for later estimates.
+
+    Args:
+        kept: samples that there are, which may be others than were expected.
+    """
+    work = _work(with_samples(recipe, kept), inputs)
+    if stage in work:
         place = _place_name(machine.first_gpu())
-        calibration.remember(root, place, stage, expected_writer(recipe, inputs), seconds / guessed)
+        who = expected_writer(recipe, inputs)
+        calibration.remember(root, place, stage, who, seconds / work[stage])
+
+
+def with_samples(recipe: TransferRecipe, kept: int) -> TransferRecipe:
+    """The recipe, asking for as many samples as a run has kept of what was not mixed."""
+    return override(recipe, {"synthesis.samples": max(kept, 1)})
 
 
 def _place_name(taken: Gpu | None) -> str:
-    return taken.name if taken is not None else "cpu"
-
-
-def base_mismatch(weights: Path, reference: str) -> str:
-    """Why an adapter cannot be of a base, by the sizes of both, or "" (also where not known).
-
-    Args:
-        weights: the adapter's safetensors file.
-        reference: of a base; one that is not on this machine is not looked at.
-    """
-    folder = references.ready(reference)
-    try:
-        text = (folder / "config.json").read_text(encoding="utf-8") if folder else "{}"
-        config = json.loads(text)
-        config = config.get("text_config", config)
-        widths = {
-            "q_proj": int(config["hidden_size"]), "k_proj": int(config["hidden_size"]),
-            "v_proj": int(config["hidden_size"]), "down_proj": int(config["intermediate_size"]),
-        }  # fmt: skip
-        layers = int(config["num_hidden_layers"])
-        with weights.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, _HEADER_BYTES)))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return ""
-    for name, tensor in header.items():
-        parts = name.split(".")
-        module = next((part for part in parts if part in widths), "")
-        if not module or "lora_A" not in parts or not tensor.get("shape"):
-            continue
-        number = parts[parts.index("layers") + 1] if "layers" in parts[:-1] else "0"
-        if number.isdigit() and int(number) >= layers:
-            return f"The adapter has a layer {number}; this base has {layers} layers"
-        if tensor["shape"][-1] != widths[module]:
-            return (
-                f"The adapter's {module} reads {tensor['shape'][-1]} values; this base's reads "
-                f"{widths[module]}. It was trained on another base"
-            )
-    return ""
+    return taken.name if taken is not None else machine.processor_name()
 
 
 def processor_seconds(recipe: TransferRecipe, inputs: Inputs) -> float:
     """All steps together on this machine's processor: a bound for a GPU of unknown speed."""
-    return sum(_seconds(recipe, inputs).values())
+    return sum(_work(recipe, inputs).values()) / machine.matrix_speed()
 
 
-def _seconds(recipe: TransferRecipe, inputs: Inputs) -> dict[str, float]:
-    """By name of a step, uncalibrated."""
-    source, target = (
-        parameters(reference) or 1_000_000_000
-        for reference in (recipe.source_base, recipe.target_base)
-    )
-    speed = machine.matrix_speed() / _MATRIX_SHARE  # as if all parameters were multiplied
-    writer = target if recipe.synthesis.generator == "target" else source
-    item, row = _lengths(inputs)
-    trained = _PADDED * _trained_row(recipe.target_format, inputs)
+def _work(recipe: TransferRecipe, inputs: Inputs) -> dict[Stage, float]:
+    """What each step takes, in operations of a large matrix product that would take as long."""
+    sizes = {
+        "source": parameters(recipe.source_base) or 1_000_000_000,
+        "target": parameters(recipe.target_base) or 1_000_000_000,
+    }
+    source, target = sizes["source"], sizes["target"]
     who = expected_writer(recipe, inputs)
-    written = expected_samples(recipe, inputs, on_gpu=False).count / _KEPT_SHARE[who]
-    writer = source if who in ("kit", "own") else writer
-    writing = 2 * writer * written * item / (speed * _DECODING)
-    writing += 2 * source * 2 * written * row / (speed * _SCORING)
-    labelling = 2 * source * _trained_rows(recipe, inputs) * row / (speed * _SCORING)
-    # Forward, and backward through frozen weights: two products each.
+    writer = source if who in ("kit", "own") else sizes[recipe.synthesis.generator]
+    item, row, answer = _lengths(inputs)
+    reading, writing = row / _SCORING, answer / _DECODING  # of a row, its answer
+    own, count = len(inputs.unlabelled), _samples(recipe, inputs)
+    written = max(0, count - own) / _KEPT_SHARE[who]
     rows = _trained_rows(recipe, inputs)
-    training = 4 * target * rows * recipe.training.epochs * trained
-    training /= speed * _TRAINING
-    bare = recipe.evaluation.base_arms
-    alone = recipe.teacher == MODEL  # there is no base beside it
-    models = (1 if alone else 2) * source + 3 * target if bare else source + target
+    # Everything new is answered, and scored where something scores it.
+    replies = written + own + (rows - max(count, own))
+    training = _PADDED * _trained_row(recipe.target_format, inputs) / _TRAINING
+    unanswered = sum(seed.output is None for seed in inputs.seeds)
+    alone, bare = recipe.teacher == MODEL, recipe.evaluation.base_arms
     asked = len(inputs.evaluation[: recipe.evaluation.max_rows or None])
-    if not asked:  # samples are held out, and the source answers them three times
-        asked, models = max(1, _HELD_OUT * rows), 3 * source + (1 + bare) * target
-    arms = 2 * models * asked
-    answers = arms * (row / _SCORING + _ANSWER_TOKENS / _DECODING)
-    load = (source + target) * 2 / 400e6  # reading weights, at 400 MB a second
-    return {WRITE: writing + load, ASK: labelling, TRAIN: training, COMPARE: answers / speed}
+    if any(example.answers for example in inputs.evaluation):
+        # Both adapters; the bases without them, of which one reads examples too.
+        models = source + target
+        models += bare * ((0 if alone else source) + (2 if inputs.seeds else 1) * target)
+    else:  # the source's own answers and two samples of them; it reads both sides' texts twice
+        asked = asked or max(1, round(_HELD_OUT * rows))
+        models = (3 + 4 * _DECODING) * source + (1 + bare) * target
+    operations = {
+        Stage.SYNTHESIZE: _LOADING * source
+        + writer * written * item / _DECODING
+        + source * replies * (2 * reading + writing),
+        Stage.LABEL: source * (1 + unanswered) * (reading + writing),
+        # Forward, and backward through frozen weights: two products each.
+        Stage.DISTIL: _LOADING * target + 2 * target * rows * recipe.training.epochs * training,
+        Stage.EVALUATE: models * asked * (reading + writing),
+    }
+    # Two for each parameter that is multiplied.
+    return {stage: 2 * _MATRIX_SHARE * amount for stage, amount in operations.items()}
 
 
 def _memory(
     recipe: TransferRecipe, inputs: Inputs, source: int, target: int, place: _Place
-) -> tuple[int, dict[str, int]]:
+) -> tuple[int, dict[Stage, int]]:
     """Bytes that cannot be done without (batches may shrink, models not), and by stage.
 
     Both bases stay loaded from the first stage to the last, and little is ever given back.
@@ -275,13 +244,13 @@ def _memory(
     number = place.number_bytes
     both = place.process_bytes + number * source
     both += _target_bytes(recipe, target, shapes["target"], place)
-    item, row = _lengths(inputs)
+    item, row, answer = _lengths(inputs)
     # Prompts of a round are read together; answers are scored in batches.
     synthesis, writer = recipe.synthesis, shapes[recipe.synthesis.generator]
     prompt = synthesis.seeds_per_prompt * item + _PROMPT_TOKENS
     reading = prompt * number * writer.widest + (2 * prompt) * number * writer.cached
     reading += _READ_LOGIT_BYTES * writer.vocabulary
-    asked = _ROWS_SCORED * _ANSWER_TOKENS * shapes["source"].vocabulary
+    asked = _ROWS_SCORED * answer * shapes["source"].vocabulary
     most = place.batch_logits
     scoring = _READ_LOGIT_BYTES * (
         most if expected_writer(recipe, inputs) == "label" else min(most, asked)
@@ -291,13 +260,13 @@ def _memory(
     rows = recipe.training.settled(_trained_rows(recipe, inputs)).batch_rows
     shape = shapes["target"]
     kept = _VALUES_KEPT * number * shape.ends * min(place.batch_tokens, rows * _LONGEST * row)
-    kept += _LOGIT_BYTES * min(most, rows * _ANSWER_TOKENS * shape.vocabulary)
+    kept += _LOGIT_BYTES * min(most, rows * answer * shape.vocabulary)
     adapter = _ADAPTER_BYTES * recipe.student.rank * shape.ends
     return int(both + adapter), {
-        WRITE: int(both + writing),
-        ASK: int(both + scoring),
-        TRAIN: int(both + max(writing, kept * (1 + _FREED_SHARE) + adapter)),
-        COMPARE: int(both + scoring + kept * _FREED_SHARE + adapter),
+        Stage.SYNTHESIZE: int(both + writing),
+        Stage.LABEL: int(both + scoring),
+        Stage.DISTIL: int(both + max(writing, kept * (1 + _FREED_SHARE) + adapter)),
+        Stage.EVALUATE: int(both + scoring + kept * _FREED_SHARE + adapter),
     }
 
 
@@ -320,15 +289,12 @@ class _Shape:
 
 def _shape(reference: str, count: int) -> _Shape:
     """From the base's config.json where it is on this machine, else as bases of its size have."""
-    folder = references.ready(reference)
+    config = references.text_config(reference)
     try:
-        text = (folder / "config.json").read_text(encoding="utf-8") if folder else "{}"
-        config = json.loads(text)
-        config = config.get("text_config", config)
         width, layers, inner, heads, vocabulary = (int(config[name]) for name in _SIZES)
         head = int(config.get("head_dim") or width / heads)
         pair = head * int(config.get("num_key_value_heads") or heads)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         embeddings = int(min(0.62 * count, 300_000_000))
         # Width and depth grow together: 240,000 at 0.1 B, 2.5 million at 6.5 B.
         ends = 240e3 * ((count - embeddings) / 1e8) ** 0.57
@@ -338,12 +304,13 @@ def _shape(reference: str, count: int) -> _Shape:
     return _Shape(vocabulary, vocabulary * width, layers * widest, widest, layers * 2 * pair)
 
 
-def _lengths(inputs: Inputs) -> tuple[float, float]:
-    """Tokens of an input as it is written, and of a row of prompt and answer."""
+def _lengths(inputs: Inputs) -> tuple[float, float, float]:
+    """Tokens of an input as it is written, of a row of prompt and answer, and of the answer."""
     seeds = inputs.seeds or inputs.evaluation[:50]
-    characters = sum(len(seed.input) for seed in seeds) / len(seeds) if seeds else 80
-    item = characters / _CHARACTERS_PER_TOKEN + 4
-    return item, item + _PROMPT_TOKENS + _ANSWER_TOKENS
+    item = (_mean(len(seed.input) for seed in seeds) or 80) / _CHARACTERS_PER_TOKEN + 4
+    outputs = _mean(len(seed.output) for seed in seeds if seed.output)
+    answer = max(_ANSWER_TOKENS, outputs / _CHARACTERS_PER_TOKEN + 1)
+    return item, item + _PROMPT_TOKENS + answer, answer
 
 
 def _trained_row(form: PromptFormat, inputs: Inputs) -> float:
@@ -357,9 +324,14 @@ def _trained_row(form: PromptFormat, inputs: Inputs) -> float:
     return prompt + (answer if outputs else _ANSWER_TOKENS)
 
 
+def _samples(recipe: TransferRecipe, inputs: Inputs) -> int:
+    """Samples that are written, people's own inputs among them."""
+    return expected_samples(recipe, inputs, on_gpu=machine.first_gpu() is not None).count
+
+
 def _trained_rows(recipe: TransferRecipe, inputs: Inputs) -> int:
     """Samples and what is mixed from them."""
-    count = expected_samples(recipe, inputs, on_gpu=machine.first_gpu() is not None).count
+    count = max(_samples(recipe, inputs), len(inputs.unlabelled))
     labels = expected_writer(recipe, inputs) == "label"
     return round(count * (1 + recipe.synthesis.mixed if labels else 1))
 

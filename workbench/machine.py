@@ -4,9 +4,11 @@ The page has no torch, so of a GPU the driver's own ``nvidia-smi`` is asked, in 
 at once. Where it is missing or silent there is no GPU for us; workers hardly find one either.
 """
 
+import contextlib
 import functools
 import importlib.metadata
 import os
+import platform
 import shutil
 import subprocess
 import time
@@ -84,6 +86,17 @@ def number_bytes() -> int:
         return 4
     features = set(text.split())
     return 2 if {"avx512bw", "avx512dq", "avx512vl"} <= features or "bf16" in features else 4
+
+
+@functools.cache
+def processor_name() -> str:
+    """The processor's model and how many cores work here."""
+    model = platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        model = next(names, model)
+    return f"{model} x {os.cpu_count() or 1}"
 
 
 @functools.cache

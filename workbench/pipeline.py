@@ -26,6 +26,7 @@ from workbench.recipe import CHECKER, MODEL, TransferRecipe
 from workbench.runs.atomic import full_disk_told
 from workbench.runs.damage import lost_stage
 from workbench.runs.folder import Run
+from workbench.samples import MIXED
 from workbench.stages import ORDER, Stage
 from workbench.steps.comparison import compare
 from workbench.steps.distillation import distil
@@ -90,7 +91,8 @@ def advance(
         )
         run.finish_stage(stage, finished)
         if whole:
-            fit.remember(run.folder.parent, run.recipe, run.inputs, stage, finished.seconds)
+            kept = sum(sample.origin not in MIXED for sample in run.samples.kept())
+            fit.remember(run.folder.parent, run.recipe, run.inputs, stage, finished.seconds, kept)
         yield finished
 
 

@@ -16,11 +16,11 @@ class Stage(StrEnum):
 ORDER = tuple(Stage)
 
 WORDS = {
-    Stage.SYNTHESIZE: "Writing and scoring samples",
-    Stage.LABEL: "Asking the teacher",
-    Stage.DISTIL: "Training the new adapter",
-    Stage.EVALUATE: "Comparing source and target",
-    Stage.EXPORT: "Packing the adapter",
+    Stage.SYNTHESIZE: "Write",
+    Stage.LABEL: "Answer",
+    Stage.DISTIL: "Train",
+    Stage.EVALUATE: "Compare",
+    Stage.EXPORT: "Take home",
 }
 
 # Who may write the inputs of a run (recipe field synthesis.writer).

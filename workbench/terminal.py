@@ -160,7 +160,7 @@ class Bars:
         self._bar = None
 
     def _moving(self) -> str:
-        return ", ".join(filter(None, (self._note, activity.words())))
+        return ", ".join(filter(None, (activity.words(), self._note)))  # what moves comes first
 
     def _keep_moving(self) -> None:
         while not self._ended.wait(_MOVES_SECONDS):

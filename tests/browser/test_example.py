@@ -64,7 +64,7 @@ def test_example_to_verdict(open_run: Callable[..., Any], server: Server, tmp_pa
     expect(page.locator("#plan")).to_contain_text(f"Write about {SAMPLES} inputs")
     told = page.locator("#plan .needs").inner_text()
     page.get_by_role("button", name="Transfer", exact=True).click()
-    phase(page, "Training the new adapter", 1500)
+    phase(page, "Train", 1500)
     page.reload()  # nothing depends on the page staying open
     drawn(page)
     phase(page, "Finished", 1500)

@@ -167,14 +167,14 @@ def test_run_outlives_browser_server_stop_and_kill(
     run = make_draft(own_server.runs, **ENDLESS)
     page = open_page(browser, own_server.address, run.id)
     start_transfer(page)
-    phase(page, "Writing and scoring samples", 120)
+    phase(page, "Write", 120)
     before = samples_there(run)
     page.context.close()
     own_server.stop()
     later = samples_there(run, before)
     own_server.start()
     page = open_page(browser, own_server.address, run.id)
-    phase(page, "Writing and scoring samples")
+    phase(page, "Write")
     assert run.samples.count() >= later
     page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_role("button", name="Keep running").click()
@@ -184,7 +184,7 @@ def test_run_outlives_browser_server_stop_and_kill(
     phase(page, "Stopped", 90)
     kept = run.samples.count()
     page.get_by_role("button", name="Continue", exact=True).click()
-    phase(page, "Writing and scoring samples", 90)
+    phase(page, "Write", 90)
     count = samples_there(run, kept)
     holder = lease.holder(run.folder)
     assert holder is not None
@@ -192,7 +192,7 @@ def test_run_outlives_browser_server_stop_and_kill(
     phase(page, "Interrupted", 60)
     expect(page.locator(".strip-message")).to_contain_text("Nothing that was done is lost")
     page.get_by_role("button", name="Continue", exact=True).click()
-    phase(page, "Writing and scoring samples", 90)
+    phase(page, "Write", 90)
     samples_there(run, count)
     jobs.stop(run, "pause")
     assert not page.problems
@@ -213,7 +213,7 @@ def training_is_shown(page: Any, least_step: int) -> int:
     expect(page.locator("#train-tiles")).to_contain_text("nats per answer token")
     expect(page.locator("#loss-curve svg, #loss-curve canvas").first).to_be_visible()
     page.locator("#tab-train button.label-wrap", has_text="Log").click()
-    expect(field(page, "run-log")).to_have_value(re.compile("Training the new adapter begins"))
+    expect(field(page, "run-log")).to_have_value(re.compile("Train begins"))
     text = page.locator("#train-tiles .tile", has_text="Step").locator("dd").inner_text()
     step = int(text.split("of")[0].replace(",", ""))
     assert step >= least_step
@@ -231,23 +231,23 @@ def test_training_outlives_reload_restart_and_kill(
     step = training_is_shown(page, 1)
     page.reload()
     drawn(page)
-    phase(page, "Training the new adapter")
+    phase(page, "Train")
     step = training_is_shown(page, step)
     page.context.close()
     own_server.stop()
     own_server.start()
     page = open_page(browser, own_server.address, run.id)
-    phase(page, "Training the new adapter")
+    phase(page, "Train")
     step = training_is_shown(page, step)
 
     holder = lease.holder(run.folder)
     assert holder is not None
     os.kill(holder.pid, signal.SIGKILL)
-    phase(page, "Interrupted at: Training the new adapter")
+    phase(page, "Interrupted at: Train")
     last = run.journal.last(Metric)
     assert last is not None and step <= last.step < last.steps
     page.get_by_role("button", name="Continue", exact=True).click()
-    phase(page, "Training the new adapter", 90)
+    phase(page, "Train", 90)
     deadline = time.monotonic() + 120
     while (now := run.journal.last(Metric)) is None or now.step <= last.step:
         assert time.monotonic() < deadline, jobs.state(run)

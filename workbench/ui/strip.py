@@ -3,19 +3,12 @@
 import gradio as gr
 
 from workbench import jobs
-from workbench.stages import ORDER, Stage
+from workbench.stages import ORDER, WORDS, Stage
 from workbench.ui import plain, slices_part, snapshot, words, workspace
 from workbench.ui.failures import say, told
 from workbench.ui.sections import ALWAYS, Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 
-_RAIL = {
-    Stage.SYNTHESIZE: "Write",
-    Stage.LABEL: "Answer",
-    Stage.DISTIL: "Train",
-    Stage.EVALUATE: "Compare",
-    Stage.EXPORT: "Take home",
-}
 _REVIEW = "Review"  # between Answer and Train, where it waits for a person
 _RESUMABLE = ("stopped", "interrupted", "failed")
 
@@ -100,7 +93,7 @@ def text(now: Snapshot) -> str:
 
 
 def _rail(now: Snapshot) -> list[tuple[str, str]]:
-    rail = [(_RAIL[stage], _when(now, stage)) for stage in ORDER]
+    rail = [(WORDS[stage], _when(now, stage)) for stage in ORDER]
     waits = now.state.state == "ready for review"
     if waits or now.recipe.pause_for_review:
         when = "now" if waits else "done" if now.started(Stage.DISTIL) else "later"

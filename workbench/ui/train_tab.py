@@ -6,18 +6,16 @@ from dataclasses import dataclass
 import gradio as gr
 import pandas as pd
 
-from workbench import fit, machine
+from workbench import machine
 from workbench.events import Metric
-from workbench.recipe import override
 from workbench.stages import Stage
-from workbench.ui import plain, words, workspace
+from workbench.ui import plain, words
 from workbench.ui.sections import Parts, Section
 from workbench.ui.snapshot import Snapshot
 
 TAB = "train"
 # Gradio looks through every value that it sends: 400 points each took the server 15 ms a tick.
 _LOSS_POINTS = 200
-MIN_SAMPLES = 8
 
 
 def build(parts: Parts) -> None:
@@ -115,18 +113,10 @@ def _sections(live: _Live, need: gr.HTML, log: gr.Textbox) -> list[Section]:
     ]
 
 
-def _estimate(now: Snapshot) -> fit.Estimate:
-    recipe = now.recipe
-    if Stage.LABEL in now.done and now.kept >= MIN_SAMPLES:  # as many as there are, not as asked
-        counted = {"synthesis.samples": now.kept, "synthesis.mixed": 0}  # kept ones are counted
-        recipe = override(recipe, counted)
-    return fit.estimate(recipe, now.inputs, workspace.runs_root())
-
-
 def _need(now: Snapshot) -> str:
     if now.run is None:
         return ""
-    estimate = _estimate(now)
+    estimate = now.estimate
     need, gpu = estimate.stages[2], estimate.gpu
     memory = need.gpu_memory if gpu else need.memory
     told_before = f"about {words.size(memory)} {'GPU memory' if gpu else 'memory'}"

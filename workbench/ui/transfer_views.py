@@ -8,9 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from workbench import fit
 from workbench.inputs import AdapterFiles
 from workbench.intake.adapter import Inspection
+from workbench.intake.adapter_sizes import base_mismatch
 from workbench.intake.kit import WRITER_REPEATS
 from workbench.intake.kit_about import writer_words
 from workbench.limits import LIMITS
@@ -67,7 +67,7 @@ def base_problem(now: Snapshot) -> str:
     adapter = now.inputs.adapter
     if adapter is None:
         return ""
-    return fit.base_mismatch(adapter.weights, now.recipe.source_base)
+    return base_mismatch(adapter.weights, now.recipe.source_base)
 
 
 def adapter_card(now: Snapshot, asked: Sequence[tuple[str, str]] = ()) -> str:
