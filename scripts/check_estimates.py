@@ -53,7 +53,9 @@ def transfer(options: argparse.Namespace, root: Path, samples: int) -> float:
     command = [sys.executable, "-m", "workbench", "transfer", "--kit", str(options.kit)]
     command += ["--run", name, "--runs", str(root), *arguments]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    stages = open_run(root / name).stages()
+    run = open_run(root / name)
+    assert run.recipe == recipe, "the transfer was not the one that was told of"
+    stages = run.stages()
     happened = {stage: stages[stage].seconds or 0.0 for stage in told}
     for stage, seconds in told.items():
         print(f"{name:24} {stage:12} told {seconds:6.0f} s, took {happened[stage]:6.0f} s")

@@ -156,7 +156,7 @@ def _times(
     place, who = _place_name(taken), expected_writer(recipe, inputs)
     work = _work(recipe, inputs)
     paces = {stage: calibration.pace(root, place, stage, who) if root else None for stage in work}
-    measured = None not in paces.values()
+    measured = all(paces[stage] for stage, amount in work.items() if amount)
     if taken is not None and not measured:
         return {}, False
     guess = 0.0 if measured else 1 / machine.matrix_speed()
@@ -172,7 +172,7 @@ def remember(
         kept: samples that there are, which may be others than were expected.
     """
     work = _work(with_samples(recipe, kept), inputs)
-    if stage in work:
+    if work.get(stage):
         place = _place_name(machine.first_gpu())
         who = expected_writer(recipe, inputs)
         calibration.remember(root, place, stage, who, seconds / work[stage])
@@ -223,7 +223,7 @@ def _work(recipe: TransferRecipe, inputs: Inputs) -> dict[Stage, float]:
         Stage.SYNTHESIZE: _LOADING * source
         + writer * written * item / _DECODING
         + source * replies * (2 * reading + writing),
-        Stage.LABEL: source * (1 + unanswered) * (reading + writing),
+        Stage.LABEL: source * unanswered * (reading + writing),
         # Forward, and backward through frozen weights: two products each.
         Stage.DISTIL: _LOADING * target + 2 * target * rows * recipe.training.epochs * training,
         Stage.EVALUATE: models * asked * (reading + writing),
