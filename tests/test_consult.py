@@ -19,6 +19,7 @@ from workbench.models.resident import load
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run, create
 from workbench.samples import KEPT, REJECTED, Example, Sample, sample_id
+from workbench.stages import Stage
 from workbench.steps import writer_choice
 from workbench.steps.writer_choice import CHOICE
 from workbench.synthesize.per_label import Text
@@ -99,6 +100,19 @@ def test_more_for_an_answer_keeps_what_is_answered_so(
         assert "otherwise than asked" in answer["samples"][1]["reason"]
         assert (answer["round"]["kept"], answer["round"]["rejected"]) == (1, 2)
         assert run.samples.all() == before  # the page stores it
+
+
+def test_merged_model_is_measured_beside_the_4_bit_one(make_run: MakeRun) -> None:  # noqa: F811
+    run = make_run(evaluation__answer_tokens=12)
+    with pytest.raises(WorkbenchError, match="Merge base and adapter first"):
+        ask(run, "measure_merged")
+    finish(run)
+    ask(run, "merge")
+    assert ask(run, "measure_merged") == {"rows": len(run.inputs.evaluation)}
+    answers = run.answers.get("merged")
+    assert [row.index for row in answers] == list(range(len(run.inputs.evaluation)))
+    run.reopen_from(Stage.DISTIL)
+    assert not run.answers.get("merged"), "it is another adapter's by then"
 
 
 def test_merged_model_answers_like_base_and_adapter(make_run: MakeRun) -> None:  # noqa: F811

@@ -2,8 +2,8 @@
 
 For what a person waits for at the page: a preview, one sample again, both models on one input,
 which prompt format fits, whether the adapter fits its base, more samples for one answer, base and
-adapter as one model. Samples are handed back for the caller to store; only ``merge`` writes to the
-run's folder, below exports/.
+adapter as one model. Samples are handed back for the caller to store; only ``merge`` (below
+exports/) and ``measure_merged`` write to the run.
 """
 
 import shutil
@@ -17,7 +17,7 @@ import torch
 
 from workbench import distill, teach
 from workbench.errors import WorkbenchError
-from workbench.evaluate.arms import answer_rows
+from workbench.evaluate.arms import MERGED, answer_rows
 from workbench.events import RoundFinished
 from workbench.export.bundle import CARD, WEIGHTS, find_bundle
 from workbench.export.card import merged_card
@@ -34,7 +34,7 @@ from workbench.recipe import MODEL
 from workbench.runs import atomic
 from workbench.runs.folder import Run, open_run
 from workbench.samples import KEPT, REJECTED, Sample
-from workbench.steps.comparison import load_student
+from workbench.steps.comparison import evaluation_rows, load_student, put_graded
 from workbench.steps.distillation import newest_state
 from workbench.steps.rounds import input_tokens
 from workbench.steps.synthesis import filter_of, judge_round, known_texts
@@ -55,7 +55,6 @@ from workbench.synthesize.selection import UNSURE
 UNASKED_TRIES = 8  # texts for each sample wanted of a label, by a writer that knows no labels
 PREVIEW_ROUND = 1_000_000  # random numbers that no round of the run uses
 MAP_SAMPLES = 2000  # the newest ones; more make no clearer picture
-MERGED = "merged"  # the folder below exports/
 _BY_HAND = "Add the right answer to at least three seeds, or choose the format by hand."
 
 
@@ -170,6 +169,28 @@ def merge(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return {"bytes": sum(path.stat().st_size for path in (run.exports / MERGED).iterdir())}
+
+
+def measure_merged(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Let the merged model answer the rows of the comparison: {"rows": how many}.
+
+    Its answers are stored as those of an arm, so that a new training forgets them.
+    """
+    folder = run.exports / MERGED
+    if not (folder / "config.json").is_file():
+        raise WorkbenchError("There is no merged model. Merge base and adapter first.")
+    result = run.result()
+    if not result:
+        raise WorkbenchError("The run is not finished: there is nothing to compare with.")
+    rows = evaluation_rows(run, Pair(run.recipe, run.inputs))
+    merged = load(folder)
+    merged.attach_nothing(MERGED)  # it ends its answers as the adapter does
+    tokens = int(result["answer_tokens"])
+    inputs = [row.input for row in rows]
+    put_graded(
+        run, MERGED, rows, answer_rows(merged, MERGED, run.recipe.target_format, inputs, tokens)
+    )
+    return {"rows": len(rows)}
 
 
 def answer(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -344,4 +365,5 @@ QUESTIONS: dict[str, Callable[[Run, dict[str, Any]], dict[str, Any]]] = {
     "map": draw_map,
     "write_for": write_for,
     "merge": merge,
+    "measure_merged": measure_merged,
 }

@@ -31,13 +31,14 @@ class StudentKind:
 
 
 _EVERYWHERE = "Merges; vLLM, llama.cpp and PEFT load it."
+_PAIRS = "Two small matrices beside each layer"
 STUDENTS: dict[str, StudentKind] = {
-    "lora": StudentKind("LoRA", "LORA", True, f"The usual choice. {_EVERYWHERE}", {}),
+    "lora": StudentKind("LoRA", "LORA", True, f"{_PAIRS}, as most tools expect. {_EVERYWHERE}", {}),
     "rslora": StudentKind(
         "rank-stabilised LoRA",
         "LORA",
         True,
-        f"For ranks of 32 and more; costs what LoRA does. {_EVERYWHERE}",
+        f"{_PAIRS}, scaled for ranks of 32 and more. {_EVERYWHERE}",
         {},
     ),
     "dora": StudentKind(

@@ -105,7 +105,7 @@ def test_arms_without_a_right_answer_are_not_alike(n: int) -> None:
     """0.0 % against 0.0 % was "inside your margin": a wrong column or format, most likely."""
     result = judge(0, 0, 0, n)
     assert result.kind == CANNOT_TELL
-    assert result.sentence.startswith("Cannot tell: no arm gives a right answer on")
+    assert result.sentence.startswith("Cannot tell: no model gives a right answer on")
     assert result.sentence.endswith("is the format or the output column right?")
     assert judge(0, 0, 1, n).sentence != result.sentence
 

@@ -749,12 +749,20 @@ def test_merged_model_is_offered(finished: Run, monkeypatch: pytest.MonkeyPatch)
     merged.mkdir()
     (merged / "model.safetensors").write_bytes(b"weights")
     monkeypatch.setattr(jobs, "consult", lambda folder, question: {"bytes": 7})
-    sentence, files = takehome_tab._merge(finished.id)
+    (merged / "config.json").write_text("{}")
+    sentence, files, measure = takehome_tab._merge(finished.id)
+    assert measure["visible"] and not takehome_tab._measured(finished)
     assert finished.id in sentence and [Path(p).name for p in files["value"]] == [
-        "model.safetensors"
+        "config.json",
+        "model.safetensors",
     ]
     monkeypatch.setattr(jobs, "consult", lambda folder, question: {"bytes": 14_000_000_000})
     assert not takehome_tab._merge(finished.id)[1]["visible"]
+    answers = finished.answers.get("transferred")
+    other = replace(answers[0], prediction="something else", correct=False)
+    finished.answers.put("merged", [other, *answers[1:]])
+    shown = takehome_tab._measured(finished)
+    assert "Merged, in 16 bit" in shown and f"1 of {len(answers)}" in shown
 
 
 def test_runs_are_listed_with_what_they_wait_for(

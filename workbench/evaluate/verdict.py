@@ -66,7 +66,7 @@ def verdict(
     if source.mean == 0 and transferred.mean == 0:
         return Verdict(
             CANNOT_TELL,
-            f"Cannot tell: no arm gives a right answer on {_rows(difference.n)}; "
+            f"Cannot tell: no model gives a right answer on {_rows(difference.n)}; "
             "is the format or the output column right?",
         )
     kind, conclusion = _conclude(difference, margin_points)

@@ -147,7 +147,7 @@ def _scores(result: Mapping[str, Any]) -> str:
     if not arms:
         return "## Scores\n\nNothing was measured: there were no rows to compare on."
     measure = str(result.get("measure") or "accuracy")
-    lines = ["## Scores", "", f"| arm | {measure} | 95 % interval | rows |", "|---|---|---|---|"]
+    lines = ["## Scores", "", f"| model | {measure} | 95 % interval | rows |", "|---|---|---|---|"]
     # A score is no share of rows: its hundredths stand without a percent sign.
     show = _hundredths if measure in SCORES else _percent
     whole = result.get("source") == MODEL

@@ -1,6 +1,6 @@
 """Step 4: answer the held-out rows with every arm, count, and compare source with target."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from workbench import distill
@@ -154,13 +154,17 @@ def _answer_chunk(run: Run, pair: Pair, arm: str, rows: list[Example], chunk: li
         [rows[index].input for index in chunk],
         room if adapter else _tokens_of_base(metric, rows, form, resident, room),
     )
-    labelled = is_labelled(run.inputs.evaluation)
+    put_graded(run, arm, rows, ((chunk[at], text) for at, text in answers))
+
+
+def put_graded(
+    run: Run, arm: str, rows: Sequence[Example], answers: Iterable[tuple[int, str]]
+) -> None:
+    """Grade and commit an arm's answers, each with the index of its row."""
+    metric, labelled = metric_of(run), is_labelled(run.inputs.evaluation)
     right = [row.answers or ("",) for row in rows] if labelled else teacher_samples(run)
-    with metric_checker(recipe.evaluation) as checker:
-        found = [
-            graded(metric, chunk[at], text, right[chunk[at]], labelled, checker)
-            for at, text in answers
-        ]
+    with metric_checker(run.recipe.evaluation) as checker:
+        found = [graded(metric, at, text, right[at], labelled, checker) for at, text in answers]
     run.answers.put(arm, found)
 
 

@@ -9,6 +9,7 @@ from workbench.ui.failures import say, told
 from workbench.ui.sections import ALWAYS, Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 
+_SOON = 10.0  # seconds in which nothing takes longer than thought
 _REVIEW = "Review"  # between Answer and Train, where it waits for a person
 _RESUMABLE = ("stopped", "interrupted", "failed")
 
@@ -119,7 +120,7 @@ def _numbers(now: Snapshot) -> str:
         total, spent = now.expected_seconds, now.elapsed_seconds
         about = f" of about {words.clock(total)}" if total is not None else ""
         if total is not None and total < spent + 1:
-            about = ", longer than thought"
+            about = ", longer than thought" if spent > _SOON else ""
         shown.append(f"{words.clock(spent)}{about}")
         if slice_numbers := slices_part.numbers(now):
             shown.append(slice_numbers)

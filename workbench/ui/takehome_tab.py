@@ -8,6 +8,8 @@ import gradio as gr
 from workbench import jobs
 from workbench import recipe as recipes
 from workbench.errors import RunError
+from workbench.evaluate.arms import MERGED, TRANSFERRED
+from workbench.evaluate.outcome import outcome
 from workbench.export.bundle import CARD, Bundle, find_bundle, public_recipe, replace_card
 from workbench.export.dataset import CSV_NOTE
 from workbench.export.snippets import SNIPPETS
@@ -88,9 +90,13 @@ def build(parts: Parts) -> None:
     boxes["make"].click(told(_data_set), [run, boxes["format"], boxes["consent"]], [boxes["data"]])
     boxes["recipe"].click(told(_recipe_file), [run], [boxes["recipe_file"]])
     boxes["inputs"].click(told(_inputs_file), [run], [boxes["inputs_file"]])
+    merged = [boxes["merged"], boxes["merged_files"], boxes["measure"]]
     with_clock(
-        boxes["merge"].click, "merging base and adapter", boxes["merging"], _merge,
-        [run], [boxes["merged"], boxes["merged_files"]],
+        boxes["merge"].click, "merging base and adapter", boxes["merging"], _merge, [run], merged
+    )
+    with_clock(
+        boxes["measure"].click, "asking the merged model", boxes["merging"], _measure, [run],
+        [boxes["merged"]],
     )  # fmt: skip
     boxes["with"].input(
         told(_snippet), [run, boxes["with"]], [boxes["snippet"]], show_progress="hidden"
@@ -130,6 +136,7 @@ def _downloads(boxes: dict[str, Any]) -> None:
     )
     with gr.Row(elem_classes="buttons"):
         boxes["merge"] = gr.Button("Merge", size="sm", interactive=False, elem_id="merge")
+        boxes["measure"] = gr.Button("Measure it", size="sm", visible=False, elem_id="measure")
         boxes["merging"] = plain.block()
     boxes["merged"] = plain.block(elem_id="merged-state")
     boxes["merged_files"] = gr.File(
@@ -154,7 +161,8 @@ def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
         boxes["inputs_file"]: gr.update(visible=False),
         boxes["earlier"]: _earlier(now),
         boxes["merge"]: gr.update(interactive=bundle is not None and not now.busy),
-        boxes["merged"]: "",
+        boxes["measure"]: gr.update(visible=there and _is_merged(now.run) and not now.busy),
+        boxes["merged"]: _measured(now.run) if there else "",
         boxes["merged_files"]: gr.update(visible=False),
         boxes["command"]: command(now) if there else "",
     } | push_part.draw(now, boxes, ready=bundle is not None)
@@ -252,14 +260,43 @@ def _inputs_file(run_id: str) -> Any:
 
 
 @in_line(MODELS)
-def _merge(run_id: str) -> tuple[str, Any]:
+def _merge(run_id: str) -> tuple[str, Any, Any]:
     run = workspace.find(run_id)
     size = int(jobs.consult(run.folder, "merge")["bytes"])
     where = f"{words.size(size)}, in exports/merged of the run's folder ({run.id})."
-    if size > _MERGED_SHOWN:
-        return plain.sentence(where), gr.update(visible=False)
-    files = [workspace.handed_out(path) for path in sorted((run.exports / "merged").iterdir())]
-    return plain.sentence(where), gr.update(value=files, visible=True)
+    shown = gr.update(visible=False)
+    if size <= _MERGED_SHOWN:
+        paths = sorted((run.exports / MERGED).iterdir())
+        shown = gr.update(value=[workspace.handed_out(path) for path in paths], visible=True)
+    return plain.sentence(where), shown, gr.update(visible=_is_merged(run))
+
+
+@in_line(MODELS)
+def _measure(run_id: str) -> str:
+    run = workspace.find(run_id)
+    jobs.consult(run.folder, "measure_merged")
+    return _measured(run)
+
+
+def _is_merged(run: Run | None) -> bool:
+    return run is not None and (run.exports / MERGED / "config.json").is_file()
+
+
+def _measured(run: Run | None) -> str:
+    """The merged model beside the 4-bit base with the adapter, once it was measured."""
+    found = outcome(run, (TRANSFERRED, MERGED)) if run is not None else None
+    if found is None or len(found.arms) < 2:
+        return ""
+    assert run is not None
+    packed, merged = (run.answers.get(arm) for arm in (TRANSFERRED, MERGED))
+    others = sum(a.prediction != b.prediction for a, b in zip(packed, merged, strict=False))
+    titles = {MERGED: "Merged, in 16 bit", TRANSFERRED: "As it was compared"}
+    rows = [
+        (titles[arm], f"{100 * mean.mean:.1f} ({100 * mean.low:.1f}–{100 * mean.high:.1f})")
+        for arm, mean in found.arms.items()
+    ]
+    rows.append(("Answers that differ", f"{others:,} of {len(merged):,}"))
+    return plain.facts(rows, f"{found.measure[:1].upper()}{found.measure[1:]} in percent")
 
 
 def _save_card(run_id: str, text: str) -> Any:

@@ -207,9 +207,8 @@ def plan(now: Snapshot) -> str:
         f"train {_METHODS.get(method, method)}{form}",
         f"compare on {rows:,} rows" if rows else "compare with the source's answers",
     ]
-    seconds = [need.seconds for need in estimate.stages]
-    known = [second for second in seconds if second is not None]
-    time = f"about {words.duration(sum(known))}" if len(known) == len(seconds) else "time not known"
+    known = estimate.seconds_by_stage
+    time = f"about {words.duration(max(5, sum(known.values())))}" if known else "time not known"
     memory = f"{words.size(estimate.memory)} memory"
     if estimate.gpu:
         most = max(need.gpu_memory for need in estimate.stages)
@@ -255,10 +254,8 @@ def live_sentence(now: Snapshot) -> str:
         return plain.sentence(f"{now.kept:,} kept of {wanted:,} wanted{kinds} · newest first:")
     if stage is Stage.DISTIL and now.tail.metrics:
         last = now.tail.metrics[-1]
-        return plain.sentence(
-            f"Step {last.step:,} of {last.steps:,} · loss {last.loss:.3f} · held-out inputs, "
-            "answered by both:"
-        )
+        both = " · held-out inputs, answered by both:" if now.tail.probes else ""
+        return plain.sentence(f"Step {last.step:,} of {last.steps:,} · loss {last.loss:.3f}{both}")
     if stage is Stage.EVALUATE:
         return plain.sentence(f"All models answer the same rows{':' if now.tail.arms else ' …'}")
     return plain.sentence(f"{words.phase(now.state)} …") if now.busy else ""
