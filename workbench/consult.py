@@ -17,7 +17,8 @@ import torch
 
 from workbench import distill, teach
 from workbench.errors import WorkbenchError
-from workbench.evaluate.arms import MERGED, answer_rows
+from workbench.evaluate.arms import answer_rows
+from workbench.evaluate.outcome import MERGED
 from workbench.events import RoundFinished
 from workbench.export.bundle import CARD, WEIGHTS, find_bundle
 from workbench.export.card import merged_card

@@ -64,7 +64,7 @@ def test_the_rate_and_batches_are_those_of_the_training() -> None:
 
 def test_agreement_is_not_called_accuracy() -> None:
     card = model_card(TransferRecipe(), RESULT | {"measure": "agreement with the teacher"}, HASHES)
-    assert "| arm | agreement with the teacher |" in card
+    assert "| model | agreement with the teacher |" in card
     assert "no labelled rows" in card
 
 
@@ -134,7 +134,7 @@ def test_every_arm_of_the_comparison_has_words() -> None:
 def test_scores_of_free_text_have_no_percent_signs_and_are_not_called_agreement() -> None:
     """Every measure but accuracy was said to come from rows without answers."""
     card = model_card(TransferRecipe(), RESULT | {"measure": "chrF"}, HASHES)
-    assert "| arm | chrF |" in card
+    assert "| model | chrF |" in card
     assert "no labelled rows" not in card
     row = next(line for line in card.splitlines() if line.startswith("| Target base + this"))
     assert "%" not in row

@@ -14,7 +14,6 @@ SOURCE_ADAPTER = "source_adapter"
 TARGET_BASE = "target_base"
 TARGET_FEW_SHOT = "target_few_shot"
 TRANSFERRED = "transferred"
-MERGED = "merged"  # the new adapter and the target base as one model, in 16 bit: when asked for
 COPIED = "copied"  # the source adapter as it is, on the target base: where its shapes fit
 ARMS = (SOURCE_BASE, SOURCE_ADAPTER, TARGET_BASE, TARGET_FEW_SHOT, TRANSFERRED)
 

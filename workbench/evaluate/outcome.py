@@ -25,6 +25,7 @@ from workbench.runs.results import Answer
 from workbench.samples import Example
 
 SOURCE, TRANSFERRED = "source_adapter", "transferred"
+MERGED = "merged"  # the new adapter and the target base as one model, in 16 bit: when asked for
 # The teacher's samples stand in for reference answers: two, so that chance weighs less.
 DRAWS = ("teacher_sample_1", "teacher_sample_2")
 LIKELIHOODS = "likelihoods"  # where ``Likelihood`` rows are stored among a run's facts

@@ -8,8 +8,7 @@ import gradio as gr
 from workbench import jobs
 from workbench import recipe as recipes
 from workbench.errors import RunError
-from workbench.evaluate.arms import MERGED, TRANSFERRED
-from workbench.evaluate.outcome import outcome
+from workbench.evaluate.outcome import MERGED, TRANSFERRED, outcome
 from workbench.export.bundle import CARD, Bundle, find_bundle, public_recipe, replace_card
 from workbench.export.dataset import CSV_NOTE
 from workbench.export.snippets import SNIPPETS
@@ -75,6 +74,7 @@ def build(parts: Parts) -> None:
                     "under Review is in the data set, not in the command."
                 )
             )
+    merging = boxes.pop("merging")  # shown by clicks alone
     parts.sections.append(
         Section(
             "take home",
@@ -91,11 +91,9 @@ def build(parts: Parts) -> None:
     boxes["recipe"].click(told(_recipe_file), [run], [boxes["recipe_file"]])
     boxes["inputs"].click(told(_inputs_file), [run], [boxes["inputs_file"]])
     merged = [boxes["merged"], boxes["merged_files"], boxes["measure"]]
+    with_clock(boxes["merge"].click, "merging base and adapter", merging, _merge, [run], merged)
     with_clock(
-        boxes["merge"].click, "merging base and adapter", boxes["merging"], _merge, [run], merged
-    )
-    with_clock(
-        boxes["measure"].click, "asking the merged model", boxes["merging"], _measure, [run],
+        boxes["measure"].click, "asking the merged model", merging, _measure, [run],
         [boxes["merged"]],
     )  # fmt: skip
     boxes["with"].input(
