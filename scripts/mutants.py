@@ -30,7 +30,8 @@ from cosmic_ray.mutating import mutate_code
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "build", "runs", "__pycache__", ".*_cache")
 
-_UI = ("calls", "failures", "gate", "serving", "traffic", "uploads", "visitors", "waiting_line")
+_UI = ("calls", "failures", "gate", "same_answers", "serving", "traffic", "uploads", "visitors",
+       "waiting_line")  # fmt: skip
 # Files that are changed, and the tests that are to notice.
 PACKAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "intake": (("workbench/intake/*.py",), ("tests/intake", "tests/security")),

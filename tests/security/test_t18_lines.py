@@ -22,7 +22,7 @@ from workbench.runs.owners import Visitor
 from workbench.ui import traffic, workspace, write_actions
 from workbench.ui.calls import Refused
 from workbench.ui.traffic import Traffic
-from workbench.ui.waiting_line import MODELS, Line
+from workbench.ui.waiting_line import MODELS, WORK, WORK_OF_ADDRESS, Line
 
 UI = Path(__file__).parents[2] / "workbench" / "ui"
 
@@ -132,6 +132,22 @@ def test_f11_turns_go_round_and_whoever_leaves_gives_up_the_place() -> None:
     assert order == ["a1", "b1", "c1", "a2", "a1"]
 
 
+def test_t18_work_of_one_address_leaves_places_to_others() -> None:
+    """However much has been let into the queue: the rest of it waits without a word."""
+
+    async def play() -> None:
+        line = Line(WORK)
+        tasks = [asyncio.create_task(entering(line, visitor("a", f"a{n}"))) for n in range(60)]
+        tasks.append(asyncio.create_task(entering(line, visitor("b"))))
+        await asyncio.sleep(0)
+        assert [who[0] for who in line.running] == ["a"] * WORK_OF_ADDRESS + ["b"]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    played(play())
+
+
 # Light calls ------------------------------------------------------------------------------------
 
 
@@ -151,7 +167,7 @@ def light_order(calls: list[tuple[str, str]], known: set[str]) -> list[str]:
 
         tasks = [asyncio.create_task(call(*who)) for who in calls]
         await asyncio.gather(*tasks)
-        assert light._running == light._newcomers == 0 and not light._of_session
+        assert not light._running and not light._newcomers and not light._of_session
 
     played(play())
     return served_
@@ -170,16 +186,52 @@ def test_t18_who_was_here_before_comes_before_a_flood_of_new_sessions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(traffic, "LIGHT_AT_ONCE", 1)
-    flood = [("x", f"new {n}") for n in range(200)]
+    flood = [("x", f"new {n}") for n in range(100)]
     order = light_order([*flood, ("x", "page")], {"page"})
-    assert order.index("page") <= 1 and len(order) == 201
+    assert order.index("page") <= 1 and len(order) == 101
 
 
-def test_t18_a_session_that_asks_all_the_time_is_no_page() -> None:
+def test_t18_an_address_has_so_many_new_sessions_and_never_all_places() -> None:
+    async def play() -> None:
+        light = traffic._Light()
+        for n in range(10):
+            light._rate[f"page {n}"] = (time.monotonic() - 5, time.monotonic(), 20.0)
+        places = [light.turn("a", f"page {n}") for n in range(10)]
+        tasks = [asyncio.create_task(place.__aenter__()) for place in places]
+        await asyncio.sleep(0)
+        assert light._running == {"a": traffic.LIGHT_OF_ADDRESS}
+        async with asyncio.timeout(10), light.turn("b", "page 0"):
+            pass
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def flood() -> None:
+        light = traffic._Light()
+        light._sessions = traffic._Allowance(1e-6, 5.0)
+        for n in range(5):
+            async with light.turn("a", f"new {n}"):
+                pass
+        with pytest.raises(Refused):
+            await light.turn("a", "one more").__aenter__()
+        for address, session in (("a", "new 0"), ("b", "one more")):
+            async with light.turn(address, session):
+                pass
+
+    played(play())
+    played(flood())
+
+
+def test_t18_a_session_that_asks_all_the_time_is_no_page_and_is_answered_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(traffic.time, "monotonic", lambda: 1000.0)
     light = traffic._Light()
-    light._rate["page"] = (time.monotonic() - 60, time.monotonic(), 20.0)
-    steady = [light._is_steady("page") for _ in range(60)]
-    assert steady[:15] == [True] * 15 and not any(steady[25:])
+    light._rate["page"] = (900.0, 1000.0, 20.0)
+    paces = [light._pace("page") for _ in range(100)]
+    assert [steady for steady, _ in paces] == [True] * 19 + [False] * 81
+    seconds = [seconds for _, seconds in paces]
+    assert not any(seconds[:20]) and seconds[27] == 1.0 and seconds[-1] > 4.0
 
 
 def test_t18_a_session_has_so_many_light_calls() -> None:
@@ -273,13 +325,38 @@ def test_t18_bodies_are_held_within_a_bound() -> None:
 def test_t18_pages_and_logins_of_an_address_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     flow, now = Traffic(no_queue()), [1000.0]
     monkeypatch.setattr(traffic.time, "monotonic", lambda: now[0])
-    assert refused_after(lambda n: flow.require_load("a")) == 120
+    assert refused_after(lambda n: flow.require_load("a", 10)) == 40
     assert refused_after(lambda n: flow.require_login("a")) == 10
-    flow.require_load("b")
+    flow.require_load("b", 10)
     flow.require_login("b")
     now[0] += 10.0
-    assert refused_after(lambda n: flow.require_load("a")) == 40
+    assert refused_after(lambda n: flow.require_load("a", 10)) == 4
     assert refused_after(lambda n: flow.require_login("a")) == 1
+
+
+def test_t18_whoever_is_refused_again_and_again_is_told_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else refusals alone keep the server busy; at last an address is not even read."""
+    monkeypatch.setattr(traffic, "REFUSALS", (1.0, 3.0))
+
+    async def play() -> None:
+        flow = Traffic(no_queue())
+        for _ in range(3):
+            await asyncio.wait_for(flow.hold_back("a"), 10)
+        assert not flow._held_back
+        late = [asyncio.create_task(flow.hold_back("a")) for _ in range(traffic.REFUSALS_HELD + 9)]
+        await asyncio.sleep(0)
+        assert flow._held_back["a"] == traffic.REFUSALS_HELD
+        with pytest.raises(Refused):
+            flow.require_patience("a")
+        flow.require_patience("b")
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        flow.require_patience("a")
+
+    played(play())
 
 
 # All of it together -----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ the page before Gradio sees them, so that nonsense costs neither memory nor log.
 """
 
 import asyncio
+import functools
 import ipaddress
 import logging
 import os
@@ -24,6 +25,7 @@ import orjson
 from workbench.limits import LIMITS
 from workbench.ui import calls, uploads
 from workbench.ui.calls import Refused
+from workbench.ui.same_answers import PAGE_COST, SameAnswers, is_page
 from workbench.ui.traffic import Traffic
 from workbench.ui.visitors import address_of
 
@@ -35,7 +37,7 @@ log = logging.getLogger("workbench.ui")
 
 API = "/gradio_api"
 _OPEN = re.compile(
-    r"/|/config|/theme\.css|/robots\.txt|/favicon\.ico|/manifest\.json|/pwa_icon(/\d+)?"
+    r"/|/config|/theme\.css|/robots\.txt|/favicon\.ico|/manifest\.json"
     r"|/(assets|static|svelte)/.*|/login|/logout|/login/(huggingface|callback)"
     r"|/gradio_api/(startup-events|theme\.css|info|app_id|login_check|user|queue/(data|status)"
     r"|upload_progress|heartbeat/[^/]+|file=[^:]*)"
@@ -43,8 +45,6 @@ _OPEN = re.compile(
 _POSTS = {"/login", f"{API}/run/predict", f"{API}/queue/join", f"{API}/upload"} | {
     f"{API}/{name}" for name in ("cancel", "reset")
 }
-# What is made anew for each request and is large.
-_PAGES = {"/", "/config", "/config/", f"{API}/info", f"{API}/info/"}
 _STREAMS = (f"{API}/queue/data", f"{API}/heartbeat/", f"{API}/upload_progress")
 _HOME = {"localhost", "127.0.0.1", "::1"}
 _BODY_SECONDS = 30.0
@@ -116,6 +116,7 @@ class Gate:
         self.hosts = hosts_from_environment()
         self.traffic = Traffic(page)
         self.uploads = uploads.Folder()
+        self.same = SameAnswers(inner, pages=page.auth is None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -125,7 +126,7 @@ class Gate:
         headers = {
             name.decode("latin1"): value.decode("latin1") for name, value in scope["headers"]
         }
-        peer = scope["client"][0] if scope.get("client") else ""
+        address = address_of(scope["client"][0] if scope.get("client") else "", headers)
         begun = False
 
         async def send_on(message: MutableMapping[str, Any]) -> None:
@@ -136,10 +137,12 @@ class Gate:
             await send(message)
 
         try:
+            self.traffic.require_patience(address)
             self._check(scope, headers)
-            await self._pass(scope, headers, address_of(peer, headers), receive, send_on)
+            await self._pass(scope, headers, address, receive, send_on)
         except Refused as refusal:
             if not begun:
+                await self.traffic.hold_back(address)
                 await _say(send_on, refusal.status, refusal.sentence)
         except (ConnectionError, uploads.Gone):
             pass  # the browser went away in the middle
@@ -174,8 +177,14 @@ class Gate:
             with self.traffic.stream(address, _session_of(scope)):
                 await self.inner(scope, receive, send)
         elif scope["method"] != "POST":
-            if path in _PAGES:
-                self.traffic.require_load(address)
+            allow = functools.partial(self.traffic.require_load, address)
+            if self.same.has(path):
+                await self.same.give(scope, headers, allow, send)
+                return
+            if is_page(path):
+                allow(PAGE_COST)
+            # Nothing else is compressed: files of visitors are large, and the work is ours.
+            scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
             await self.inner(scope, receive, send)
         elif path == f"{API}/upload":
             await self.uploads.take(self.inner, scope, headers, address, receive, send)

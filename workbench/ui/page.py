@@ -19,6 +19,7 @@ from workbench.ui import (
     snapshot,
     strip,
     takehome_tab,
+    traffic,
     train_tab,
     transfer_tab,
     uploads,
@@ -93,7 +94,9 @@ def build_page() -> gr.Blocks:
         places = _build_tabs(parts)
         _wire(page, parts, places, status, news)
     # Nothing that joins the queue may be called beside it.
-    page.queue(max_size=200, default_concurrency_limit=4, api_open=False)
+    page.queue(max_size=traffic.JOINED, default_concurrency_limit=4, api_open=False)
+    # Else it wakes a thousand times in a second to see that nobody has joined.
+    page._queue.sleep_when_free, page._queue.progress_update_sleep_when_free = 0.02, 0.1
     for event in page.fns.values():
         event.api_visibility = "private"  # handlers of a page, no programming interface
         if event.show_progress == "hidden":
@@ -222,6 +225,7 @@ def launch_options() -> dict[str, Any]:
         "strict_cors": True,
         # Gradio looks at its own page, and ends when that takes three seconds: on a busy machine.
         "_frontend": False,
+        "max_threads": traffic.JOINED,  # of which most only wait in a line, see waiting_line.py
         "state_session_capacity": 1000,
         "app_kwargs": {"lifespan": serving.lifespan},
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +17,7 @@ from workbench.ui.gate import Gate, bound_to
 from workbench.ui.sessions import Sessions
 
 USER = "workbench"
+_SWITCH_SECONDS = 0.001
 
 
 def password() -> tuple[str, str] | None:
@@ -49,6 +51,8 @@ async def lifespan(app: Any) -> AsyncIterator[None]:
     is outermost has to be put there when all of it is in place.
     """
     os.umask(0o077)  # what is uploaded is for this server alone
+    # Threads that compute hand over so soon that the loop hardly waits for them.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     Path(get_upload_folder()).mkdir(mode=0o700, parents=True, exist_ok=True)
     app.middleware_stack = Gate(app.middleware_stack, app.get_blocks())
     app.state_holder = Sessions()

@@ -19,18 +19,27 @@ import orjson
 from workbench.limits import LIMITS
 from workbench.ui.calls import Refused
 
-LIGHT_AT_ONCE = 8
-NEWCOMERS_AT_ONCE = 2  # of these, for sessions that were not here a second ago, or ask all the time
+# Python computes one at a time; more at once would only make each of them, and the loop, wait.
+LIGHT_AT_ONCE = 4
+LIGHT_OF_ADDRESS = 3
+NEWCOMERS_AT_ONCE = 1  # of these, for sessions that were not here a second ago, or ask all the time
 LIGHT_OF_SESSION = 16
 LIGHT_WAITING = 400
 CALLS_PER_SECOND, CALLS_AHEAD = 8.0, 40.0  # of one session; a page asks once in two seconds
+# Of one address, in a second and ahead of it.
+SESSIONS = (2.0, 120.0)
+REFUSALS = (50.0, 500.0)  # further ones are told later
+REFUSALS_HELD = 128  # of one address, after which its requests are not even read
 JOINED_OF_SESSION, JOINED_OF_ADDRESS, JOINED = 16, 64, 200
 HELD_OF_SESSION, HELD_OF_ADDRESS = 4 * 1024**2, 8 * 1024**2
 STREAMS_OF_ADDRESS, STREAMS = 256, 640
-# Of one address, in a second and ahead of it; a class behind one address loads the page at once.
-LOADS, LOGINS = (4.0, 120.0), (0.1, 10.0)
+# Of one address, in a second and ahead of it; the first page of a new server takes 200 parts.
+LOADS, LOGINS = (4.0, 400.0), (0.1, 10.0)
 _FORGOTTEN_SECONDS = 60.0  # after which results that nobody fetches are dropped
 _SESSIONS = 4096
+_MOST_AHEAD_SECONDS = 5.0
+# address -> session -> those that wait; both in the order of their next turn
+_Lane = OrderedDict[str, OrderedDict[str, list[asyncio.Future[None]]]]
 _BUSY = "The server has too many requests of yours already. Wait a moment, then try again."
 
 
@@ -42,6 +51,8 @@ class Traffic:
         self._held: Counter[str] = Counter()
         self._logins = _Allowance(*LOGINS)
         self._loads = _Allowance(*LOADS)
+        self._refusals = _Allowance(*REFUSALS)
+        self._held_back: Counter[str] = Counter()  # refusals by address
         self._streams: Counter[str] = Counter()
         self._listening: Counter[str] = Counter()  # streams by session
         self._joined: dict[str, tuple[str, str, int]] = {}  # event -> address, session, bytes
@@ -79,9 +90,27 @@ class Traffic:
             if self._held[address] <= 0:
                 del self._held[address]
 
-    def require_load(self, address: str) -> None:
-        """Raise Refused for who asks for the page itself again and again: it costs much."""
-        if not self._loads.take(address):
+    def require_patience(self, address: str) -> None:
+        """Raise Refused, before anything is read, for an address that floods the server."""
+        if self._held_back[address] >= REFUSALS_HELD:
+            raise Refused(429, _BUSY)
+
+    async def hold_back(self, address: str) -> None:
+        """Wait before a refusal is told: who goes on and on is answered slowly, and asks less."""
+        seconds = self._refusals.ahead_seconds(address)
+        if not seconds or self._held_back[address] >= REFUSALS_HELD:
+            return
+        self._held_back[address] += 1
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._held_back[address] -= 1
+            if self._held_back[address] <= 0:
+                del self._held_back[address]
+
+    def require_load(self, address: str, cost: float) -> None:
+        """Raise Refused for who asks again and again for what has to be made: it costs much."""
+        if not self._loads.take(address, cost):
             raise Refused(429, _BUSY)
 
     def require_login(self, address: str) -> None:
@@ -171,27 +200,41 @@ class _Allowance:
         self._rate, self._ahead = per_second, ahead
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, who: str) -> bool:
-        """Use one; False when there is none left."""
+    def take(self, who: str, cost: float = 1.0) -> bool:
+        """Use so much; False when there is less left."""
+        left = self._now_left(who)
+        if left < cost:
+            return False
+        self._left[who] = (time.monotonic(), left - cost)
+        return True
+
+    def ahead_seconds(self, who: str) -> float:
+        """Use one in any case; the seconds after which that had been allowed."""
+        left = max(self._now_left(who) - 1, -_MOST_AHEAD_SECONDS * self._rate)
+        self._left[who] = (time.monotonic(), left)
+        return max(0.0, -left / self._rate)
+
+    def _now_left(self, who: str) -> float:
         now = time.monotonic()
         at, left = self._left.get(who, (now, self._ahead))
         left = min(self._ahead, left + (now - at) * self._rate)
-        self._left[who] = (now, left - 1 if left >= 1 else left)
+        self._left[who] = (now, left)
         self._left.move_to_end(who)
         while len(self._left) > _SESSIONS:
             self._left.popitem(last=False)
-        return left >= 1
+        return left
 
 
 class _Light:
     """Places for light calls, given out in turns."""
 
     def __init__(self) -> None:
-        self._running = self._newcomers = 0
-        # address -> session -> those that wait; both in the order of their next turn
-        self._known: OrderedDict[str, OrderedDict[str, list[asyncio.Future[None]]]] = OrderedDict()
-        self._new: OrderedDict[str, OrderedDict[str, list[asyncio.Future[None]]]] = OrderedDict()
+        self._running: Counter[str] = Counter()  # by address
+        self._newcomers = 0
+        self._known: _Lane = OrderedDict()
+        self._new: _Lane = OrderedDict()
         self._of_session: Counter[str] = Counter()
+        self._sessions = _Allowance(*SESSIONS)
         self._rate: OrderedDict[str, tuple[float, float, float]] = OrderedDict()
 
     @asynccontextmanager
@@ -200,30 +243,38 @@ class _Light:
             raise Refused(429, _BUSY)
         if self._of_session.total() >= LIGHT_WAITING:
             raise Refused(503, "The server is full just now. Try again in a moment.")
-        newcomer = not self._is_steady(session)
-        lane = self._new if newcomer else self._known
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        lane.setdefault(address, OrderedDict()).setdefault(session, []).append(place)
+        if session not in self._rate and not self._sessions.take(address):
+            raise Refused(429, _BUSY)
+        steady, ahead_seconds = self._pace(session)
         self._of_session[session] += 1
         try:
-            self._serve()
-            try:
-                await place
-            except asyncio.CancelledError:
-                if place.done() and not place.cancelled():
-                    self._leave(newcomer)
-                raise
+            if ahead_seconds:
+                await asyncio.sleep(ahead_seconds)
+            await self._place(address, session, newcomer=not steady)
             try:
                 yield
             finally:
-                self._leave(newcomer)
+                self._leave(address, newcomer=not steady)
         finally:
             self._of_session[session] -= 1
             if self._of_session[session] <= 0:
                 del self._of_session[session]
 
-    def _is_steady(self, session: str) -> bool:
-        """Whether a session was here before and asks no more than a page does."""
+    async def _place(self, address: str, session: str, newcomer: bool) -> None:
+        lane = self._new if newcomer else self._known
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        lane.setdefault(address, OrderedDict()).setdefault(session, []).append(place)
+        self._serve()
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self._leave(address, newcomer)
+            raise
+
+    def _pace(self, session: str) -> tuple[bool, float]:
+        """Whether a session was here before and asks no more than a page does; and the seconds
+        that it is ahead of what it may ask."""
         now = time.monotonic()
         first, at, left = self._rate.get(session, (now, now, CALLS_AHEAD))
         left = min(CALLS_AHEAD, left + (now - at) * CALLS_PER_SECOND) - 1
@@ -231,39 +282,42 @@ class _Light:
         self._rate.move_to_end(session)
         while len(self._rate) > _SESSIONS:
             self._rate.popitem(last=False)
-        return left > 0 and now - first > 1.0
+        return left > 0 and now - first > 1.0, max(0.0, -left / CALLS_PER_SECOND)
 
-    def _leave(self, newcomer: bool) -> None:
-        self._running -= 1
+    def _leave(self, address: str, newcomer: bool) -> None:
+        self._running[address] -= 1
+        if self._running[address] <= 0:
+            del self._running[address]
         self._newcomers -= newcomer
         self._serve()
 
     def _serve(self) -> None:
-        while self._running < LIGHT_AT_ONCE:
-            if self._wake(self._known):
-                self._running += 1
-            elif self._newcomers < NEWCOMERS_AT_ONCE and self._wake(self._new):
-                self._running += 1
+        while self._running.total() < LIGHT_AT_ONCE:
+            if address := self._wake(self._known):
+                self._running[address] += 1
+            elif self._newcomers < NEWCOMERS_AT_ONCE and (address := self._wake(self._new)):
+                self._running[address] += 1
                 self._newcomers += 1
             else:
                 return
 
-    @staticmethod
-    def _wake(lane: OrderedDict[str, OrderedDict[str, list[asyncio.Future[None]]]]) -> bool:
-        """Give a place to the next of a lane; False when nobody waits."""
-        while lane:
-            address, sessions = next(iter(lane.items()))
-            session, places = next(iter(sessions.items()))
-            place = places.pop(0)
-            if places:
-                sessions.move_to_end(session)
-            else:
-                del sessions[session]
-            if sessions:
-                lane.move_to_end(address)
-            else:
-                del lane[address]
-            if not place.done():  # else whoever waited has gone
-                place.set_result(None)
-                return True
-        return False
+    def _wake(self, lane: _Lane) -> str:
+        """Give a place to the next of a lane; the address, or "" when nobody waits who may."""
+        for address in list(lane):
+            if self._running[address] >= LIGHT_OF_ADDRESS:
+                continue
+            while sessions := lane.get(address):
+                session, places = next(iter(sessions.items()))
+                place = places.pop(0)
+                if places:
+                    sessions.move_to_end(session)
+                else:
+                    del sessions[session]
+                if sessions:
+                    lane.move_to_end(address)
+                else:
+                    del lane[address]
+                if not place.done():  # else whoever waited has gone
+                    place.set_result(None)
+                    return address
+        return ""

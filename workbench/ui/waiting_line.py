@@ -3,7 +3,9 @@
 Lines: questions to models, one at a time, because each may hold two models in memory; transfers
 from and to the Hub, a few at a time; and slices of a lent GPU. A line is short, a visitor has a
 share of it, and who comes when it is full is told at once how many wait. Turns go round between
-visitors.
+visitors. Everything else that joins the queue is work of the server itself: it waits in a line
+without a word, for so many have been let into the queue already, and one address never has all of
+its threads.
 """
 
 import asyncio
@@ -21,15 +23,15 @@ from workbench.errors import BusyError
 from workbench.runs import owners
 from workbench.ui.failures import say, told
 
-MODELS, HUB, SLICES = "models", "hub", "slices"
+MODELS, HUB, SLICES, WORK = "models", "hub", "slices", "work"
 _MARK = "workbench_line"
 _REMEMBERED = 1024
 _WHAT = {MODELS: "question", HUB: "transfer", SLICES: "slice"}
-AT_WORK = {MODELS: 1, HUB: 4, SLICES: 8}
+AT_WORK = {MODELS: 1, HUB: 4, SLICES: 8, WORK: 8}
 WAITING = {MODELS: 8, HUB: 12, SLICES: 24}
+WORK_OF_ADDRESS = 3  # at a time
 # Of one visitor, what is at work included; several people may be behind one address.
 SHARE, ADDRESS_SHARE = 2, 4
-THREADS = 24  # of Gradio's 40, for whatever else joins the queue
 
 
 def in_line(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -43,18 +45,12 @@ def in_line(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 def bind(page: gr.Blocks) -> None:
-    """Give a page its lines; everything else that joins the queue shares a bounded number of
-    threads, so that light calls always find one."""
-    lines = {name: Line(name) for name in _WHAT}
+    """Give a page its lines; none of them holds a thread that light calls need."""
+    lines = {name: Line(name) for name in AT_WORK}
     for event in page.fns.values():
-        if event.fn is None or not event.queue:
-            continue
-        name = getattr(event.fn, _MARK, "")
-        if name:
-            event.fn = _waiting(event.fn, lines[name])
+        if event.fn is not None and event.queue:
+            event.fn = _waiting(event.fn, lines[getattr(event.fn, _MARK, WORK)])
             event.concurrency_limit = None  # the line does the limiting
-        else:
-            event.concurrency_id, event.concurrency_limit = "work", THREADS
 
 
 def _waiting(handler: Callable[..., Any], line: "Line") -> Callable[..., Any]:
@@ -109,8 +105,27 @@ class Line:
         Raises:
             BusyError: the line is full, or the visitor has a whole share of it.
         """
-        who, what = _who(), _WHAT[self.name]
-        before = len(self.waiters) + len(self.running)
+        who, before = _who(), len(self.waiters) + len(self.running)
+        if self.name != WORK:
+            self._require_share(who, before)
+        waiter = _Waiter(who, asyncio.get_running_loop().create_future())
+        self.waiters.append(waiter)
+        self._serve()
+        if self.name != WORK and not waiter.place.done():
+            what = _WHAT[self.name]
+            waits = f"{what} waits" if before == 1 else f"{what}s wait"
+            say(f"{before} {waits} before yours.", "In line")
+        try:
+            await waiter.place
+        except asyncio.CancelledError:
+            if waiter in self.waiters:
+                self.waiters.remove(waiter)
+            else:
+                self.leave()
+            raise
+
+    def _require_share(self, who: Who, before: int) -> None:
+        what = _WHAT[self.name]
         everybody = [*self.running, *(waiter.who for waiter in self.waiters)]
         for at, share in enumerate((ADDRESS_SHARE, SHARE)):
             mine = sum(other[at] == who[at] for other in everybody)
@@ -123,20 +138,6 @@ class Line:
                 f"{before} {what}s wait before yours, which is the most that are taken. Try again "
                 "in a minute."
             )
-        waiter = _Waiter(who, asyncio.get_running_loop().create_future())
-        self.waiters.append(waiter)
-        self._serve()
-        if not waiter.place.done():
-            waits = f"{what} waits" if before == 1 else f"{what}s wait"
-            say(f"{before} {waits} before yours.", "In line")
-        try:
-            await waiter.place
-        except asyncio.CancelledError:
-            if waiter in self.waiters:
-                self.waiters.remove(waiter)
-            else:
-                self.leave()
-            raise
 
     def leave(self) -> None:
         """Give the place back."""
@@ -144,9 +145,15 @@ class Line:
         self._serve()
 
     def _serve(self) -> None:
-        while self.waiters and len(self.running) < AT_WORK[self.name]:
+        while len(self.running) < AT_WORK[self.name]:
             # Who was served longest ago comes first, then who came first.
-            waiter = min(self.waiters, key=lambda w: [self._served.get(part, 0) for part in w.who])
+            waiter = min(
+                (waiter for waiter in self.waiters if self._may(waiter.who[0])),
+                key=lambda w: [self._served.get(part, 0) for part in w.who],
+                default=None,
+            )
+            if waiter is None:
+                return
             self.waiters.remove(waiter)
             self._turn += 1
             for part in waiter.who:
@@ -157,6 +164,10 @@ class Line:
             if not waiter.place.done():
                 self.running.append(waiter.who)
                 waiter.place.set_result(None)
+
+    def _may(self, address: str) -> bool:
+        near = sum(who[0] == address for who in self.running)
+        return self.name != WORK or near < WORK_OF_ADDRESS
 
 
 def _who() -> Who:
