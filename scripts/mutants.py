@@ -1,16 +1,20 @@
 """Breaks the program in small ways and counts which of them its tests notice.
 
-    python scripts/mutants.py [--sample 300] [--seed 0] [--processes 2] [--report build/mutants.txt]
+    python scripts/mutants.py [--sample 300] [--seed 0] [--processes 2] [--folder build/mutants]
 
 Cosmic Ray changes one place of one file: a comparison, a number, a condition, an exception, a
 decorator, a loop. Of all changes to intake/, runs/, jobs/ and what decides on the page who may do
 what, a fixed random sample is drawn; each runs in a copy of the sources against the tests of its
 package until one fails. One that takes much longer than the tests do counts as noticed. Survivors
-are written to the report with their difference; the last line has the share that was noticed.
+are written to survivors.txt with their difference; the last line has the share that was noticed.
+What was tried is kept in the folder, so that the same command goes on where it was ended; it is
+tried again when its file has changed.
 """
 
 import argparse
 import difflib
+import hashlib
+import json
 import random
 import shutil
 import subprocess
@@ -22,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 from cosmic_ray import plugins
 from cosmic_ray.ast import ast_nodes, get_ast
@@ -62,6 +67,11 @@ class Mutant:
     operator: str
     occurrence: int
 
+    def key(self) -> str:
+        """Names it among all of all times: the same place of a changed file is another."""
+        digest = hashlib.sha256((ROOT / self.file).read_bytes()).hexdigest()[:12]
+        return f"{self.file} {digest} {self.operator} {self.occurrence}"
+
     def code(self) -> str:
         """The file with the change in it."""
         operator = plugins.get_operator(self.operator)()
@@ -81,25 +91,50 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--report", type=Path, default=ROOT / "build" / "mutants.txt")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "mutants")
     options = parser.parse_args()
     everything = list(all_mutants())
     chosen = random.Random(options.seed).sample(everything, min(options.sample, len(everything)))
     print(f"{len(chosen)} of {len(everything):,} changes", flush=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        copies: SimpleQueue[Path] = SimpleQueue()
-        for number in range(options.processes):
-            copies.put(shutil.copytree(ROOT, Path(scratch) / str(number), ignore=LEFT_OUT))
-        limits = _seconds(copies, sorted({mutant.package for mutant in chosen}))
-        with ThreadPoolExecutor(options.processes) as pool:
-            noticed = list(pool.map(lambda mutant: _noticed(mutant, copies, limits), chosen))
+    options.folder.mkdir(parents=True, exist_ok=True)
+    kept = Kept(options.folder / "tried.jsonl")
+    left = [mutant for mutant in chosen if mutant.key() not in kept.values]
+    if left:
+        _try(left, kept, options.processes)
+    noticed = [kept.values[mutant.key()] for mutant in chosen]
     survivors = [mutant for mutant, seen in zip(chosen, noticed, strict=True) if not seen]
-    options.report.parent.mkdir(parents=True, exist_ok=True)
-    options.report.write_text("\n\n".join(mutant.difference() for mutant in survivors) + "\n")
+    report = options.folder / "survivors.txt"
+    report.write_text("\n\n".join(mutant.difference() for mutant in survivors) + "\n")
     killed = len(chosen) - len(survivors)
     print(f"mutants: {killed} of {len(chosen)} killed ({100 * killed / len(chosen):.0f} %); "
-          f"{len(survivors)} survivors in {options.report}")  # fmt: skip
+          f"{len(survivors)} survivors in {report}")  # fmt: skip
     return 0
+
+
+class Kept:
+    """What was found out, in a file that grows by a line for each."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.values: dict[str, Any] = dict(json.loads(line) for line in lines)
+
+    def add(self, key: str, value: Any) -> None:
+        """Remember, also after this process."""
+        self.values[key] = value
+        with self._path.open("a") as file:
+            file.write(json.dumps([key, value]) + "\n")
+
+
+def _try(mutants: list[Mutant], kept: Kept, processes: int) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        copies: SimpleQueue[Path] = SimpleQueue()
+        for number in range(processes):
+            copies.put(shutil.copytree(ROOT, Path(scratch) / str(number), ignore=LEFT_OUT))
+        for package in sorted({mutant.package for mutant in mutants} - kept.values.keys()):
+            kept.add(package, _seconds(copies, package))
+        with ThreadPoolExecutor(processes) as pool:
+            list(pool.map(lambda mutant: _judge(mutant, copies, kept), mutants))
 
 
 def all_mutants() -> Iterator[Mutant]:
@@ -114,32 +149,30 @@ def all_mutants() -> Iterator[Mutant]:
                 yield from (Mutant(package, file, name, place) for place in range(places))
 
 
-def _seconds(copies: "SimpleQueue[Path]", packages: list[str]) -> dict[str, float]:
-    """How long a package's tests may take: they must pass unchanged."""
-    folder, limits = copies.get(), {}
-    for package in packages:
-        begun = time.monotonic()
-        if _tests(folder, package, None):
-            raise SystemExit(f"The tests of {package} fail without any change.")
-        limits[package] = 60.0 + 3 * (time.monotonic() - begun)
-        print(f"{package}: {time.monotonic() - begun:.0f} s unchanged", flush=True)
+def _seconds(copies: "SimpleQueue[Path]", package: str) -> float:
+    """How long a package's tests take: they must pass unchanged."""
+    folder, begun = copies.get(), time.monotonic()
+    if _tests(folder, package, None):
+        raise SystemExit(f"The tests of {package} fail without any change.")
     copies.put(folder)
-    return limits
+    print(f"{package}: {time.monotonic() - begun:.0f} s unchanged", flush=True)
+    return time.monotonic() - begun
 
 
-def _noticed(mutant: Mutant, copies: "SimpleQueue[Path]", limits: dict[str, float]) -> bool:
+def _judge(mutant: Mutant, copies: "SimpleQueue[Path]", kept: Kept) -> None:
     folder = copies.get()
     path = folder / mutant.file
     original = path.read_bytes()
+    limit = 60.0 + 3 * kept.values[mutant.package]
     try:
         path.write_text(mutant.code())
-        seen = _tests(folder, mutant.package, limits[mutant.package], Path(mutant.file).stem)
+        noticed = _tests(folder, mutant.package, limit, Path(mutant.file).stem)
     finally:
         path.write_bytes(original)
         copies.put(folder)
-    print(f"{'killed' if seen else 'SURVIVED'}  {mutant.file}  {mutant.operator} "
+    kept.add(mutant.key(), noticed)
+    print(f"{'killed' if noticed else 'SURVIVED'}  {mutant.file}  {mutant.operator} "
           f"{mutant.occurrence}", flush=True)  # fmt: skip
-    return seen
 
 
 def _tests(folder: Path, package: str, limit: float | None, module: str = "") -> bool:
