@@ -16,6 +16,7 @@ import difflib
 import hashlib
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,8 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "build", "runs", "__pycache__", ".*_cache")
+_NO_SOURCES = {".git", ".venv", "build", "runs"}  # at the top
+_MADE = shutil.ignore_patterns("__pycache__", ".*_cache")
 
 _UI = ("calls", "failures", "gate", "same_answers", "serving", "traffic", "uploads", "visitors",
        "waiting_line")  # fmt: skip
@@ -130,11 +132,16 @@ def _try(mutants: list[Mutant], kept: Kept, processes: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         copies: SimpleQueue[Path] = SimpleQueue()
         for number in range(processes):
-            copies.put(shutil.copytree(ROOT, Path(scratch) / str(number), ignore=LEFT_OUT))
+            copies.put(shutil.copytree(ROOT, Path(scratch) / str(number), ignore=_left_out))
         for package in sorted({mutant.package for mutant in mutants} - kept.values.keys()):
             kept.add(package, _seconds(copies, package))
         with ThreadPoolExecutor(processes) as pool:
             list(pool.map(lambda mutant: _judge(mutant, copies, kept), mutants))
+
+
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    top = _NO_SOURCES.intersection(names) if Path(folder) == ROOT else set()
+    return top | _MADE(folder, names)
 
 
 def all_mutants() -> Iterator[Mutant]:
@@ -176,16 +183,15 @@ def _judge(mutant: Mutant, copies: "SimpleQueue[Path]", kept: Kept) -> None:
 
 
 def _tests(folder: Path, package: str, limit: float | None, module: str = "") -> bool:
-    """Whether a test fails, or all together take too long; those of the module come first."""
+    """Whether a test fails, or all together take too long; those that know the module come first."""
     tests = PACKAGES[package][1]
-    first = sorted(
-        str(path.relative_to(folder))
-        for place in tests
-        for path in (folder / place).glob(f"test_{module}.py")
-    )
+    knows = re.compile(rf"\b{module}\b")
+    paths = [path for place in tests for path in sorted((folder / place).rglob("test_*.py"))]
+    paths.sort(key=lambda path: (path.stem != f"test_{module}", not knows.search(path.read_text())))
+    first = [str(path.relative_to(folder)) for path in paths]
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
                "-m", "not real and not browser and not faults and not journey",
-               *first, *tests]  # fmt: skip
+               *first]  # fmt: skip
     try:
         done = subprocess.run(
             command, cwd=folder, timeout=limit, check=False, capture_output=True, text=True

@@ -260,7 +260,9 @@ SHAPES = {
     "pointer.csv": refused("is a Git LFS pointer, not the file itself: run `git lfs pull`"),
     "compressed.jsonl": refused("is compressed. Unpack it first."),
     "utf-16.csv": Read((("zwölf Bücher", "shop"),)),
-    "latin-1.csv": refused("is not UTF-8 text (line 2)"),
+    "latin-1.csv": Read(
+        (("zwölf Bücher", "shop"),), said='was read as Windows-1252, for example "zwölf'
+    ),
 }
 CHATS = {
     "xtuner-conversation.json": Read(system=SYSTEM),

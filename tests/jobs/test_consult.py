@@ -9,6 +9,7 @@ import pytest
 from tests.runs.making import a_run
 from workbench import jobs
 from workbench.errors import BusyError, ModelError, WorkbenchError
+from workbench.limits import LIMITS
 from workbench.runs import lease
 
 
@@ -32,6 +33,15 @@ def test_defects_come_back_as_an_id(root: Path) -> None:
         jobs.consult(run.folder, "defect")
     assert "secret cause" not in caught.value.message
     assert "secret cause" in (run.folder / "worker.log").read_text()
+
+
+def test_t18_the_log_of_questions_begins_anew_when_it_is_long(root: Path) -> None:
+    run = a_run(root)
+    log = run.folder / "worker.log"
+    log.write_bytes(b"x" * (LIMITS.log_bytes + 1))
+    jobs.consult(run.folder, "what?")
+    assert log.read_text().startswith("a library says hello") and log.stat().st_mode & 0o077 == 0
+    assert (run.folder / "worker.log.1").stat().st_size == LIMITS.log_bytes + 1
 
 
 def test_an_answer_that_does_not_come(root: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.timing import computes_at_most
 from workbench.errors import IntakeError
+from workbench.intake import windows_1252
 from workbench.intake.rows import parse_rows, read_rows
 from workbench.limits import LIMITS
 
@@ -191,13 +192,49 @@ def test_t09_encodings_that_say_what_they_are_are_read(tmp_path: Path, encoding:
     assert [row.input for row in rows] == ["erste Zeile", "zwölf Bücher"]
 
 
-@pytest.mark.parametrize(
-    "content", ["zwölf Bücher\n".encode("latin-1"), "zwölf".encode("utf-16") + b"\x00\xdc\x00"]
-)
-def test_t09_other_encodings_are_named_not_guessed(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "rows.txt").write_bytes(content)
-    with pytest.raises(IntakeError, match=r"Save it as UTF-8"):
-        read_rows(tmp_path / "rows.txt")
+NO_TEXT_OF_WINDOWS = {
+    "cut off in UTF-16": "zwölf".encode("utf-16") + b"\x00\xdc\x00",
+    "cut off in UTF-8": "zwölf Bücher für Ämter, ü".encode()[:-1],
+    "a byte lost in UTF-8": "Bücher,".encode() * 10 + "ü".encode()[:1] + b",\n",
+    "half and half": "Bücher ".encode() + "Bücher\n".encode("cp1252"),
+    "Russian": "input,output\nкак дела сегодня,разговор\n".encode("cp1251"),
+    "Japanese": "input,output\n今日の天気はどうですか,天気\n".encode("shift_jis"),
+    "Chinese": "input,output\n今天天气怎么样今天天气,天气\n".encode("gbk"),
+    "DOS": "input,output\nsch\u00f6ne B\u00e4nke,shop\n".encode("cp437"),
+    "no text": b"input,output\n\x00\x01\xe9\n",
+    "no letter of Windows": b"input,output\nB\x81cher,shop\n",
+}
+
+
+@pytest.mark.parametrize("case", list(NO_TEXT_OF_WINDOWS))
+def test_t09_other_encodings_are_named_not_guessed(tmp_path: Path, case: str) -> None:
+    for name in ("rows.txt", "rows.csv"):
+        (tmp_path / name).write_bytes(NO_TEXT_OF_WINDOWS[case])
+        with pytest.raises(IntakeError, match=r"Save it as UTF-8"):
+            read_rows(tmp_path / name)
+
+
+FRENCH = "input,output\nÉlève prêté à Noël – « où ? » 5 €,école\nplain,shop\n"
+
+
+@pytest.mark.parametrize("text", [FRENCH, "input;output\nGrößenänderung übers Öl;Tür\n"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_t09_windows_1252_is_read_and_said(tmp_path: Path, text: str, ends: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(text.replace("\n", ends).encode("cp1252"))
+    rows = read_rows(path)
+    assert "was read as Windows-1252" in rows.notes[0]
+    assert rows.notes[0].isascii() is False, "it shows a word of the file"
+    path.write_bytes(text.encode())
+    other = read_rows(path)
+    assert other.examples == rows.examples and not any("1252" in note for note in other.notes)
+
+
+def test_t09_windows_1252_is_told_apart_in_linear_time(tmp_path: Path) -> None:
+    path = tmp_path / "rows.txt"
+    path.write_bytes("zwölf Bücher und noch mehr davon\n".encode("cp1252") * 60_000)
+    with computes_at_most(20):
+        assert windows_1252.read(path.read_bytes())
 
 
 def test_t09_a_file_over_the_ceiling_is_not_read_to_its_end(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from workbench.fleet import standing
 from workbench.fleet.place import Copier, Place, PlaceError
 from workbench.fleet.schedule import DONE, TAKEN, TIME, UNEXPECTED, Outcome, Task
 from workbench.jobs import worker as job
+from workbench.jobs.worker_log import open_log
 from workbench.models import batches, references
 from workbench.models.kept_bases import KeptBases
 from workbench.pipeline import advance
@@ -100,7 +101,7 @@ class Worker:
         def late() -> bool:
             return 0 < task.time_limit_seconds < time.monotonic() - began
 
-        with (folder / "worker.log").open("a") as log, contextlib.redirect_stderr(log):
+        with open_log(folder) as log, contextlib.redirect_stderr(log):
             code = job.work(run, Stage.EXPORT, token, self._steps(copy, late))
         if code == job.FAILED:
             return _failure(run)

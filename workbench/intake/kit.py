@@ -24,7 +24,8 @@ from workbench.intake.archive import unpack
 from workbench.intake.copying import Copied
 from workbench.intake.field_checks import NAME as CONFIG_NAME
 from workbench.intake.kit_about import About, about_bytes, portable_reference, read_about
-from workbench.intake.rows import decode, parse_rows
+from workbench.intake.rows import parse_rows
+from workbench.intake.tables import decode
 from workbench.intake.wording import shown
 from workbench.limits import LIMITS
 from workbench.recipe import AUTO, METRICS, PromptFormat, TransferRecipe

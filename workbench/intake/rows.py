@@ -32,7 +32,7 @@ from workbench.intake.row_notes import Seen, left_out_notes, reading_notes, skip
 from workbench.intake.tables import (
     KINDS,
     PARQUET,
-    decode,
+    decode_rows,
     is_table_of_tabs,
     read_parquet,
     read_table,
@@ -134,8 +134,9 @@ def read_rows(
     if kind == PARQUET:
         table = read_parquet(raw, name, chosen_names(choice))
     else:
-        text = decode(raw, name)
+        text, note = decode_rows(raw, name)
         table = read_table(text, _kind(text, kind, outputs), name, KNOWN, outputs != "none")
+        table.notes = (*filter(None, [note]), *table.notes)
     return _rows(table, at_most, name, outputs, choice)
 
 

@@ -1,7 +1,7 @@
 """Files of rows as tables: named columns and cells as they stand, whatever the format.
 
 JSON lines, JSON lists, CSV and its relatives, Parquet (in a process apart) and plain lines. What a
-column means is decided elsewhere (``columns``). No pandas, no guessing of encodings.
+column means is decided elsewhere (``columns``). No pandas; an encoding is never guessed in silence.
 """
 
 import gzip
@@ -11,11 +11,11 @@ import zlib
 from collections.abc import Iterator, Sequence
 
 from workbench.errors import IntakeError
-from workbench.intake import delimited, parquet
+from workbench.intake import delimited, parquet, windows_1252
 from workbench.intake.bounded_json import read_json
 from workbench.intake.json_tables import json_lines, json_table
 from workbench.intake.records import MOST_COLUMNS, Record, Table, table_of
-from workbench.intake.wording import size_words
+from workbench.intake.wording import shown, size_words
 from workbench.limits import LIMITS
 
 KINDS = {
@@ -33,27 +33,44 @@ _COMPRESSED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\x
 _LABEL = "__label__"
 _FASTTEXT = re.compile(r"(?:__label__\S+\s+)+")
 _PAIR = 2
+_UTF8 = "utf-8-sig"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _UTF32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 
 
 def decode(raw: bytes, where: str) -> str:
     """Strict UTF-8, or UTF-16 as Windows writes it; a sentence for what is usually wrong."""
-    if raw.startswith(_COMPRESSED):
-        raise IntakeError(f"{where} is compressed. Unpack it first.")
-    if raw[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        raise IntakeError(f"{where} is a web page, not the file itself. Download the file again.")
+    _require_text(raw, where)
     encoding = _encoding(raw)
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
-        if encoding != "utf-8-sig":
+        if encoding != _UTF8:
             raise IntakeError(f"{where} is no whole {encoding} text. Save it as UTF-8.") from error
         line = raw.count(b"\n", 0, error.start) + 1
         raise IntakeError(
             f"{where} is not UTF-8 text (line {line}). "
             'Save it as UTF-8 (in Excel: "CSV UTF-8"; in an editor: "Save with encoding").'
         ) from error
+
+
+def decode_rows(raw: bytes, where: str) -> tuple[str, str]:
+    """As ``decode``, or Windows-1252, as Excel writes it; the second text says so then."""
+    if _encoding(raw) == _UTF8 and (text := windows_1252.read(raw)):
+        _require_text(raw, where)
+        example = shown(windows_1252.example(text), 30)
+        return text, (
+            f'It is no UTF-8 text and was read as Windows-1252, for example "{example}". '
+            "If that looks wrong, save the file as UTF-8."
+        )
+    return decode(raw, where), ""
+
+
+def _require_text(raw: bytes, where: str) -> None:
+    if raw.startswith(_COMPRESSED):
+        raise IntakeError(f"{where} is compressed. Unpack it first.")
+    if raw[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise IntakeError(f"{where} is a web page, not the file itself. Download the file again.")
 
 
 def unpacked(raw: bytes, where: str) -> bytes:
@@ -80,7 +97,7 @@ def _encoding(raw: bytes) -> str:
             return "utf-16-le"
         if not any(head[::2]):
             return "utf-16-be"
-    return "utf-8-sig"
+    return _UTF8
 
 
 def read_table(text: str, kind: str, where: str, known: frozenset[str], split: bool) -> Table:

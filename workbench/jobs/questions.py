@@ -19,6 +19,7 @@ from workbench import errors
 from workbench.errors import BusyError, WorkbenchError
 from workbench.evaluate.checkers import require_own_machine
 from workbench.jobs import downloads, environment, slices
+from workbench.jobs.worker_log import open_log
 from workbench.models import hub_access
 from workbench.runs.folder import open_run
 from workbench.runs.lease import lock
@@ -52,7 +53,7 @@ def consult(
     asked = {"question": question, "arguments": {**(arguments or {}), "run": str(folder)}}
     if slices.active() and question not in WITHOUT_GPU:
         return _unpack(slices.answer(asked))
-    with _one_at_a_time(folder.parent, deadline), (folder / "worker.log").open("ab") as log:
+    with _one_at_a_time(folder.parent, deadline), open_log(folder) as log:
         process = subprocess.Popen(
             environment.command(CONSULT_MODULE, str(int(timeout_seconds) + 5)),
             cwd=folder,

@@ -22,6 +22,7 @@ from typing import Any
 from workbench.errors import BusyError, RunError, StageError, WorkbenchError
 from workbench.jobs import consult_worker, downloads, environment, slice_plan, worker
 from workbench.jobs.slice_plan import LEAST_SECONDS, MOST_SECONDS, SliceJob
+from workbench.jobs.worker_log import open_log
 from workbench.machine import is_shared
 from workbench.models import hub_access
 from workbench.runs import owners, stop_request
@@ -99,7 +100,7 @@ def _in_slice(folder: Path) -> Iterator[None]:
     with (
         owners.visited_by(None),
         hub_access.using(access),
-        (folder / "worker.log").open("a", encoding="utf-8") as log,
+        open_log(folder) as log,
         contextlib.redirect_stderr(log),
     ):
         yield

@@ -12,11 +12,11 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import BinaryIO
 
 from workbench.errors import BusyError, RunError
 from workbench.evaluate.checkers import require_own_machine
 from workbench.jobs import downloads, environment, slices, turns
+from workbench.jobs.worker_log import open_log
 from workbench.limits import LIMITS
 from workbench.models import hub_access
 from workbench.runs import atomic, lease, owners, stop_request
@@ -29,7 +29,6 @@ START_SECONDS = 30.0  # until the worker must have shown itself
 GRACE_SECONDS = 60.0  # from the request until SIGTERM: a round or a slow training step
 KILL_SECONDS = 10.0  # from SIGTERM until SIGKILL
 WORKERS_OWN_CODES = (0, 3, 4)  # see worker
-_LOG_BYTES = 5 * 1024**2
 _impatient: set[tuple[Path, str]] = set()
 _guard = threading.Lock()
 # Starts are let in one by one: what would be one too many must be seen by the next.
@@ -74,7 +73,7 @@ def _start_worker(run: Run, until: Stage) -> None:
         if downloads.missing(run.recipe):
             # Fetches with access to the Hub, then becomes the worker with a clean environment.
             module, variables = downloads.MODULE, downloads.fetching_environment(access)
-    with _open_log(run.folder) as log:
+    with open_log(run.folder) as log:
         process = subprocess.Popen(
             environment.command(module, str(run.folder), "--until", until.value, "--job", job),
             cwd=run.folder,
@@ -119,15 +118,6 @@ def stop(run: Run, mode: str = "pause", job: str = "") -> bool:
         target=_insist, args=(run.folder, holder, request.at), name="impatience", daemon=True
     ).start()
     return True
-
-
-def _open_log(folder: Path) -> BinaryIO:
-    """The worker's log, private, begun anew when it has become long."""
-    path = folder / "worker.log"
-    if path.exists() and path.stat().st_size > _LOG_BYTES:
-        path.replace(folder / "worker.log.1")
-    path.touch(mode=0o600, exist_ok=True)
-    return path.open("ab")
 
 
 def _await_lease(run: Run, job: str, gone: threading.Event) -> None:

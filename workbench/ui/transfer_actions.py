@@ -20,7 +20,8 @@ from workbench.intake.copying import read_small
 from workbench.intake.hub import fetch_adapter
 from workbench.intake.kit import WRITER_REPEATS, Kit, read_kit
 from workbench.intake.kit_about import portable_reference
-from workbench.intake.rows import decode, parse_rows, table_rows
+from workbench.intake.rows import parse_rows, table_rows
+from workbench.intake.tables import decode
 from workbench.limits import LIMITS
 from workbench.recipe import to_dict
 from workbench.runs import owners
