@@ -183,7 +183,7 @@ def _judge(mutant: Mutant, copies: "SimpleQueue[Path]", kept: Kept) -> None:
 
 
 def _tests(folder: Path, package: str, limit: float | None, module: str = "") -> bool:
-    """Whether a test fails, or all together take too long; those that know the module come first."""
+    """Whether a test fails, or they take too long; those that know the module come first."""
     tests = PACKAGES[package][1]
     knows = re.compile(rf"\b{module}\b")
     paths = [path for place in tests for path in sorted((folder / place).rglob("test_*.py"))]
