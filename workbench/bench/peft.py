@@ -157,6 +157,8 @@ def _two_hops(work: Path, plain: TransferRecipe) -> dict[str, Any]:
     """The adapter that the first pair moved goes back to the base that it came from."""
     first = find_run(work / "runs", "lora-lora")
     inputs, takes = chains.chained(first, work)
+    # Nothing is written again, and the first run's writer does not fit this base.
+    plain = recipes.override(plain, {"synthesis.writer": "auto"})
     back = replace(takes(plain), target_base=plain.source_base, target_format=plain.source_format)
     values = _finished(_run(work, "lora-back", back, inputs, **chains.chain_facts(first)))
     # Against the first source, not against the copy that was moved.
