@@ -123,6 +123,17 @@
   setInterval(() => {
     if (document.hidden && (state === "running" || state === "queued")) document.getElementById("look-again")?.click();
   }, 9000);
+  // A pressed button says so until it is answered, however busy the server is.
+  let pressed = null;
+  document.addEventListener("click", (event) => { pressed = event.target.closest?.("button") ?? pressed; }, true);
+  window.workbench_pressed = (given) => {
+    pressed?.setAttribute("aria-busy", "true");
+    return given.length === 1 ? given[0] : given;
+  };
+  window.workbench_answered = (given) => {
+    for (const button of document.querySelectorAll("button[aria-busy]")) button.removeAttribute("aria-busy");
+    return given.slice(0, 3);
+  };
   // What is waited for has a clock: a sign of life where the server can say nothing yet.
   setInterval(() => {
     for (const clock of document.querySelectorAll("[data-clock]")) {

@@ -9,7 +9,7 @@ from workbench.errors import RunError
 from workbench.stages import Stage
 from workbench.ui import charts, compare_views, plain, workspace
 from workbench.ui.failures import told, with_clock
-from workbench.ui.figures import plotted
+from workbench.ui.figures import plotted, rows_table
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 from workbench.ui.waiting_line import MODELS, in_line
@@ -50,17 +50,12 @@ def build(parts: Parts) -> None:
         label="Show",
         elem_id="changed-which",
     )
-    rows = gr.Dataframe(
-        headers=["input", "expected", "source says", "new adapter says"],
-        datatype="str",
-        column_count=4,
-        interactive=False,
-        wrap=True,
+    rows = rows_table(
+        {"input": "46%", "expected": "18%", "source says": "18%", "new adapter says": "18%"},
+        "Rows",
+        "changed-rows",
         max_height=360,
-        label="Rows",
         show_label=False,
-        elem_id="changed-rows",
-        buttons=[],
     )
     plain.block(plain.heading("Playground", "Ask both, side by side."))
     question = gr.Textbox(label="Input", lines=2, elem_id="playground-input")

@@ -1,6 +1,7 @@
 """What a person sees when a handler fails: a sentence of ours, or a short id that is in the log."""
 
 import functools
+import json
 import logging
 import re
 import secrets
@@ -46,9 +47,9 @@ def with_clock(
 ) -> Any:  # fmt: skip
     """Wire a click that models answer: a sentence with a clock, gone when there is an answer."""
     quiet: dict[str, Any] = {"show_progress": "hidden"}
-    begun = click(lambda: plain.working(text), None, waiting, queue=False, **quiet)
+    begun = click(None, None, waiting, js=f"() => {json.dumps(plain.working(text))}")
     answered = begun.then(told(handler), inputs, outputs, **quiet)
-    return answered.then(lambda: "", None, waiting, queue=False, **quiet)
+    return answered.then(None, None, waiting, js="() => ''")
 
 
 _PATH = re.compile(r"(?<![\w:/.])/(?:[^\s/\"';:,]+/)+([^\s/\"';:,]*)")

@@ -1,6 +1,5 @@
 """A run that has begun, on the Transfer tab: how it goes, and in the end the verdict."""
 
-from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -18,7 +17,8 @@ from workbench.ui import (
     workspace,
     write_actions,
 )
-from workbench.ui.failures import told, with_clock
+from workbench.ui.failures import with_clock
+from workbench.ui.figures import rows_table
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 from workbench.ui.train_tab import curve_of, loss_curve
@@ -42,19 +42,13 @@ def build(parts: Parts) -> None:
     """Place the part and wire it."""
     with gr.Column(visible=False, elem_id="live") as live:
         sentence = plain.block(elem_id="live-sentence")
-        rows = gr.Dataframe(
-            headers=["input", "answer", "confidence"],
-            datatype="str",
-            column_count=3,
-            interactive=False,
-            wrap=True,
+        rows = rows_table(
+            {"input": "58%", "answer": "24%", "confidence": "18%"},
+            "Newest",
+            "live-rows",
             visible=False,
             max_height=330,
-            label="Newest",
             show_label=False,
-            column_widths=["58%", "24%", "18%"],
-            elem_id="live-rows",
-            buttons=[],
         )
         curve = loss_curve("live-curve", 170)
         bars = plain.block(elem_id="live-bars")
@@ -70,13 +64,9 @@ def build(parts: Parts) -> None:
     done = _done(parts)
     shown = [live, sentence, rows, curve, bars, train, closing, notify, *links.values()]
     parts.sections.append(Section("live", TAB, shown, _token, lambda now: _draw(now, shown, links)))
-    parts.changed.append(train.click(told(_train), [parts.run_id], None, show_progress="hidden"))
+    parts.press(train, _train, [parts.run_id])
     for name, button in (*links.items(), *done.items()):
-        button.click(_opening(name), None, parts.tabs, show_progress="hidden", queue=False)
-
-
-def _opening(tab: str) -> Callable[[], gr.Tabs]:
-    return lambda: gr.Tabs(selected=tab)
+        button.click(None, None, parts.tabs, js=plain.update(selected=name))
 
 
 def _done(parts: Parts) -> dict[str, gr.Button]:

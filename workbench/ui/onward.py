@@ -14,7 +14,7 @@ from workbench.recipe import override, recommended
 from workbench.runs.folder import Run, create
 from workbench.stages import Stage
 from workbench.ui import plain, transfer_views, words, workspace
-from workbench.ui.failures import say, told
+from workbench.ui.failures import say
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 from workbench.ui.transfer_actions import public_base
@@ -56,11 +56,8 @@ def build(parts: Parts, tab: str) -> None:
         )
     )
     given, opened = [parts.run_id, base, parts.owner], [parts.run_id, parts.tabs]
-    quiet: dict[str, Any] = {"show_progress": "hidden"}
-    parts.opened += [
-        same.click(told(from_same_samples), given, opened, **quiet),
-        again.click(told(move_again), given, opened, **quiet),
-    ]
+    parts.press(same, from_same_samples, given, opened, afresh=True)
+    parts.press(again, move_again, given, opened, afresh=True)
 
 
 def _draw(now: Snapshot, part: gr.Accordion) -> Drawn:

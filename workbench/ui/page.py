@@ -29,6 +29,7 @@ from workbench.ui import (
 )
 from workbench.ui.failures import told
 from workbench.ui.sections import (
+    ANSWERED,
     SPREAD,
     TYPED,
     Drawings,
@@ -178,9 +179,9 @@ def _wire(
         spot = f"(run, tab, pulse) => [{_OPEN_RUN}, window.workbench_at('{name}'), pulse]"
         comes_into_sight(on_tab, asked, [news, parts.tab], js=spot, **light)
     for event in parts.changed:
-        event.then(after_change, asked, news, **light)
+        event.then(after_change, asked, news, js=ANSWERED, **light)
     for event in parts.opened:
-        event.then(after_opening, asked, news, **light)
+        event.then(after_opening, asked, news, js=ANSWERED, **light)
     news.change(None, [news, parts.run_id, status, pulse], [status, pulse], js=_SHOW)
     parts.run_id.change(None, [parts.run_id], None, js="(run) => window.workbench_open(run)")
 

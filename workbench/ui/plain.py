@@ -4,6 +4,7 @@ Every value passes through ``html.escape``. Shown here are our own sentences, nu
 about files; text that a model wrote never comes here: it goes to Dataframe and Textbox.
 """
 
+import json
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -37,6 +38,11 @@ def heading(title: str, sentence: str = "") -> str:
 def small_heading(title: str) -> str:
     """Title within a part."""
     return f'<h3 class="small-heading">{escape(title)}</h3>'
+
+
+def update(**properties: Any) -> str:
+    """Script of an event that sets properties of its output, without asking the server."""
+    return f"() => ({json.dumps({'__type__': 'update', **properties})})"
 
 
 def sentence(text: str, kind: str = "quiet") -> str:

@@ -1,6 +1,6 @@
 """What the controls of the Review tab do: one query or one action on the run's samples each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,17 +42,10 @@ _ORIGIN_WORDS = {
 }
 
 
-def filter_of(
-    status: str,
-    search: str,
-    label: str | None,
-    origin: str,
-    low: float | None,
-    high: float | None,
-    edited: bool,
-) -> SampleFilter:
-    """The filter that the controls describe."""
-    return SampleFilter(
+def asked_for(run: Run, finder: Sequence[Any]) -> tuple[SampleFilter, str]:
+    """(filter, order) of the controls; "score" in both is the one that decides in this run."""
+    status, search, label, origin, low, high, edited, sort = finder
+    wanted = SampleFilter(
         status=status or "",
         search=search or "",
         label=label or None,
@@ -61,14 +54,8 @@ def filter_of(
         max_score=high,
         edited=True if edited else None,
     )
-
-
-def asked_for(run: Run, finder: Sequence[Any]) -> tuple[SampleFilter, str]:
-    """(filter, order) of the controls; "score" in both is the one that decides in this run."""
-    *values, sort = finder
-    wanted = filter_of(*values)
     by_score = sort.removeprefix("-") == "score"
-    if by_score or wanted.min_score is not None or wanted.max_score is not None:
+    if by_score or low is not None or high is not None:
         score = write_views.used_score(run)
         wanted = replace(wanted, score=score)
         if by_score and score != "discriminator_score":
@@ -79,28 +66,25 @@ def asked_for(run: Run, finder: Sequence[Any]) -> tuple[SampleFilter, str]:
 # Pages -----------------------------------------------------------------------------------------
 
 
-def first_page(run_id: str, *values: Any) -> View:
-    """The first page after a filter has changed."""
-    *finder, chosen = values
-    return _page(run_id, finder, 1, chosen)
+def _turning(name: str, by: int | None) -> Callable[..., View]:
+    """Handler for the page so many after the one in the box; None: for the first one."""
+
+    def turn(run_id: str, *values: Any) -> View:
+        *finder, page, chosen = values
+        return _page(run_id, finder, 1 if by is None else (page or 1) + by, chosen)
+
+    return _named(name, turn)
 
 
-def same_page(run_id: str, *values: Any) -> View:
-    """The page whose number stands in the box."""
-    *finder, page, chosen = values
-    return _page(run_id, finder, page, chosen)
+def _named(name: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+    handler.__name__ = name  # by which the log and Gradio know it
+    return handler
 
 
-def page_back(run_id: str, *values: Any) -> View:
-    """One page back."""
-    *finder, page, chosen = values
-    return _page(run_id, finder, (page or 1) - 1, chosen)
-
-
-def page_forward(run_id: str, *values: Any) -> View:
-    """One page on."""
-    *finder, page, chosen = values
-    return _page(run_id, finder, (page or 1) + 1, chosen)
+first_page = _turning("first_page", None)
+same_page = _turning("same_page", 0)
+page_back = _turning("page_back", -1)
+page_forward = _turning("page_forward", 1)
 
 
 def _page(run_id: str, finder: list[Any], page: float | None, chosen: str) -> View:
@@ -191,16 +175,6 @@ def choose(run_id: str, ids: list[str], event: gr.SelectData) -> Any:
     return editor(run, run.samples.get(ids[row]))
 
 
-def step_on(run_id: str, *values: Any) -> View:
-    """The next sample; over the end of a page to the next one."""
-    return _step(run_id, list(values), 1)
-
-
-def step_back(run_id: str, *values: Any) -> View:
-    """The sample before."""
-    return _step(run_id, list(values), -1)
-
-
 def _step(run_id: str, values: list[Any], by: int) -> View:
     *finder, page, chosen, ids = values
     run = workspace.find(run_id)
@@ -215,29 +189,33 @@ def _step(run_id: str, values: list[Any], by: int) -> View:
     return *_page(run_id, finder, page, chosen), *editor(run, run.samples.get(chosen))
 
 
-def accept(run_id: str, *values: Any) -> View:
-    """Keep the chosen sample and go on to the next."""
-    return _decide(run_id, list(values), KEPT)
+def _stepping(name: str, by: int) -> Callable[..., View]:
+    """Handler for the next sample, over the end of a page to the next one; or the one before."""
+    return _named(name, lambda run_id, *values: _step(run_id, list(values), by))
 
 
-def reject(run_id: str, *values: Any) -> View:
-    """Reject the chosen sample and go on to the next."""
-    return _decide(run_id, list(values), REJECTED)
+def _deciding(name: str, status: str) -> Callable[..., View]:
+    """Handler that keeps or rejects the chosen sample and goes on to the next."""
+
+    def decide(run_id: str, *values: Any) -> View:
+        *rest, version = values
+        *finder, page, chosen, ids = rest
+        if not chosen:
+            return _step(run_id, rest, 1)
+        run = _changeable(run_id)
+        run.samples.edit(chosen, int(version), status=status)
+        place = ids.index(chosen) if chosen in ids else 0
+        # In a filtered view the decided sample may be gone: the one that followed comes next.
+        following = ids[place + 1] if place + 1 < len(ids) else ""
+        if not following:
+            return _step(run_id, rest, 1)
+        return *_page(run_id, finder, page, following), *editor(run, run.samples.get(following))
+
+    return _named(name, decide)
 
 
-def _decide(run_id: str, values: list[Any], status: str) -> View:
-    *rest, version = values
-    *finder, page, chosen, ids = rest
-    if not chosen:
-        return _step(run_id, rest, 1)
-    run = _changeable(run_id)
-    run.samples.edit(chosen, int(version), status=status)
-    place = ids.index(chosen) if chosen in ids else 0
-    # In a filtered view the decided sample may be gone: the one that followed comes next.
-    following = ids[place + 1] if place + 1 < len(ids) else ""
-    if not following:
-        return _step(run_id, rest, 1)
-    return *_page(run_id, finder, page, following), *editor(run, run.samples.get(following))
+step_on, step_back = _stepping("step_on", 1), _stepping("step_back", -1)
+accept, reject = _deciding("accept", KEPT), _deciding("reject", REJECTED)
 
 
 def _changeable(run_id: str) -> Run:
@@ -274,16 +252,9 @@ def save(run_id: str, chosen: str, version: float, text: str, answer: str) -> Vi
 def by_hand(run_id: str) -> View:
     """An empty editor: Save adds what is written there."""
     workspace.find(run_id)
-    words_ = plain.small_heading("A sample of your own: write it, then Save edit")
-    return (
-        words_,
-        "",
-        "",
-        plain.sentence("An empty answer is given by the source adapter."),
-        "",
-        "",
-        -1,
-    )
+    heading = plain.small_heading("A sample of your own: write it, then Save edit")
+    hint = plain.sentence("An empty answer is given by the source adapter.")
+    return heading, "", "", hint, "", "", NOT_IN_RUN
 
 
 @in_line(MODELS)
@@ -300,20 +271,20 @@ def regenerate(run_id: str, chosen: str, version: float) -> View:
     return editor(run, there[0])
 
 
-def undo(run_id: str, chosen: str) -> View:
-    """Take back the newest action, whoever did it."""
-    run = _changeable(run_id)
-    what = run.samples.undo()
-    say(f"Undone: {what}." if what else "There is nothing to undo.", "Undo")
-    return editor(run, run.samples.get(chosen) if chosen else None)
+def _going_back(redo: bool) -> Callable[..., View]:
+    """Handler that takes back the newest action, whoever did it, or does it again."""
+
+    def go_back(run_id: str, chosen: str) -> View:
+        run = _changeable(run_id)
+        what = run.samples.redo() if redo else run.samples.undo()
+        done, word = ("Redone", "Redo") if redo else ("Undone", "Undo")
+        say(f"{done}: {what}." if what else f"There is nothing to {word.lower()}.", word)
+        return editor(run, run.samples.get(chosen) if chosen else None)
+
+    return _named("redo" if redo else "undo", go_back)
 
 
-def redo(run_id: str, chosen: str) -> View:
-    """Do again what was taken back."""
-    run = _changeable(run_id)
-    what = run.samples.redo()
-    say(f"Redone: {what}." if what else "There is nothing to redo.", "Redo")
-    return editor(run, run.samples.get(chosen) if chosen else None)
+undo, redo = _going_back(redo=False), _going_back(redo=True)
 
 
 def work(run_id: str) -> None:
@@ -324,20 +295,19 @@ def work(run_id: str) -> None:
 # Many samples ----------------------------------------------------------------------------------
 
 
-def keep_all(run_id: str, *finder: Any) -> None:
-    """Keep everything that the filter shows."""
-    _bulk(run_id, finder, KEPT, "kept")
+def _for_all(name: str, status: str, word: str) -> Callable[..., None]:
+    """Handler that keeps or rejects everything that the filter shows."""
+
+    def decide(run_id: str, *finder: Any) -> None:
+        run = _changeable(run_id)
+        count = run.samples.bulk(asked_for(run, finder)[0], status)
+        say(f"{words.count(count, 'sample')} {word}. Undo brings it back.")
+
+    return _named(name, decide)
 
 
-def reject_all(run_id: str, *finder: Any) -> None:
-    """Reject everything that the filter shows."""
-    _bulk(run_id, finder, REJECTED, "rejected")
-
-
-def _bulk(run_id: str, finder: tuple[Any, ...], status: str, word: str) -> None:
-    run = _changeable(run_id)
-    count = run.samples.bulk(asked_for(run, finder)[0], status)
-    say(f"{words.count(count, 'sample')} {word}. Undo brings it back.")
+keep_all = _for_all("keep_all", KEPT, "kept")
+reject_all = _for_all("reject_all", REJECTED, "rejected")
 
 
 def relabel_all(run_id: str, answer: str, *finder: Any) -> str:

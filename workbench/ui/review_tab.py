@@ -1,7 +1,6 @@
 """Review: a paged table that stays fast, an editor beside it, decisions by key or by mouse."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -9,6 +8,7 @@ from workbench.intake.rows import FILE_TYPES
 from workbench.ui import consent_box, plain
 from workbench.ui import review_actions as actions
 from workbench.ui.failures import told
+from workbench.ui.figures import rows_table
 from workbench.ui.sections import Parts, Section
 
 TAB = "review"
@@ -35,8 +35,9 @@ _SORTS = [
 ]
 
 
-@dataclass(frozen=True)
-class _Finder:
+class _Finder(NamedTuple):
+    """In the order of ``review_actions.asked_for``."""
+
     status: gr.Dropdown
     search: gr.Textbox
     label: gr.Dropdown
@@ -46,16 +47,10 @@ class _Finder:
     edited: gr.Checkbox
     sort: gr.Dropdown
 
-    def inputs(self) -> list[Any]:
-        """In the order of ``review_actions.filter_of``."""
-        return [
-            self.status, self.search, self.label, self.origin, self.low, self.high, self.edited,
-            self.sort,
-        ]  # fmt: skip
 
+class _Editor(NamedTuple):
+    """In the order of ``review_actions.editor``."""
 
-@dataclass(frozen=True)
-class _Editor:
     where: gr.HTML
     input: gr.Textbox
     answer: gr.Textbox
@@ -63,12 +58,6 @@ class _Editor:
     nearest: gr.Textbox
     chosen: gr.Textbox
     version: gr.Number
-
-    def outputs(self) -> list[Any]:
-        """In the order of ``review_actions.editor``."""
-        return [
-            self.where, self.input, self.answer, self.facts, self.nearest, self.chosen, self.version
-        ]  # fmt: skip
 
 
 def build(parts: Parts) -> None:
@@ -93,7 +82,7 @@ def build(parts: Parts) -> None:
         buttons["consent"] = files["consent"]
     bulk = [pager[name] for name in ("keep", "reject", "relabel", "again")]
     view = [table, pager["sentence"], pager["page"], ids, *bulk]
-    asked = [parts.run_id, *finder.inputs()]
+    asked = [parts.run_id, *finder]
     _wire_table(parts, finder, view, editor, pager, token, ids)
     _wire_editor(parts, asked, view, editor, buttons, pager, ids)
     _wire_files(parts, finder, files)
@@ -138,18 +127,12 @@ def _filters() -> _Finder:
 
 
 def _table() -> tuple[gr.Dataframe, dict[str, Any]]:
-    table = gr.Dataframe(
-        headers=["▸", "input", "answer", "score", "status"],
-        datatype="str",
-        column_count=5,
-        interactive=False,
-        wrap=True,
+    table = rows_table(
+        {"▸": "28px", "input": "48%", "answer": "22%", "score": "64px", "status": "110px"},
+        "Samples",
+        "review-table",
         max_height=620,
-        label="Samples",
         show_label=False,
-        column_widths=["28px", "48%", "22%", "64px", "110px"],
-        elem_id="review-table",
-        buttons=[],
     )
     pager: dict[str, Any] = {}
     with gr.Row(elem_classes="buttons"):
@@ -237,7 +220,7 @@ def _wire_table(
     token: gr.Textbox,
     ids: gr.State,
 ) -> None:
-    asked = [parts.run_id, *finder.inputs()]
+    asked = [parts.run_id, *finder]
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
     first = told(actions.first_page)
     for event in (
@@ -252,20 +235,16 @@ def _wire_table(
     pager["back"].click(told(actions.page_back), again, view, concurrency_limit=None, **quiet)
     pager["forward"].click(told(actions.page_forward), again, view, concurrency_limit=None, **quiet)
     view[0].select(
-        told(actions.choose), [parts.run_id, ids], editor.outputs(), concurrency_limit=None, **quiet
+        told(actions.choose), [parts.run_id, ids], [*editor], concurrency_limit=None, **quiet
     ).then(told(actions.same_page), again, view, concurrency_limit=None, **quiet)
     for name, handler in (("keep", actions.keep_all), ("reject", actions.reject_all)):
-        done = pager[name].click(told(handler), asked, None, show_progress="hidden")
-        parts.changed.append(done)
+        parts.press(pager[name], handler, asked)
     done = pager["again"].click(
         told(actions.regenerate_all), asked, None, show_progress_on=[view[0]]
     )
     parts.changed.append(done)
-    given = [parts.run_id, pager["answer"], *finder.inputs()]
-    done = pager["relabel"].click(
-        told(actions.relabel_all), given, [pager["answer"]], show_progress="hidden"
-    )
-    parts.changed.append(done)
+    given = [parts.run_id, pager["answer"], *finder]
+    parts.press(pager["relabel"], actions.relabel_all, given, [pager["answer"]])
 
 
 def _wire_editor(
@@ -279,35 +258,27 @@ def _wire_editor(
 ) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden"}
     moving = [*asked, pager["page"], editor.chosen, ids]
-    shown = [*view, *editor.outputs()]
+    shown = [*view, *editor]
     for name, handler in (("next", actions.step_on), ("previous", actions.step_back)):
         buttons[name].click(told(handler), moving, shown, concurrency_limit=None, **quiet)
     for name, handler in (("accept", actions.accept), ("reject", actions.reject)):
-        parts.changed.append(
-            buttons[name].click(told(handler), [*moving, editor.version], shown, **quiet)
-        )
+        parts.press(buttons[name], handler, [*moving, editor.version], shown)
     texts = [parts.run_id, editor.chosen, editor.version, editor.input, editor.answer]
-    parts.changed.append(
-        buttons["save"].click(told(actions.save), texts, editor.outputs(), **quiet)
-    )
+    parts.press(buttons["save"], actions.save, texts, [*editor])
     parts.changed.append(
         buttons["again"].click(
             told(actions.regenerate),
             [parts.run_id, editor.chosen, editor.version],
-            editor.outputs(),
+            [*editor],
             show_progress_on=[editor.input],
         )
     )
-    buttons["hand"].click(told(actions.by_hand), [parts.run_id], editor.outputs(), **quiet).then(
+    buttons["hand"].click(told(actions.by_hand), [parts.run_id], [*editor], **quiet).then(
         None, js="() => document.querySelector('#review-input textarea')?.focus()"
     )
     for name, handler in (("undo", actions.undo), ("redo", actions.redo)):
-        parts.changed.append(
-            buttons[name].click(
-                told(handler), [parts.run_id, editor.chosen], editor.outputs(), **quiet
-            )
-        )
-    parts.changed.append(buttons["work"].click(told(actions.work), [parts.run_id], None, **quiet))
+        parts.press(buttons[name], handler, [parts.run_id, editor.chosen], [*editor])
+    parts.press(buttons["work"], actions.work, [parts.run_id])
 
 
 def _wire_files(parts: Parts, finder: _Finder, files: dict[str, Any]) -> None:
@@ -318,6 +289,6 @@ def _wire_files(parts: Parts, finder: _Finder, files: dict[str, Any]) -> None:
     )
     files["make"].click(
         told(actions.make_file),
-        [parts.run_id, *finder.inputs(), files["format"], files["consent"]],
+        [parts.run_id, *finder, files["format"], files["consent"]],
         [files["file"]],
     )

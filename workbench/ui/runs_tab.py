@@ -16,11 +16,11 @@ from workbench.runs.recipe_rules import differing
 from workbench.samples import KEPT
 from workbench.ui import fields, plain, snapshot, words, workspace
 from workbench.ui.failures import say, told
-from workbench.ui.sections import Parts
+from workbench.ui.figures import rows_table
+from workbench.ui.sections import Parts, pressed
 
 _SHARED = "Those that this browser began. Nobody else can open them."
 _OWNER = "(run) => [run, window.workbench_owner()]"  # see page.js
-_HEADERS = ["run", "phase", "bases, method, samples", "source → new", "changed"]
 
 
 def build(parts: Parts, tab: gr.Tab) -> None:
@@ -33,18 +33,18 @@ def build(parts: Parts, tab: gr.Tab) -> None:
         new = gr.Button("New run", size="sm", elem_id="runs-new")
         look = gr.Button("Refresh", size="sm", elem_id="runs-refresh")
         back = gr.Button("Undo delete", size="sm", visible=False, elem_id="runs-restore")
-    table = gr.Dataframe(
-        headers=_HEADERS,
-        datatype="str",
-        column_count=len(_HEADERS),
-        interactive=False,
-        wrap=True,
+    table = rows_table(
+        {
+            "run": "24%",
+            "phase": "18%",
+            "bases, method, samples": "27%",
+            "source → new": "13%",
+            "changed": "18%",
+        },
+        "Runs",
+        "runs-table",
         max_height=420,
-        label="Runs",
         show_label=False,
-        column_widths=["24%", "18%", "27%", "13%", "18%"],
-        elem_id="runs-table",
-        buttons=[],
     )
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
@@ -73,17 +73,21 @@ def build(parts: Parts, tab: gr.Tab) -> None:
     table.select(told(_choose), [ids], [chosen, name], **quiet)
     for box in (chosen, other):
         box.change(told(_compare), [chosen, other], [compared], **quiet)
-    parts.opened += [
-        open_.click(told(_open), [chosen], [run, parts.tabs], **quiet),
-        copy.click(told(_duplicate), [chosen, owner], [run, parts.tabs], **quiet),
-        new.click(lambda: ("", gr.Tabs(selected="transfer")), None, [run, parts.tabs], **quiet),
-    ]
+    parts.press(open_, _open, [chosen], [run, parts.tabs], afresh=True)
+    parts.press(copy, _duplicate, [chosen, owner], [run, parts.tabs], afresh=True)
+    parts.press(new, _new, [], [run, parts.tabs], afresh=True)
     parts.changed += [
-        rename.click(told(_rename), [chosen, name], [name], **quiet).then(**listed),
-        back.click(told(_restore), [trash], [trash, back], **quiet).then(**listed),
+        rename.click(told(_rename), [chosen, name], [name], js=pressed(2), **quiet).then(**listed),
+        back.click(told(_restore), [trash], [trash, back], js=pressed(1), **quiet).then(**listed),
     ]
-    deleted = delete.click(told(_delete), [run, chosen, trash], [run, trash, back], **quiet)
+    deleted = delete.click(
+        told(_delete), [run, chosen, trash], [run, trash, back], js=pressed(3), **quiet
+    )
     parts.opened.append(deleted.then(**listed))
+
+
+def _new() -> tuple[str, gr.Tabs]:
+    return "", gr.Tabs(selected="transfer")
 
 
 def _claim(run_id: str, token: str) -> None:

@@ -18,8 +18,10 @@ from typing import Any
 import gradio as gr
 
 from workbench.ui import saves
+from workbench.ui.failures import told
 from workbench.ui.snapshot import Snapshot
 
+ANSWERED = "(...given) => window.workbench_answered(given)"
 ALWAYS = ""  # the tab name of sections that are in sight on every tab
 _EPOCH = "#"
 _MARK = "|"
@@ -100,6 +102,11 @@ def without_typed(section: Section, drawn: Drawn, typed: str, held: str) -> Draw
     return rest
 
 
+def pressed(inputs: int) -> str:
+    """Script of a click with so many inputs: its button says that it was pressed, see page.js."""
+    return f"(...given) => window.workbench_pressed(given.slice(0, {inputs}))"
+
+
 @dataclass
 class Parts:
     """What every tab needs of the page, and what it hands back to be wired at the end.
@@ -128,6 +135,15 @@ class Parts:
     changed: list[Any] = field(default_factory=list)
     opened: list[Any] = field(default_factory=list)
     places: dict[str, Any] = field(default_factory=dict)
+
+    def press(
+        self, button: gr.Button, handler: Callable[..., Any], inputs: list[Any],
+        outputs: list[Any] | None = None, *, afresh: bool = False,
+    ) -> None:  # fmt: skip
+        """Wire a button whose click changes the run; ``afresh`` draws everything again."""
+        js = pressed(len(inputs))
+        event = button.click(told(handler), inputs, outputs, js=js, show_progress="hidden")
+        (self.opened if afresh else self.changed).append(event)
 
 
 def pulse_of(

@@ -187,11 +187,11 @@ def wire(parts: Parts, boxes: dict[str, Any]) -> None:
         boxes["preset"].input(
             told(take_preset), [run, boxes["preset"]], None, show_progress="hidden"
         ),
-        boxes["undo"].click(told(undo_changes), [run], None, show_progress="hidden"),
         boxes["recipe"].upload(
             told(transfer_actions.take_recipe), [run, boxes["recipe"], owner], [run]
         ),
     ]
+    parts.press(boxes["undo"], undo_changes, [run], afresh=True)
     parts.opened.append(
         with_clock(
             boxes["propose"].click,

@@ -45,14 +45,10 @@ def build(parts: Parts) -> gr.HTML:
     stop.click(
         _ask, [parts.run_id], [choices, question, keep], show_progress="hidden", queue=False
     ).then(None, js="() => document.getElementById('stop-pause')?.focus()")
-    stay.click(
-        lambda: gr.update(visible=False), outputs=choices, show_progress="hidden", queue=False
-    )
+    stay.click(None, None, choices, js=plain.update(visible=False))
     for button, handler in ((pause, _pause), (keep, _keep), (discard, _discard)):
-        parts.changed.append(
-            button.click(handler, [parts.run_id], [choices], show_progress="hidden")
-        )
-    parts.changed.append(go_on.click(_continue, [parts.run_id], None, show_progress="hidden"))
+        parts.press(button, handler, [parts.run_id], [choices])
+    parts.press(go_on, _continue, [parts.run_id])
     return strip
 
 
@@ -153,22 +149,18 @@ def _stop(run_id: str, mode: str, sentence: str) -> dict:
     return gr.update(visible=False)
 
 
-@told
 def _pause(run_id: str) -> dict:
     return _stop(run_id, "pause", "It stops at the next safe point. Continue whenever you like.")
 
 
-@told
 def _keep(run_id: str) -> dict:
     return _stop(run_id, "keep", "It stops training and goes on with what is learnt so far.")
 
 
-@told
 def _discard(run_id: str) -> dict:
     return _stop(run_id, "discard", "It stops and forgets this stage. Earlier stages stay.")
 
 
-@told
 def _continue(run_id: str) -> None:
     now = snapshot.take(run_id, fresh=True)
     assert now.run is not None

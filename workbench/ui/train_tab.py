@@ -10,6 +10,7 @@ from workbench import machine
 from workbench.events import Metric
 from workbench.stages import Stage
 from workbench.ui import plain, words
+from workbench.ui.figures import rows_table
 from workbench.ui.sections import Parts, Section
 from workbench.ui.snapshot import Snapshot
 
@@ -47,17 +48,11 @@ class _Live:
 def _live() -> _Live:
     tiles = plain.block(elem_id="train-tiles")
     curve = loss_curve("loss-curve", 250)
-    probes = gr.Dataframe(
-        headers=["step", "held-out input", "new adapter", "source"],
-        datatype="str",
-        column_count=4,
-        interactive=False,
-        wrap=True,
+    probes = rows_table(
+        {"step": "60px", "held-out input": "46%", "new adapter": "24%", "source": "24%"},
+        "Held-out inputs, answered while it learns",
+        "probes",
         max_height=280,
-        label="Held-out inputs, answered while it learns",
-        column_widths=["60px", "46%", "24%", "24%"],
-        elem_id="probes",
-        buttons=[],
     )
     return _Live(tiles, curve, probes)
 

@@ -4,7 +4,7 @@ Before the start: what moves, what it will do, one button. At work: how far it i
 verdict. The other tabs have the details; nobody is moved to them.
 """
 
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -23,56 +23,15 @@ from workbench.ui import (
     transfer_views,
 )
 from workbench.ui.failures import told, with_clock
+from workbench.ui.figures import rows_table
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 
 TAB = "transfer"
 _FILES = [".zip", ".json", ".safetensors"]
 # The button answers at once, however busy the machine is.
-_PRESSED = "() => ({ __type__: 'update', value: 'Starting …', interactive: false })"
+_PRESSED = plain.update(value="Starting …", interactive=False)
 _NAMED = ("teacher", "source_base", "target_base", "pause_for_review")
-
-
-@dataclass(frozen=True)
-class _Setup:
-    """Everything that a person may give before the start."""
-
-    part: gr.Column
-    drop: gr.Column
-    files: gr.File
-    hub: gr.Textbox
-    fetch: gr.Button
-    none: gr.Row
-    example: gr.Button
-    refused: gr.HTML
-    several: gr.Row
-    which: gr.Dropdown
-    take_part: gr.Button
-    waiting: gr.State
-    card: gr.HTML
-    buttons: gr.Row
-    change: gr.Button
-    inspect: gr.Button
-    teacher: gr.Radio
-    own: gr.Button
-    asking: gr.HTML
-    written: gr.Textbox
-    source_base: gr.Dropdown
-    target_base: gr.Dropdown
-    count: gr.HTML
-    seeds: gr.Dataframe
-    seeds_file: gr.UploadButton
-    pasted: gr.Textbox
-    add: gr.Button
-    evaluation: gr.File
-    unlabelled: gr.File
-    columns: row_uploads.ColumnsPart
-    discriminator: gr.File
-    uploaded: gr.Dataframe
-    preview: gr.Textbox
-    plan: gr.HTML
-    go: gr.Button
-    drawn: gr.Textbox
 
 
 def build(parts: Parts) -> None:
@@ -89,7 +48,7 @@ def build(parts: Parts) -> None:
     with gr.Column(elem_id="examples-part") as examples:
         boxes |= _examples()
     drawn = gr.Textbox(visible="hidden", label="Transfer form", elem_id="transfer-drawn")
-    setup = _Setup(**boxes, drawn=drawn)
+    setup = SimpleNamespace(**boxes, drawn=drawn)  # what a person may give before the start
     _sections(parts, setup, pause, examples)
     _wire(parts, setup, pause)
     settings_part.wire(parts, settings)
@@ -198,18 +157,12 @@ def _examples() -> dict[str, Any]:
                     elem_id="discriminator-files",
                 )
         boxes["columns"] = row_uploads.build()
-        boxes["uploaded"] = gr.Dataframe(
-            headers=["row", "input", "output"],
-            datatype="str",
-            column_count=3,
-            interactive=False,
-            wrap=True,
+        boxes["uploaded"] = rows_table(
+            {"row": "18%", "input": "56%", "output": "26%"},
+            f"The first {transfer_views.ROWS_SHOWN} of each, as they were read",
+            "uploaded-rows",
             visible=False,
             max_height=260,
-            label=f"The first {transfer_views.ROWS_SHOWN} of each, as they were read",
-            column_widths=["18%", "56%", "26%"],
-            elem_id="uploaded-rows",
-            buttons=[],
         )
         boxes["preview"] = gr.Textbox(
             label="The first example as the source model reads it",
@@ -223,18 +176,13 @@ def _examples() -> dict[str, Any]:
 
 
 def _seeds() -> dict[str, Any]:
-    seeds = gr.Dataframe(
-        headers=["input", "output"],
-        datatype="str",
-        column_count=2,
+    seeds = rows_table(
+        {"input": "68%", "output": "32%"},
+        f"Examples: up to {LIMITS.seeds} real inputs; an empty output is answered for you",
+        "seeds",
         type="array",
         interactive=True,
-        wrap=True,
-        label=f"Examples: up to {LIMITS.seeds} real inputs; an empty output is answered for you",
         max_height=300,
-        column_widths=["68%", "32%"],
-        elem_id="seeds",
-        buttons=[],
     )
     pasted = gr.Textbox(
         label="Or paste: one input per line; an output after a tab or =>",
@@ -257,7 +205,9 @@ def _rows_file(role: str, label: str) -> gr.File:
     return gr.File(label=label, file_types=list(FILE_TYPES), height=96, elem_id=f"{role}-file")
 
 
-def _sections(parts: Parts, setup: _Setup, pause: gr.Checkbox, examples: gr.Column) -> None:
+def _sections(
+    parts: Parts, setup: SimpleNamespace, pause: gr.Checkbox, examples: gr.Column
+) -> None:
     views = transfer_views
 
     def draw_inputs(now: Snapshot) -> Drawn:
@@ -322,7 +272,7 @@ def _sections(parts: Parts, setup: _Setup, pause: gr.Checkbox, examples: gr.Colu
     ]
 
 
-def _on_rows(parts: Parts, setup: _Setup, role: str, box: Any) -> Any:
+def _on_rows(parts: Parts, setup: SimpleNamespace, role: str, box: Any) -> Any:
     """A file of rows is read when it is uploaded; its columns are asked for where unclear."""
     return box.upload(
         row_uploads.take_file(role),
@@ -331,7 +281,7 @@ def _on_rows(parts: Parts, setup: _Setup, role: str, box: Any) -> Any:
     )
 
 
-def _wire(parts: Parts, setup: _Setup, pause: gr.Checkbox) -> None:
+def _wire(parts: Parts, setup: SimpleNamespace, pause: gr.Checkbox) -> None:
     run, owner, actions = parts.run_id, parts.owner, transfer_actions
     taking = actions.taking_adapter
     shown = [run, setup.refused, setup.files, setup.several, setup.which, setup.waiting]
@@ -341,13 +291,12 @@ def _wire(parts: Parts, setup: _Setup, pause: gr.Checkbox) -> None:
         setup.files.upload(taking(actions.take_files), [run, setup.files, owner], shown),
         setup.take_part.click(taking(actions.take_files), by_part, shown),
         _on_rows(parts, setup, "seeds", setup.seeds_file),
-        setup.add.click(told(actions.add_pasted), [run, setup.pasted, owner], [run, setup.pasted]),
     ]
+    pasted = [run, setup.pasted, owner]
+    parts.press(setup.add, actions.add_pasted, pasted, [run, setup.pasted], afresh=True)
     for event in (setup.fetch.click, setup.hub.submit):
         parts.opened.append(event(taking(actions.take_hub), [run, setup.hub, owner], shown))
-    setup.change.click(
-        lambda: gr.update(visible=True), None, [setup.drop], show_progress="hidden", queue=False
-    )
+    setup.change.click(None, None, setup.drop, js=plain.update(visible=True))
     setup.inspect.click(
         told(actions.inspect),
         [run],
@@ -361,13 +310,8 @@ def _wire(parts: Parts, setup: _Setup, pause: gr.Checkbox) -> None:
     for role in ("evaluation", "unlabelled"):
         parts.changed.append(_on_rows(parts, setup, role, getattr(setup, role)))
     chosen = setup.columns
-    parts.opened.append(
-        chosen.take.click(
-            told(row_uploads.take_chosen),
-            [run, chosen.waiting, chosen.inputs, chosen.output, owner],
-            [run, *chosen.drawn],
-        )
-    )
+    which = [run, chosen.waiting, chosen.inputs, chosen.output, owner]
+    parts.press(chosen.take, row_uploads.take_chosen, which, [run, *chosen.drawn], afresh=True)
     box = setup.discriminator
     parts.changed.append(
         box.upload(told(actions.take_discriminator), [run, box, owner], [run, box])

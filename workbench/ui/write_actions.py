@@ -22,19 +22,13 @@ NEXT_ROUND = 100  # texts for the weakest label
 MOST_FOR_ONE = 200  # texts in one go; more would keep the page waiting for minutes
 
 
-def begin_preview(run_id: str) -> tuple[str, Any]:
-    """Says at once what is being waited for."""
-    workspace.find(run_id)
-    doing = "loading both models, then writing ten inputs"
-    return plain.working(doing), gr.update(visible=True)
-
-
 @in_line(MODELS)
 def preview(run_id: str) -> tuple[Any, str, Any]:
     """Ten samples with answers, not kept."""
-    run, done = workspace.find(run_id), gr.update(visible=False)
+    done = gr.update(visible=False)
     try:
-        samples = jobs.consult(run.folder, "preview", {"count": 10})["samples"]
+        folder = workspace.find(run_id).folder
+        samples = jobs.consult(folder, "preview", {"count": 10})["samples"]
     except WorkbenchError as error:
         return gr.skip(), plain.sentence(error.message, "problem"), done
     rows = [[str(row["input"]), str(row.get("teacher_output") or "")] for row in samples]

@@ -1,5 +1,6 @@
 """Write: samples as they arrive, with scores, coverage and a map; a preview, and more of them."""
 
+import json
 from typing import Any
 
 import gradio as gr
@@ -7,26 +8,23 @@ import gradio as gr
 from workbench.ui import plain, write_views
 from workbench.ui import write_actions as actions
 from workbench.ui.failures import told, with_clock
+from workbench.ui.figures import rows_table
 from workbench.ui.sections import Parts, Section
 
 TAB = "write"
+_DOING = plain.working("loading both models, then writing ten inputs")
+_PREVIEWING = f"() => [{json.dumps(_DOING)}, {{ __type__: 'update', visible: true }}]"
 
 
 def build(parts: Parts) -> None:
     """Place the tab's components and wire them."""
     tiles = plain.block(elem_id="synthesis-tiles")
     why = plain.block(elem_id="writer-why")
-    rows = gr.Dataframe(
-        headers=["input", "answer", "score", "status"],
-        datatype="str",
-        column_count=4,
-        interactive=False,
-        wrap=True,
+    rows = rows_table(
+        {"input": "54%", "answer": "20%", "score": "10%", "status": "16%"},
+        "Newest samples",
+        "newest-samples",
         max_height=420,
-        label="Newest samples",
-        column_widths=["54%", "20%", "10%", "16%"],
-        elem_id="newest-samples",
-        buttons=[],
     )
     with gr.Row(elem_classes="buttons"):
         preview = gr.Button("Preview ten", size="sm", elem_id="synthesize-preview")
@@ -38,18 +36,12 @@ def build(parts: Parts) -> None:
             )  # fmt: skip
             more_button = gr.Button("Write more", size="sm", elem_id="more-button")
     waiting = plain.block(elem_id="preview-state")
-    previewed = gr.Dataframe(
-        headers=["preview, not kept", "answer"],
-        datatype="str",
-        column_count=2,
-        interactive=False,
-        wrap=True,
+    previewed = rows_table(
+        {"preview, not kept": "68%", "answer": "32%"},
+        "Preview",
+        "preview-rows",
         visible=False,
-        label="Preview",
         show_label=False,
-        column_widths=["68%", "32%"],
-        elem_id="preview-rows",
-        buttons=[],
     )
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
@@ -66,13 +58,10 @@ def build(parts: Parts) -> None:
     parts.sections += [*threshold.sections(), *coverage.sections()]
     run = parts.run_id
     quiet: dict[str, Any] = {"show_progress": "hidden"}
-    preview.click(told(actions.begin_preview), [run], [waiting, cancel], queue=False, **quiet).then(
-        told(actions.preview), [run], [previewed, waiting, cancel], **quiet
-    )
+    begun = preview.click(None, None, [waiting, cancel], js=_PREVIEWING)
+    begun.then(told(actions.preview), [run], [previewed, waiting, cancel], **quiet)
     cancel.click(told(actions.cancel_preview), [run], [waiting, cancel], queue=False, **quiet)
-    parts.changed.append(
-        more_button.click(told(actions.more), [run, more_count], None, show_progress="hidden")
-    )
+    parts.press(more_button, actions.more, [run, more_count])
     with_clock(
         draw_map.click, "reading the inputs with the source base", drawing, actions.draw_map,
         [run], [chart],
@@ -96,18 +85,12 @@ class _Threshold:
         with gr.Row(elem_classes="buttons"):
             self.apply = gr.Button("Apply this line", size="sm", elem_id="threshold-apply")
         self.asked = plain.block(elem_id="consistency")
-        self.by_answer = gr.Dataframe(
-            headers=["intended label", "texts", "actual = intended", "match"],
-            datatype="str",
-            column_count=4,
-            interactive=False,
-            wrap=True,
+        self.by_answer = rows_table(
+            {"intended label": "46%", "texts": "16%", "actual = intended": "22%", "match": "16%"},
+            "Intended and actual label",
+            "consistency-rows",
             visible=False,
             max_height=220,
-            label="Intended and actual label",
-            column_widths=["46%", "16%", "22%", "16%"],
-            elem_id="consistency-rows",
-            buttons=[],
         )
 
     def sections(self) -> list[Section]:
@@ -144,11 +127,7 @@ class _Threshold:
                 queue=False,
                 trigger_mode="always_last",
             )
-        parts.changed.append(
-            self.apply.click(
-                told(actions.apply_threshold), [parts.run_id, self.slider], [self.kept]
-            )
-        )
+        parts.press(self.apply, actions.apply_threshold, [parts.run_id, self.slider], [self.kept])
 
 
 class _Coverage:
@@ -168,17 +147,11 @@ class _Coverage:
         self.chart = gr.Plot(
             show_label=False, label="Label coverage", elem_id="coverage", visible=False
         )
-        self.openings = gr.Dataframe(
-            headers=["answers begin with", "answers"],
-            datatype="str",
-            column_count=2,
-            interactive=False,
-            wrap=True,
+        self.openings = rows_table(
+            {"answers begin with": "78%", "answers": "22%"},
+            "Opening words",
+            "openings",
             visible=False,
-            label="Opening words",
-            column_widths=["78%", "22%"],
-            elem_id="openings",
-            buttons=[],
         )
 
     def wire(self, parts: Parts) -> None:
