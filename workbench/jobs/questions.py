@@ -73,16 +73,18 @@ def consult(
                 "The machine may be busy with a run; try again later."
             ) from error
         finally:
-            _asked.pop(folder, None)
+            cancelled = _asked.pop(folder, None) is None
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+    if cancelled:
+        raise BusyError("Cancelled.")
     return _unpack(_read(output, process.returncode, folder))
 
 
 def cancel(run_folder: Path) -> bool:
     """End the process that answers a question about this run; True when there was one."""
-    process = _asked.get(run_folder.absolute())
+    process = _asked.pop(run_folder.absolute(), None)
     if process is None:
         return False
     with suppress(ProcessLookupError):

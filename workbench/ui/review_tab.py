@@ -222,13 +222,12 @@ def _wire_table(
 ) -> None:
     asked = [parts.run_id, *finder]
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
-    first = told(actions.first_page)
+    first, again = told(actions.first_page), [*asked, pager["page"], editor.chosen]
     for event in (
         finder.status.input, finder.search.change, finder.label.input, finder.origin.input,
         finder.low.change, finder.high.change, finder.edited.input, finder.sort.input,
     ):  # fmt: skip
-        event(first, [*asked, editor.chosen], view, concurrency_limit=None, **quiet)
-    again = [*asked, pager["page"], editor.chosen]
+        event(first, again, view, concurrency_limit=None, **quiet)
     token.change(told(actions.same_page), again, view, concurrency_limit=None, **quiet)
     for event in (pager["page"].submit, pager["page"].blur):
         event(told(actions.same_page), again, view, **quiet)
