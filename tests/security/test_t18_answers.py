@@ -87,6 +87,30 @@ def test_t18_what_many_ask_at_once_is_made_once() -> None:
     played(play())
 
 
+def test_t18_an_application_that_looks_whether_somebody_left_holds_nobody_up() -> None:
+    async def listening(scope: Any, receive: Any, send: Any) -> None:
+        async def listen() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        listener = asyncio.create_task(listen())
+        await asyncio.sleep(0)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x"})
+        listener.cancel()
+
+    async def play() -> None:
+        told = await ask(SameAnswers(listening, pages=True), "/favicon.ico")
+        assert told[1]["body"] == b"x"
+
+    played(play())
+
+
+def test_t18_every_address_that_is_open_is_answered(site: Site) -> None:
+    for path in ("/favicon.ico", "/robots.txt", "/manifest.json", "/theme.css"):
+        assert site.visitor("open").http.get(path).status_code < 500
+
+
 def test_t18_what_has_to_be_made_is_asked_for_and_errors_are_not_kept() -> None:
     async def play() -> None:
         def refuse(_cost: float) -> None:

@@ -82,6 +82,12 @@ class SameAnswers:
     async def _make(self, key: _Key, asked: Message) -> _Answer:
         begun: Message = {}
         parts: list[bytes] = []
+        unread: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+        async def receive() -> Message:
+            if not unread:
+                await asyncio.Event().wait()  # nobody goes away: others may wait for it as well
+            return unread.pop()
 
         async def take(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -90,7 +96,7 @@ class SameAnswers:
                 parts.append(message.get("body", b""))
 
         try:
-            await self._inner(asked, _nothing_more, take)
+            await self._inner(asked, receive, take)
         finally:
             del self._making[key]
         answer = _Answer(begun["status"], begun["headers"], b"".join(parts))
@@ -101,10 +107,6 @@ class SameAnswers:
                 _, oldest = self._kept.popitem(last=False)
                 self._bytes -= len(oldest.body)
         return answer
-
-
-async def _nothing_more() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def is_page(path: str) -> bool:
