@@ -1,6 +1,7 @@
 """Tokens per second of our own loops beside what one would write with transformers and TRL.
 
     python -m scripts.bench_speed [--repeats 3] [--only generation labelling scoring training]
+    python -m scripts.bench_speed --shape 8b [--only JOB ...]
 
 Four jobs of a real transfer, on the demo pair and the example kit: writing samples, the teacher's
 answers, scoring answers, training the adapter. Both sides get the same token ids, weights,
@@ -8,7 +9,7 @@ adapter, numeric type and batch size, and take turns (A B A B) in this one proce
 counts. Rates are emitted tokens (writing, answers) or real tokens without padding (scoring,
 training), per second on the clock and per second of processor time, which bears company better.
 The last line is one JSON object. It judges nothing and is no test; other load spoils it, so the
-load average is part of the result.
+load average is part of the result. ``--shape`` is another table, see bench_shape.py.
 """
 
 import argparse
@@ -24,12 +25,11 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import datasets
 import torch
 import transformers
-import trl
 from peft import LoraConfig
 
+from scripts import bench_shape
 from workbench.intake.kit import Kit, read_kit
 from workbench.models.decoding import Sampling, decode
 from workbench.models.formats import BoundFormat, bind
@@ -63,10 +63,20 @@ def main() -> None:
     """Run the jobs that were asked for and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--repeats", type=int, default=3, help="runs of each side")
-    parser.add_argument("--only", nargs="+", choices=JOBS, default=list(JOBS), metavar="JOB")
+    parser.add_argument("--shape", choices=bench_shape.SHAPES, help="a base of random weights")
+    parser.add_argument("--only", nargs="+", metavar="JOB", help="some of the jobs")
     choice = parser.parse_args()
+    jobs = bench_shape.JOBS if choice.shape else JOBS
+    if unknown := set(choice.only or ()) - set(jobs):
+        parser.error(f"no such job: {', '.join(sorted(unknown))}; there are {', '.join(jobs)}")
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+    if choice.shape:
+        bench_shape.run(choice.shape, choice.only)
+        return
+    import datasets  # noqa: PLC0415 (with TRL: requirements-bench.txt)
+    import trl  # noqa: PLC0415
+
     datasets.disable_progress_bars()
     result: dict[str, object] = {"device": "cuda" if torch.cuda.is_available() else "cpu"}
     result |= {
@@ -78,7 +88,7 @@ def main() -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         kit = read_kit(KIT, Path(folder))
-        for name in choice.only:
+        for name in choice.only or JOBS:
             result[name] = JOBS[name](kit, choice.repeats)
     result["seconds"] = round(time.monotonic() - started, 1)
     result["load_after"] = os.getloadavg()[0]
@@ -270,6 +280,9 @@ def score(resident: Resident, pairs: list[Pair]) -> list[float]:
 
 def sft(target: Resident, rows: list[TrainingRow], folder: str) -> float:
     """The same training by TRL's SFTTrainer, without checkpointing on either side."""
+    import datasets  # noqa: PLC0415
+    import trl  # noqa: PLC0415
+
     columns = {
         "input_ids": [row.prompt_ids + row.answer_ids for row in rows],
         "completion_mask": [[0] * len(row.prompt_ids) + [1] * len(row.answer_ids) for row in rows],

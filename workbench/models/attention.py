@@ -46,6 +46,10 @@ class KeyValues:
         own: per layer, keys and values [rows, kv_heads, reserved, head].
         used: columns written so far.
         allowed: [rows, queries, reserved] extra restriction of one forward pass, or None.
+        column: [1] the next column, on the device: a recorded step finds it there. None: ``used``.
+        segments: where rows that stand one behind the other in one row begin, and the end
+            [rows + 1], int32: on a GPU, without a prefix, for one pass of which nothing is kept.
+        longest: tokens of the longest such row.
     """
 
     positions: Tensor
@@ -53,6 +57,9 @@ class KeyValues:
     own: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     used: int = 0
     allowed: Tensor | None = None
+    column: Tensor | None = None
+    segments: Tensor | None = None
+    longest: int = 0
     _queries: Tensor | None = None
     _bias: dict[int | None, Tensor] = field(default_factory=dict)
 
@@ -74,11 +81,19 @@ class KeyValues:
         if missing > 0:
             # The first pass takes what it needs, for most batches there is no second.
             more = missing if not self.used else _reserved(end) - self.positions.shape[1]
-            self.positions = nn.functional.pad(self.positions, (0, more), value=NOWHERE)
-        self.positions[:, self.used : end] = positions
+            self.reserve(self.positions.shape[1] + more)
+        if self.column is None:
+            self.positions[:, self.used : end] = positions
+        else:
+            self.positions.index_copy_(1, self.column, positions)
         self._queries = positions
         self.allowed = allowed
         self._bias.clear()
+
+    def reserve(self, columns: int) -> None:
+        """Have room for so many columns from now on."""
+        more = columns - self.positions.shape[1]
+        self.positions = nn.functional.pad(self.positions, (0, more), value=NOWHERE)
 
     def end(self) -> None:
         """The forward pass is over: its columns count as used."""
@@ -95,6 +110,10 @@ class KeyValues:
         if keys.shape[2] < reserved:
             keys, values = _grown(keys, reserved), _grown(values, reserved)
             self.own[layer] = keys, values
+        if self.column is not None:
+            keys.index_copy_(2, self.column, key)
+            values.index_copy_(2, self.column, value)
+            return keys, values
         end = self.used + key.shape[2]
         keys[:, :, self.used : end] = key
         values[:, :, self.used : end] = value
@@ -170,8 +189,10 @@ def attend(
     assert key_values is not None
     rows, heads, length, head = query.shape
     kv_heads = key.shape[1]
-    keys, values = key_values.write(module.layer_idx, key, value)  # type: ignore[arg-type]
     scale = head**-0.5 if scaling is None else scaling
+    if key_values.segments is not None:
+        return _segmented(query, key, value, key_values, scale, sliding_window), None
+    keys, values = key_values.write(module.layer_idx, key, value)  # type: ignore[arg-type]
     columns = key_values.prefix_length + keys.shape[2]
     large = rows * heads * length * columns > SCORES
     if length > 1 and softcap is None and (large or query.is_cuda):
@@ -194,6 +215,31 @@ def attend(
     return mixed.view(rows, heads, length, head).transpose(1, 2).contiguous(), None
 
 
+def _segmented(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    key_values: KeyValues,
+    scale: float,
+    window: int | None,
+) -> Tensor:
+    """Every row of a single row [1, heads, tokens, head] by itself: PyTorch's flash attention."""
+    packed = [part[0].transpose(0, 1) for part in (query, key, value)]
+    mixed = torch.ops.aten._flash_attention_forward(
+        *packed,
+        key_values.segments,
+        key_values.segments,
+        key_values.longest,
+        key_values.longest,
+        0.0,  # dropout
+        True,  # causal
+        False,
+        scale=scale,
+        window_size_left=None if window is None else window - 1,
+    )[0]
+    return mixed[None]
+
+
 def _fused(
     module: nn.Module,
     query: Tensor,
@@ -205,6 +251,11 @@ def _fused(
 ) -> Tensor:
     """The same in one kernel that never holds all scores, for reading many tokens at once."""
     if key_values.is_causal(window):
+        if query.is_cuda:
+            grouped = nn.functional.scaled_dot_product_attention(
+                query, keys, values, is_causal=True, scale=scale, enable_gqa=True
+            )
+            return grouped.transpose(1, 2).contiguous()
         bias = None
     else:
         bias = key_values.bias(window, query.dtype)

@@ -13,6 +13,7 @@ from workbench.activity import counting
 from workbench.errors import ModelError
 
 Result = TypeVar("Result")
+Size = TypeVar("Size", int, float)
 
 # Padded tokens of one batch. On a CPU larger batches only leave the caches; a GPU wants more.
 TOKENS = {"cpu": 1024, "cuda": 16384}
@@ -20,7 +21,7 @@ LOGITS = {"cpu": 2**26, "cuda": 2**29}  # logits of one batch; they are fp32 for
 _scale = 1.0  # of both bounds, in this process
 
 
-def for_device(sizes: Mapping[str, int], device: torch.device) -> int:
+def for_device(sizes: Mapping[str, Size], device: torch.device) -> Size:
     """The size for a CPU ("cpu") or for any other device ("cuda")."""
     return sizes["cpu" if device.type == "cpu" else "cuda"]
 
@@ -37,6 +38,8 @@ def micro_batches(
     vocabulary: int,
     device: torch.device,
     scale: float = 1.0,
+    *,
+    packed: bool = False,
 ) -> list[list[int]]:
     """Indices of rows, shortest first, in batches under both bounds; a batch has a row at least.
 
@@ -46,18 +49,21 @@ def micro_batches(
         vocabulary: its width.
         device: decides the bounds.
         scale: 0.5 halves both bounds.
+        packed: rows stand one behind the other, without padding.
     """
     tokens = for_device(TOKENS, device) * scale * _scale
     positions = for_device(LOGITS, device) * scale * _scale / vocabulary
     batches: list[list[int]] = []
-    total = 0
+    total = filled = 0
     for row in sorted(range(len(lengths)), key=lambda i: lengths[i]):
         total += asked[row]
-        if batches and lengths[row] * (len(batches[-1]) + 1) <= tokens and total <= positions:
+        filled += lengths[row]
+        takes = filled if packed else lengths[row] * (len(batches[-1]) + 1 if batches else 1)
+        if batches and takes <= tokens and total <= positions:
             batches[-1].append(row)
         else:
             batches.append([row])
-            total = asked[row]
+            total, filled = asked[row], lengths[row]
     return batches
 
 

@@ -17,9 +17,11 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from workbench.models.attached import NAME
+from workbench.models.fused import is_plain
 from workbench.models.resident import Resident
 
 DENSE_BYTES = 2**30  # unpacked copies of 4-bit weights that may be kept on a CPU
+FREE_SHARE = 0.5  # of a GPU's free memory that they may take
 
 
 @contextmanager
@@ -31,14 +33,14 @@ def dense(resident: Resident) -> Iterator[None]:
     no plain LoRA, passes with gradients and other adapters go PEFT's way.
 
     4-bit weights: a step on a CPU otherwise unpacks the same weights again: one row took 76 ms
-    with Gemma-3-270M and takes about 62. Without effect on a GPU and where the unpacked copies
-    would take over ``DENSE_BYTES``.
+    with Gemma-3-270M and takes about 62. Not where the unpacked copies would take over
+    ``DENSE_BYTES`` on a CPU, or ``FREE_SHARE`` of what is free on a GPU.
     """
     model, dtype = resident.model, resident.model.dtype
     packed = [m for m in model.modules() if isinstance(m, Linear4bit)]
-    fits = sum(dtype.itemsize * m.in_features * m.out_features for m in packed) <= DENSE_BYTES
-    unpacked = packed if resident.device.type == "cpu" and fits else []
-    adapted = [m for m in model.modules() if isinstance(m, LoraLayer) and _is_plain(m)]
+    copies = sum(dtype.itemsize * m.in_features * m.out_features for m in packed)
+    unpacked = packed if copies <= _room(resident.device) else []
+    adapted = [m for m in model.modules() if isinstance(m, LoraLayer) and is_plain(m)]
     chosen = [m for m in (*unpacked, *adapted) if "forward" not in vars(m)]
     for layer in chosen:
         if isinstance(layer, Linear4bit):
@@ -56,14 +58,12 @@ def dense(resident: Resident) -> Iterator[None]:
             vars(layer).pop("forward", None)  # the class's own is in force again
 
 
-def _is_plain(layer: LoraLayer) -> bool:
-    return (
-        type(layer).__name__ in ("Linear", "Linear4bit")
-        and type(layer).__module__.startswith("peft.tuners.lora.")
-        and NAME in layer.lora_A
-        and NAME not in layer.lora_variant
-        and not layer.lora_bias[NAME]
-    )
+def _room(device: torch.device) -> float:
+    """Bytes that copies may take."""
+    if device.type != "cuda":
+        return DENSE_BYTES
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return FREE_SHARE * (torch.cuda.mem_get_info(device)[0] + unused)
 
 
 def _unpacked(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:

@@ -16,10 +16,13 @@ from transformers import DynamicCache
 from workbench.models.attached import Prefix
 from workbench.models.attention import FAMILIES, NOWHERE, KeyValues, own_attention
 from workbench.models.batches import for_device
+from workbench.models.recorded import Recorded
 from workbench.models.resident import Resident
 
 # Tokens saved for which a forward pass of the prefix alone pays: kernel launches, above all.
 WORTHWHILE = {"cpu": 64, "cuda": 4096}
+ROOM = 128  # columns that a batch on a GPU reserves at once, at most
+FLASH_HEAD = 256  # the widest head that flash attention takes
 
 
 def has_own_attention(resident: Resident) -> bool:
@@ -60,10 +63,8 @@ def shared_prefix(resident: Resident, rows: Sequence[list[int]]) -> tuple[int, P
     and values are those of the adapter in use, if it has any, then those of the beginning.
     """
     given = resident.key_values()
-    if len(rows) < 2 or not has_own_attention(resident):
-        return 0, given
-    length = common_prefix(rows)
-    if length * (len(rows) - 1) < for_device(WORTHWHILE, resident.device):
+    length = prefix_pays(resident, rows)
+    if not length:
         return 0, given
     ids = torch.tensor([rows[0][:length]], device=resident.device)
     start = prefix_length(given)
@@ -80,6 +81,15 @@ def shared_prefix(resident: Resident, rows: Sequence[list[int]]) -> tuple[int, P
         (torch.cat([before[0], after[0]], dim=1), torch.cat([before[1], after[1]], dim=1))
         for before, after in zip(given, read, strict=True)
     ]
+
+
+def prefix_pays(resident: Resident, rows: Sequence[list[int]]) -> int:
+    """Tokens of the rows' common beginning if reading it once is worth its pass, else 0."""
+    if len(rows) < 2 or not has_own_attention(resident):
+        return 0
+    length = common_prefix(rows)
+    pays = length * (len(rows) - 1) >= for_device(WORTHWHILE, resident.device)
+    return length if pays else 0
 
 
 def common_prefix(rows: Sequence[list[int]]) -> int:
@@ -110,6 +120,42 @@ def logits_at(
         inputs["attention_mask"] = ids.new_ones(len(ids), start + ids.shape[1])
     with mixed_precision(resident):
         return _logits(resident, keep, **inputs)
+
+
+def can_pack(resident: Resident) -> bool:
+    """Whether attention over rows that stand one behind the other is fast here.
+
+    It is flash attention's: on GPUs of compute capability 8 and up, without soft caps.
+    """
+    config = resident.text_config
+    return (
+        resident.device.type == "cuda"
+        and torch.cuda.get_device_capability(resident.device) >= (8, 0)
+        and resident.model.dtype == torch.bfloat16
+        and has_own_attention(resident)
+        and not resident.key_values()
+        and getattr(config, "attn_logit_softcapping", None) is None
+        and (getattr(config, "head_dim", None) or 0) <= FLASH_HEAD
+    )
+
+
+def packed_logits_at(resident: Resident, rows: Sequence[list[int]], keep: Tensor) -> Tensor:
+    """``logits_at`` of rows one behind the other, without padding: keep is into all their tokens.
+
+    No row sees another. On a CPU, where it is of no use, by a mask.
+    """
+    device, lengths = resident.device, [len(row) for row in rows]
+    ids = torch.tensor([[token for row in rows for token in row]]).to(device)
+    places = torch.cat([torch.arange(length) for length in lengths])[None].to(device)
+    state = KeyValues(positions=places[:, :0])
+    if device.type == "cuda":
+        ends = torch.tensor([0, *lengths]).cumsum(0)
+        state.segments, state.longest = ends.to(device, torch.int32), max(lengths)
+        state.begin(places)
+    else:
+        number = torch.arange(len(rows)).repeat_interleave(torch.tensor(lengths))
+        state.begin(places, (number[:, None] == number)[None])
+    return _call(resident, ids, places, state, keep)
 
 
 def tree_logits_at(
@@ -177,10 +223,18 @@ def _head_at(resident: Resident, keep: Tensor) -> Iterator[None]:
 
 
 class GroupedBatch:
-    """A batch that is being continued, on our own attention; rows may share a prefix."""
+    """A batch that is being continued, on our own attention; rows may share a prefix.
 
-    def __init__(self, resident: Resident, prefix: Prefix) -> None:
-        self.resident, self.prefix = resident, prefix
+    On a GPU a step is recorded once and replayed: a model's own code starts its kernels too
+    slowly, one by one.
+
+    Args:
+        room: columns that are reserved at once on a GPU.
+    """
+
+    def __init__(self, resident: Resident, prefix: Prefix, room: int) -> None:
+        self.resident, self.prefix, self.room = resident, prefix, room
+        self.recorded = Recorded(self._step) if resident.device.type == "cuda" else None
 
     @torch.inference_mode()
     def read(self, rows: Sequence[list[int]]) -> Tensor:
@@ -196,16 +250,36 @@ class GroupedBatch:
 
     @torch.inference_mode()
     def step(self, tokens: Tensor) -> Tensor:
-        """Append one token [rows] to every row; returns the next logits [rows, vocabulary]."""
+        """Append one token [rows] to every row; returns the next logits [rows, vocabulary].
+
+        They are valid until the next step.
+        """
+        if self.recorded is None:
+            return self._step(tokens)
+        used = self.state.used
+        if self.state.column is None:
+            self.state.column = torch.full((1,), used, device=tokens.device)
+        if used == self.state.positions.shape[1]:
+            self.recorded.forget()
+            self.state.reserve(used + self.room)
+        logits = self.recorded(tokens)
+        self.state.used = used + 1  # a replay does not count
+        return logits
+
+    def _step(self, tokens: Tensor) -> Tensor:
         self.state.begin(self.next)
         every = torch.arange(len(tokens), device=tokens.device)
         logits = _call(self.resident, tokens[:, None], self.next, self.state, every)
-        self.next = self.next + 1
+        self.next += 1
+        if self.state.column is not None:
+            self.state.column += 1
         return logits
 
     @torch.inference_mode()
     def keep(self, rows: Tensor) -> None:
         """Drop all rows but these (indices)."""
+        if self.recorded is not None:
+            self.recorded.forget()
         self.state.keep(rows)
         self.next = self.next[rows]
 
@@ -213,7 +287,7 @@ class GroupedBatch:
 class PlainBatch:
     """The same on transformers' attention and cache, for any decoder; padding on the left."""
 
-    def __init__(self, resident: Resident, prefix: Prefix) -> None:
+    def __init__(self, resident: Resident, prefix: Prefix, room: int) -> None:
         self.resident, self.prefix = resident, prefix
 
     @torch.inference_mode()
@@ -258,10 +332,10 @@ class PlainBatch:
 Batch = GroupedBatch | PlainBatch
 
 
-def start_batch(resident: Resident, prefix: Prefix) -> Batch:
-    """A batch on the road that fits the model."""
+def start_batch(resident: Resident, prefix: Prefix, new_tokens: int) -> Batch:
+    """A batch on the road that fits the model, to be continued by so many tokens at most."""
     kind = GroupedBatch if has_own_attention(resident) else PlainBatch
-    return kind(resident, prefix)
+    return kind(resident, prefix, min(new_tokens, ROOM))
 
 
 def prefix_length(prefix: Prefix | None) -> int:

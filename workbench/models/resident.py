@@ -42,6 +42,7 @@ from workbench.adapter_settings import ALL_LINEAR, AdapterSettings, adapter_sett
 from workbench.errors import ModelError
 from workbench.models.attached import Attached, Prefix
 from workbench.models.folders import check_folder
+from workbench.models.fused import use_liger
 from workbench.models.layer_names import with_names_of
 from workbench.recipe import LoraSettings
 
@@ -75,7 +76,7 @@ def load(folder: Path, *, quantize: bool = False, device: str | None = None) -> 
             device_map={"": str(where)},
             # Measured on CPU: eager is 20 % faster than sdpa in training, 50 % in decoding.
             attn_implementation="eager" if where.type == "cpu" else "sdpa",
-            quantization_config=_nf4(dtype) if quantize else None,
+            quantization_config=nf4(dtype) if quantize else None,
             **options,
         )
     except (OSError, ValueError, KeyError, ImportError, SafetensorError, RuntimeError) as error:
@@ -87,6 +88,8 @@ def load(folder: Path, *, quantize: bool = False, device: str | None = None) -> 
     model.eval()
     if quantize:
         keep_weights_unpacked(model)
+    if where.type == "cuda":
+        use_liger(model)
     return Resident(model, tokenizer, where, quantize, folder)
 
 
@@ -386,7 +389,7 @@ class Resident:
             raise ModelError(f'No adapter named "{name}" is attached to this model.')
 
 
-def _nf4(dtype: torch.dtype) -> BitsAndBytesConfig:
+def nf4(dtype: torch.dtype) -> BitsAndBytesConfig:
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

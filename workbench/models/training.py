@@ -10,7 +10,9 @@ files: callers do that between steps.
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -21,13 +23,17 @@ from torch.nn.functional import cross_entropy
 from workbench.errors import StageError
 from workbench.models.batches import is_out_of_memory, micro_batches, release_memory
 from workbench.models.forward import (
+    can_pack,
     has_own_attention,
     logits_at,
+    packed_logits_at,
     padded,
     prefix_length,
+    prefix_pays,
     shared_prefix,
     tree_logits_at,
 )
+from workbench.models.fused import one_product
 from workbench.models.resident import Resident
 from workbench.recipe import TrainingSettings
 
@@ -152,7 +158,7 @@ def train(
         rate = learning_rate(step, steps, settings)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with resident.using(adapter):
+        with resident.using(adapter), _fewer_passes(resident):
             resident.model.train()
             try:
                 loss, micro_rows = _gradients(resident, batch, parameters, meta, step)
@@ -236,32 +242,62 @@ def _accumulate(
     device = resident.device
     everything = sum(share * len(ids) for row in batch for ids, share in row.answers)
     total = torch.zeros((), device=device)
-    cuts = micro_batches(lengths, asked, resident.text_config.vocab_size, device, scale)
+    packed = _are_packed(resident, batch)
+    cuts = micro_batches(
+        lengths, asked, resident.text_config.vocab_size, device, scale, packed=packed
+    )
     for cut in cuts:
         part = [batch[i] for i in cut]
-        shared, prefix = shared_prefix(resident, [row.prompt_ids for row in part])
-        ids, _ = padded([_sequence(row)[shared:] for row in part], device)
-        keep = [
-            at * ids.shape[1] + place - shared
-            for at, row in enumerate(part)
-            for place in _answer_places(row)
-        ]
+        logits = (_packed_logits if packed else _padded_logits)(resident, part)
         answers = [answer for row in part for answer in row.answers]
         targets = torch.tensor([token for tokens, _ in answers for token in tokens])
         weights = torch.tensor([share for tokens, share in answers for _ in tokens])
-        kept = torch.tensor(keep).to(device)
-        if any(row.alternatives for row in part):
-            places, allowed = _branching(part, shared, ids.shape[1])
-            places += prefix_length(prefix) - shared
-            logits = tree_logits_at(
-                resident, ids, kept, places.to(device), allowed.to(device), prefix
-            )
-        else:
-            logits = logits_at(resident, ids, kept, prefix)
         loss = answer_loss(logits, targets.to(device), weights.to(device)) / everything
         loss.backward()
         total += loss.detach()
     return total, max(map(len, cuts))
+
+
+def _fewer_passes(resident: Resident) -> AbstractContextManager[None]:
+    on_gpu = resident.device.type == "cuda" and resident.model.dtype == torch.bfloat16
+    return one_product(resident.model) if on_gpu else nullcontext()
+
+
+def _are_packed(resident: Resident, batch: Sequence[TrainingRow]) -> bool:
+    """Whether rows stand one behind the other: none of them branches, nor share they much."""
+    return (
+        can_pack(resident)
+        and not any(row.alternatives for row in batch)
+        and not prefix_pays(resident, [row.prompt_ids for row in batch])
+    )
+
+
+def _packed_logits(resident: Resident, part: Sequence[TrainingRow]) -> Tensor:
+    """Logits [answer tokens, vocabulary] before every answer token of these rows."""
+    sequences = [_sequence(row) for row in part]
+    starts = accumulate(map(len, sequences), initial=0)
+    keep = [
+        start + at for start, row in zip(starts, part, strict=False) for at in _answer_places(row)
+    ]
+    return packed_logits_at(resident, sequences, torch.tensor(keep).to(resident.device))
+
+
+def _padded_logits(resident: Resident, part: Sequence[TrainingRow]) -> Tensor:
+    """The same of rows side by side, behind a prefix that is read once if that pays."""
+    device = resident.device
+    shared, prefix = shared_prefix(resident, [row.prompt_ids for row in part])
+    ids, _ = padded([_sequence(row)[shared:] for row in part], device)
+    keep = [
+        at * ids.shape[1] + place - shared
+        for at, row in enumerate(part)
+        for place in _answer_places(row)
+    ]
+    kept = torch.tensor(keep).to(device)
+    if not any(row.alternatives for row in part):
+        return logits_at(resident, ids, kept, prefix)
+    places, allowed = _branching(part, shared, ids.shape[1])
+    places += prefix_length(prefix) - shared
+    return tree_logits_at(resident, ids, kept, places.to(device), allowed.to(device), prefix)
 
 
 def _answer_tokens(rows: Sequence[TrainingRow]) -> int:
