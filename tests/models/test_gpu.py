@@ -1,5 +1,7 @@
 """The same things on a GPU, where there is one: loading, switching, gradients, seeds."""
 
+import random
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -8,11 +10,18 @@ from bitsandbytes.nn.modules import Linear4bit
 from torch import Tensor
 
 from tests import tiny
+from workbench.models import forward, training
+from workbench.models import resident as resident_module
+from workbench.models.decoding import decode
+from workbench.models.forward import logits_at, packed_logits_at, padded
+from workbench.models.recorded import Recorded
 from workbench.models.resident import Resident, load
-from workbench.recipe import LoraSettings
+from workbench.models.training import TrainingRow, train
+from workbench.recipe import LoraSettings, TrainingSettings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
+SETTINGS = TrainingSettings(learning_rate=3e-3, epochs=2, batch_rows=8, warmup_fraction=0.0)
 IDS = torch.tensor([[40, 41, 42, 50, 60, 70, 80, 90, 45, 55]])
 WEIGHTS = "adapter_model.safetensors"
 
@@ -62,3 +71,70 @@ def test_a_seed_gives_the_same_adapter_and_gradients(tiny_source: Path) -> None:
         gradients.append(torch.cat(found))
     assert torch.equal(weights[0], weights[1])
     assert torch.cosine_similarity(gradients[0], gradients[1], dim=0) > 0.98
+
+
+def random_ids(count: int, longest: int) -> list[list[int]]:
+    draw = random.Random(count)
+    return [[draw.randrange(5, 300) for _ in range(draw.randint(1, longest))] for _ in range(count)]
+
+
+@pytest.mark.parametrize("family", ["tiny_source", "tiny_target"])
+def test_packed_rows_see_themselves_only(family: str, request: pytest.FixtureRequest) -> None:
+    resident = load(request.getfixturevalue(family))
+    assert forward.can_pack(resident)
+    rows = random_ids(9, 60)
+    ids, lengths = padded(rows, resident.device)
+    beside = [at * ids.shape[1] + place for at, row in enumerate(rows) for place in range(len(row))]
+    with torch.no_grad():
+        keep = torch.tensor(beside, device=resident.device)
+        side_by_side = logits_at(resident, ids, keep).float()
+        every = torch.arange(int(lengths.sum()), device=resident.device)
+        in_a_row = packed_logits_at(resident, rows, every).float()
+    assert torch.cosine_similarity(side_by_side, in_a_row, dim=1).min() > 0.99
+
+
+@pytest.mark.parametrize("family", ["tiny_source", "tiny_target"])
+def test_training_is_that_of_a_gpu_without_fewer_passes(
+    family: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = random_ids(48, 40)
+    rows = [TrainingRow(ids[i], ids[i + 24]) for i in range(24)]
+    losses = []
+    for plain in (False, True):
+        if plain:
+            monkeypatch.setattr(training, "can_pack", lambda _: False)
+            monkeypatch.setattr(training, "one_product", lambda _: nullcontext())
+            monkeypatch.setattr(resident_module, "use_liger", lambda _: False)
+        resident = load(request.getfixturevalue(family), quantize=True)
+        resident.attach_new("student", LoraSettings(rank=4, alpha=8), seed=1)
+        losses.append([s.loss for s in train(resident, "student", rows, SETTINGS, seed=5)])
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert losses[0][-1] < losses[0][0]
+
+
+@pytest.mark.parametrize("family", ["tiny_source", "tiny_target"])
+@pytest.mark.parametrize("shared", [0, 400])
+def test_recorded_steps_write_what_unrecorded_ones_do(
+    family: str, shared: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resident = load(request.getfixturevalue(family))
+    head = [40 + at % 200 for at in range(shared)]
+    prompts = [head + row for row in random_ids(24, 20)]
+    replays = []
+    found = []
+    for recorded in (True, False):
+        kept = Recorded._record
+
+        def record(self: Recorded, given: Tensor, kept=kept, recorded=recorded) -> None:
+            if recorded:
+                kept(self, given)
+                replays.append(self._graph is not None)
+            else:
+                self._possible = False
+
+        monkeypatch.setattr(Recorded, "_record", record)
+        made = dict(decode(resident, prompts, new_tokens=150, stop_ids=[2], sampling=None))
+        found.append([made[at].ids for at in range(len(prompts))])
+        monkeypatch.undo()
+    assert replays and all(replays)
+    assert found[0] == found[1]

@@ -21,6 +21,8 @@ from workbench.models.resident import Resident
 
 # Tokens saved for which a forward pass of the prefix alone pays: kernel launches, above all.
 WORTHWHILE = {"cpu": 64, "cuda": 4096}
+# Columns of keys come in multiples of this: products of odd widths take a GPU twice as long.
+ALIGNED = {"cpu": 1, "cuda": 16}
 ROOM = 128  # columns that a batch on a GPU reserves at once, at most
 FLASH_HEAD = 256  # the widest head that flash attention takes
 
@@ -88,6 +90,7 @@ def prefix_pays(resident: Resident, rows: Sequence[list[int]]) -> int:
     if len(rows) < 2 or not has_own_attention(resident):
         return 0
     length = common_prefix(rows)
+    length -= length % for_device(ALIGNED, resident.device)
     pays = length * (len(rows) - 1) >= for_device(WORTHWHILE, resident.device)
     return length if pays else 0
 
@@ -261,7 +264,8 @@ class GroupedBatch:
             self.state.column = torch.full((1,), used, device=tokens.device)
         if used == self.state.positions.shape[1]:
             self.recorded.forget()
-            self.state.reserve(used + self.room)
+            size = for_device(ALIGNED, tokens.device)
+            self.state.reserve(-(-(used + self.room) // size) * size)
         logits = self.recorded(tokens)
         self.state.used = used + 1  # a replay does not count
         return logits

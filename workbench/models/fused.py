@@ -6,7 +6,6 @@ gated activations in one kernel each; ``one_product`` adds a LoRA inside the pro
 Without a GPU nothing here has an effect. Numbers are the same within what bf16 allows.
 """
 
-import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,11 +33,12 @@ def use_liger(model: PreTrainedModel) -> bool:
     They are put back, as others may be on the CPU; what stays is bound to this model, and rotary
     positions, which look at where their tensors are.
     """
-    if model.config.model_type not in FAMILIES or not importlib.util.find_spec("liger_kernel"):
+    try:
+        from liger_kernel.transformers import monkey_patch  # noqa: PLC0415 (imports triton)
+    except ImportError:
         return False
-    from liger_kernel.transformers import monkey_patch  # noqa: PLC0415 (imports triton)
-
-    if model.config.model_type not in monkey_patch.MODEL_TYPE_TO_APPLY_LIGER_FN:
+    known = FAMILIES & set(monkey_patch.MODEL_TYPE_TO_APPLY_LIGER_FN)
+    if model.config.model_type not in known:
         return False
     module = sys.modules[type(model).__module__]
     plain = dict(vars(module))
