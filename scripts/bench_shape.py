@@ -40,6 +40,14 @@ SHAPES: dict[str, dict[str, int]] = {
         "num_attention_heads": 32,
         "num_key_value_heads": 8,
     },
+    "135m": {
+        "vocab_size": 49_152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+    },
     "tiny": {
         "vocab_size": 300,
         "hidden_size": 64,
@@ -54,8 +62,10 @@ NOT_COUNTED = 2  # first steps of a training
 COUNTED = 4
 NEW_TOKENS = 60
 FEW_TOKENS = 8  # of the call that a whole one is compared with
-BATCHES = {"8b": (16, 64), "tiny": (1, 2)}
-WRITTEN = {"8b": 256, "tiny": 4}  # rows decoded together
+BATCHES = {"tiny": (1, 2)}  # rows of a training step; else
+USUAL_BATCHES = (16, 64)
+WRITTEN = {"tiny": 4}  # rows decoded together; else
+USUALLY_WRITTEN = 256
 
 
 @dataclass(frozen=True)
@@ -225,7 +235,7 @@ class _Ticks(TrainerCallback):
 def decoding(shape: str, quantize: bool) -> Iterator[Speed]:
     """Our decoding beside transformers' ``generate``."""
     resident = random_model(shape, quantize)
-    rows = WRITTEN[shape]
+    rows = WRITTEN.get(shape, USUALLY_WRITTEN)
     prompts = [row.prompt_ids for row in random_rows(shape, rows)]
     one = [prompts[0]] * rows
 
@@ -318,9 +328,13 @@ def _name(quantize: bool) -> str:
 
 
 JOBS: dict[str, Callable[[str], Iterator[Speed]]] = {
-    "training-nf4": lambda shape: ours_training(shape, quantize=True, sizes=BATCHES[shape]),
-    "training-bf16": lambda shape: ours_training(shape, quantize=False, sizes=BATCHES[shape][1:]),
-    "training-trl": lambda shape: trl_training(shape, sizes=BATCHES[shape]),
+    "training-nf4": lambda shape: ours_training(
+        shape, quantize=True, sizes=BATCHES.get(shape, USUAL_BATCHES)
+    ),
+    "training-bf16": lambda shape: ours_training(
+        shape, quantize=False, sizes=BATCHES.get(shape, USUAL_BATCHES)[1:]
+    ),
+    "training-trl": lambda shape: trl_training(shape, sizes=BATCHES.get(shape, USUAL_BATCHES)),
     "decoding-bf16": lambda shape: decoding(shape, quantize=False),
     "decoding-nf4": lambda shape: decoding(shape, quantize=True),
 }

@@ -16,6 +16,8 @@ from workbench.models.forward import (
     padded,
 )
 from workbench.models.fused import one_product
+from workbench.models.packed import ROUNDED, Passes, Row, one_behind_the_other
+from workbench.models.recorded import Recorded
 from workbench.models.resident import Resident, load
 from workbench.models.training import TrainingRow, train
 from workbench.recipe import LoraSettings, TrainingSettings
@@ -44,17 +46,26 @@ def random_ids(count: int, longest: int) -> list[list[int]]:
 
 def test_packed_rows_see_themselves_only(resident: Resident) -> None:
     rows = random_ids(5, 40)  # longer than the window of one layer of Gemma
-    ids, lengths = padded(rows, resident.device)
+    ids, _ = padded(rows, resident.device)
     beside = [at * ids.shape[1] + place for at, row in enumerate(rows) for place in range(len(row))]
     with torch.no_grad():
         side_by_side = logits_at(resident, ids, torch.tensor(beside))
-        in_a_row = packed_logits_at(resident, rows, torch.arange(int(lengths.sum())))
+        given = [Row(row, list(range(len(row))), row, [1.0] * len(row)) for row in rows]
+        longest, (*packed, keep, _, _) = one_behind_the_other(given, ROUNDED)
+        in_a_row = packed_logits_at(resident, *packed, longest, keep)
+    assert in_a_row.shape[0] % ROUNDED["answers"] == packed[0].shape[1] % ROUNDED["tokens"] == 0
+    in_a_row = in_a_row[: len(side_by_side)]
     torch.testing.assert_close(in_a_row, side_by_side, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("rounded", [False, True])
 def test_training_on_packed_rows_is_the_same(
-    tiny_source: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_source: Path, monkeypatch: pytest.MonkeyPatch, rounded: bool
 ) -> None:
+    if rounded:  # as passes are that a GPU records
+        monkeypatch.setattr(Passes, "_is_recorded", lambda *_: True)
+        monkeypatch.setattr(Recorded, "_record", lambda *_: None)
+        monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
     ids = random_ids(24, 30)
     rows = [TrainingRow(ids[i], ids[i + 12]) for i in range(12)]
     found = []

@@ -14,6 +14,7 @@ from workbench.models import forward, training
 from workbench.models import resident as resident_module
 from workbench.models.decoding import decode
 from workbench.models.forward import logits_at, packed_logits_at, padded
+from workbench.models.packed import ROUNDED, Row, one_behind_the_other
 from workbench.models.recorded import Recorded
 from workbench.models.resident import Resident, load
 from workbench.models.training import TrainingRow, train
@@ -21,7 +22,7 @@ from workbench.recipe import LoraSettings, TrainingSettings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
-SETTINGS = TrainingSettings(learning_rate=3e-3, epochs=2, batch_rows=8, warmup_fraction=0.0)
+SETTINGS = TrainingSettings(learning_rate=1e-2, epochs=12, batch_rows=8, warmup_fraction=0.0)
 IDS = torch.tensor([[40, 41, 42, 50, 60, 70, 80, 90, 45, 55]])
 WEIGHTS = "adapter_model.safetensors"
 
@@ -83,13 +84,16 @@ def test_packed_rows_see_themselves_only(family: str, request: pytest.FixtureReq
     resident = load(request.getfixturevalue(family))
     assert forward.can_pack(resident)
     rows = random_ids(9, 60)
-    ids, lengths = padded(rows, resident.device)
+    ids, _ = padded(rows, resident.device)
     beside = [at * ids.shape[1] + place for at, row in enumerate(rows) for place in range(len(row))]
     with torch.no_grad():
         keep = torch.tensor(beside, device=resident.device)
         side_by_side = logits_at(resident, ids, keep).float()
-        every = torch.arange(int(lengths.sum()), device=resident.device)
-        in_a_row = packed_logits_at(resident, rows, every).float()
+        given = [Row(row, list(range(len(row))), row, [1.0] * len(row)) for row in rows]
+        longest, (ids, places, segments, keep, *_) = one_behind_the_other(given, ROUNDED)
+        packed = [part.to(resident.device) for part in (ids, places, segments)]
+        in_a_row = packed_logits_at(resident, *packed, longest, keep.to(resident.device)).float()
+        in_a_row = in_a_row[: len(side_by_side)]
     assert torch.cosine_similarity(side_by_side, in_a_row, dim=1).min() > 0.99
 
 
@@ -97,8 +101,8 @@ def test_packed_rows_see_themselves_only(family: str, request: pytest.FixtureReq
 def test_training_is_that_of_a_gpu_without_fewer_passes(
     family: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = random_ids(48, 40)
-    rows = [TrainingRow(ids[i], ids[i + 24]) for i in range(24)]
+    ids = random_ids(16, 40)
+    rows = [TrainingRow(ids[i], ids[i + 8]) for i in range(8)]
     losses = []
     for plain in (False, True):
         if plain:
@@ -108,8 +112,8 @@ def test_training_is_that_of_a_gpu_without_fewer_passes(
         resident = load(request.getfixturevalue(family), quantize=True)
         resident.attach_new("student", LoraSettings(rank=4, alpha=8), seed=1)
         losses.append([s.loss for s in train(resident, "student", rows, SETTINGS, seed=5)])
-    assert losses[0] == pytest.approx(losses[1], rel=0.02)
-    assert losses[0][-1] < losses[0][0]
+    assert losses[0] == pytest.approx(losses[1], rel=0.01)
+    assert losses[0][-1] < 0.97 * losses[0][0]
 
 
 @pytest.mark.parametrize("family", ["tiny_source", "tiny_target"])

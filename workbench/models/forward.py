@@ -142,21 +142,26 @@ def can_pack(resident: Resident) -> bool:
     )
 
 
-def packed_logits_at(resident: Resident, rows: Sequence[list[int]], keep: Tensor) -> Tensor:
-    """``logits_at`` of rows one behind the other, without padding: keep is into all their tokens.
+def packed_logits_at(
+    resident: Resident, ids: Tensor, places: Tensor, segments: Tensor, longest: int, keep: Tensor
+) -> Tensor:
+    """``logits_at`` of rows one behind the other, without padding; none sees another.
 
-    No row sees another. On a CPU, where it is of no use, by a mask.
+    On a CPU, where it is of no use, by a mask.
+
+    Args:
+        ids, places: [1, tokens] of all rows; a token's place in its own.
+        segments: [rows + 1] where rows begin, and the end, int32.
+        longest: at least the tokens of the longest row.
+        keep: as in ``logits_at``.
     """
-    device, lengths = resident.device, [len(row) for row in rows]
-    ids = torch.tensor([[token for row in rows for token in row]]).to(device)
-    places = torch.cat([torch.arange(length) for length in lengths])[None].to(device)
     state = KeyValues(positions=places[:, :0])
-    if device.type == "cuda":
-        ends = torch.tensor([0, *lengths]).cumsum(0)
-        state.segments, state.longest = ends.to(device, torch.int32), max(lengths)
+    if ids.is_cuda:
+        state.segments, state.longest = segments, longest
         state.begin(places)
     else:
-        number = torch.arange(len(rows)).repeat_interleave(torch.tensor(lengths))
+        at = torch.arange(ids.shape[1], dtype=segments.dtype)
+        number = torch.searchsorted(segments, at, right=True)
         state.begin(places, (number[:, None] == number)[None])
     return _call(resident, ids, places, state, keep)
 

@@ -5,6 +5,7 @@ for the GPU. Where a model's code does, it is worked off as it stands.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,16 +14,19 @@ from workbench.models.batches import is_out_of_memory
 
 
 class Recorded:
-    """A function of one tensor. Its result is valid until the next call.
+    """A function of tensors. Its result is valid until the next call.
 
-    The first call on any new shape is worked off as it stands, which also loads kernels; the
-    second records.
+    The first call is worked off as it stands, which also loads kernels; the second records.
+
+    Args:
+        work: what is done.
+        pool: of memory, shared with others that are kept as long and are never under way at the
+            same time; None for one of its own.
     """
 
-    def __init__(self, work: Callable[[Tensor], Tensor]) -> None:
-        self._work = work
+    def __init__(self, work: Callable[..., Tensor], pool: Any = None) -> None:
+        self._work, self._pool = work, pool
         self._possible = True
-        self._pool = torch.cuda.graph_pool_handle()
         self.forget()
 
     def forget(self) -> None:
@@ -30,23 +34,24 @@ class Recorded:
         self._warm = False
         self._graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self, given: Tensor) -> Tensor:
-        """The work's result for given, whose shape is that of the last call or was forgotten."""
+    def __call__(self, *given: Tensor) -> Tensor:
+        """The work's result; shapes are those of the last call, unless it was forgotten."""
         if self._graph is None and self._warm and self._possible:
             self._record(given)
         if self._graph is None:
             self._warm = True
-            return self._work(given)
-        self._given.copy_(given)
+            return self._work(*given)
+        for kept, new in zip(self._given, given, strict=True):
+            kept.copy_(new)
         self._graph.replay()
         return self._result
 
-    def _record(self, given: Tensor) -> None:
+    def _record(self, given: tuple[Tensor, ...]) -> None:
         graph = torch.cuda.CUDAGraph()
-        self._given = given.clone()
+        self._given = [tensor.clone() for tensor in given]
         try:
             with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-                self._result = self._work(self._given)
+                self._result = self._work(*self._given)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise

@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -26,7 +25,6 @@ from workbench.models.forward import (
     can_pack,
     has_own_attention,
     logits_at,
-    packed_logits_at,
     padded,
     prefix_length,
     prefix_pays,
@@ -34,6 +32,7 @@ from workbench.models.forward import (
     tree_logits_at,
 )
 from workbench.models.fused import one_product
+from workbench.models.packed import Passes, Row
 from workbench.models.resident import Resident
 from workbench.recipe import TrainingSettings
 
@@ -151,6 +150,7 @@ def train(
     done = 0
     if resume is not None:
         meta, done = _restore(resume, meta, parameters, optimizer), resume.step
+    passes = Passes(resident, answer_loss)
     for step in range(done, steps):
         epoch, at = divmod(step, steps_per_epoch)
         order = _order(seed, epoch, len(rows))
@@ -161,7 +161,7 @@ def train(
         with resident.using(adapter), _fewer_passes(resident):
             resident.model.train()
             try:
-                loss, micro_rows = _gradients(resident, batch, parameters, meta, step)
+                loss, micro_rows = _gradients(resident, batch, parameters, meta, step, passes)
             finally:
                 resident.model.eval()
         skipped = not _apply(optimizer, parameters, loss, settings.clip_norm)
@@ -203,6 +203,7 @@ def _gradients(
     parameters: dict[str, Parameter],
     meta: dict[str, Any],
     step: int,
+    passes: Passes,
 ) -> tuple[Tensor, int]:
     """Leave the step's gradients on the parameters; returns its loss (detached) and micro_rows.
 
@@ -210,11 +211,10 @@ def _gradients(
     over: its rows and its loss stay the same.
     """
     while True:
-        for parameter in parameters.values():
-            parameter.grad = None
+        _forget_gradients(resident, parameters)
         torch.manual_seed(_number(meta["seed"], "dropout", step))
         try:
-            return _accumulate(resident, batch, meta["batch_scale"])
+            return _accumulate(resident, batch, meta["batch_scale"], passes)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -225,11 +225,22 @@ def _gradients(
                 "There is not enough memory to train on a single row. Choose a smaller target "
                 "base, a lower rank, or shorter rows."
             )
+        passes.forget()
         release_memory()
 
 
+def _forget_gradients(resident: Resident, parameters: dict[str, Parameter]) -> None:
+    """On a GPU they stay where they are, for passes that are replayed."""
+    gradients = [part.grad for part in parameters.values() if part.grad is not None]
+    if resident.device.type == "cuda" and gradients:
+        torch._foreach_zero_(gradients)
+        return
+    for part in parameters.values():
+        part.grad = None
+
+
 def _accumulate(
-    resident: Resident, batch: Sequence[TrainingRow], scale: float
+    resident: Resident, batch: Sequence[TrainingRow], scale: float, passes: Passes
 ) -> tuple[Tensor, int]:
     batch = [replace(row, prompt_ids=resident.with_virtual_tokens(row.prompt_ids)) for row in batch]
     if not has_own_attention(resident):
@@ -248,7 +259,10 @@ def _accumulate(
     )
     for cut in cuts:
         part = [batch[i] for i in cut]
-        logits = (_packed_logits if packed else _padded_logits)(resident, part)
+        if packed:
+            total += passes.run([_packed_row(row, everything) for row in part])
+            continue
+        logits = _padded_logits(resident, part)
         answers = [answer for row in part for answer in row.answers]
         targets = torch.tensor([token for tokens, _ in answers for token in tokens])
         weights = torch.tensor([share for tokens, share in answers for _ in tokens])
@@ -272,18 +286,16 @@ def _are_packed(resident: Resident, batch: Sequence[TrainingRow]) -> bool:
     )
 
 
-def _packed_logits(resident: Resident, part: Sequence[TrainingRow]) -> Tensor:
-    """Logits [answer tokens, vocabulary] before every answer token of these rows."""
-    sequences = [_sequence(row) for row in part]
-    starts = accumulate(map(len, sequences), initial=0)
-    keep = [
-        start + at for start, row in zip(starts, part, strict=False) for at in _answer_places(row)
-    ]
-    return packed_logits_at(resident, sequences, torch.tensor(keep).to(resident.device))
+def _packed_row(row: TrainingRow, everything: float) -> Row:
+    weights = [row.weight / everything] * len(row.answer_ids)
+    return Row(_sequence(row), _answer_places(row), row.answer_ids, weights)
 
 
 def _padded_logits(resident: Resident, part: Sequence[TrainingRow]) -> Tensor:
-    """The same of rows side by side, behind a prefix that is read once if that pays."""
+    """Logits [answer tokens, vocabulary] before every answer token of these rows.
+
+    They are side by side, behind a prefix that is read once if that pays.
+    """
     device = resident.device
     shared, prefix = shared_prefix(resident, [row.prompt_ids for row in part])
     ids, _ = padded([_sequence(row)[shared:] for row in part], device)
