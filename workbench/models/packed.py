@@ -15,7 +15,9 @@ from workbench.models.forward import packed_logits_at
 from workbench.models.recorded import Recorded
 from workbench.models.resident import Resident
 
-RECORDED_TOKENS = 4096  # of a pass, at most: an 8B model's is then no longer than its starts
+# Tokens of a pass times weights of linear layers, at most. Measured on an H200: starting a pass's
+# kernels takes as long as 1,500 tokens through 8 billion weights.
+RECORDED_WORK = 2**42
 ROUNDED = {"tokens": 512, "rows": 16, "longest": 128, "answers": 256}  # up to multiples of these
 
 # (logits [n, vocabulary], targets [n], weights [n]) -> []
@@ -36,6 +38,8 @@ class Passes:
 
     def __init__(self, resident: Resident, loss: Loss) -> None:
         self._resident, self._loss = resident, loss
+        linear = [m for m in resident.model.modules() if isinstance(m, nn.Linear)]
+        self._weights = sum(module.in_features * module.out_features for module in linear)
         self.forget()
 
     def forget(self) -> None:
@@ -60,7 +64,7 @@ class Passes:
     def _is_recorded(self, rows: Sequence[Row]) -> bool:
         return (
             self._resident.device.type == "cuda"
-            and sum(len(row.sequence) for row in rows) <= RECORDED_TOKENS
+            and sum(len(row.sequence) for row in rows) * self._weights <= RECORDED_WORK
             and not any(
                 isinstance(module, nn.Dropout) and module.p > 0
                 for module in self._resident.model.modules()
