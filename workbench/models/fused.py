@@ -53,9 +53,27 @@ def use_liger(model: PreTrainedModel) -> bool:
 
 
 def _rotary(
-    fast: Callable[..., Any], plain: Callable[..., Any], query: Tensor, *others: Any, **options: Any
+    fast: Callable[..., Any],
+    plain: Callable[..., Any],
+    query: Tensor,
+    key: Tensor,
+    *others: Any,
+    **options: Any,
 ) -> Any:
-    return (fast if query.is_cuda else plain)(query, *others, **options)
+    if not query.is_cuda:
+        return plain(query, key, *others, **options)
+    return fast(_by_token(query), _by_token(key), *others, **options)
+
+
+def _by_token(states: Tensor) -> Tensor:
+    """[rows, heads, length, head], whose steps from token to token are as liger reads them.
+
+    It takes them from a dimension of length 1 too, where PyTorch lets them be anything.
+    """
+    rows, heads, length, head = states.shape
+    if length > 1:
+        return states
+    return states.reshape(rows, heads * head).view(rows, 1, heads, head).transpose(1, 2)
 
 
 @contextmanager
