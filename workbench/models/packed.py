@@ -15,8 +15,8 @@ from workbench.models.forward import packed_logits_at
 from workbench.models.recorded import Recorded
 from workbench.models.resident import Resident
 
-# Tokens of a pass times weights of linear layers, at most. On an H200 starting the kernels of a pass
-# took as long as 4,000 tokens through 8 billion weights, and recording it as long again.
+# Tokens of a pass times weights of linear layers, at most. On an H200 starting its kernels took as
+# long as 4,000 tokens through 8 billion weights, and recording it as long again.
 RECORDED_WORK = 2**42
 ROUNDED = {"tokens": 512, "rows": 16, "longest": 128, "answers": 256}  # up to multiples of these
 
