@@ -54,7 +54,7 @@ def continued(resident: Resident, rows: Sequence[list[int]], next_ids: Tensor) -
     """Logits after the rows and after one more token each, as decoding computes them."""
     prompts = [resident.with_virtual_tokens(list(row)) for row in rows]
     shared, prefix = shared_prefix(resident, prompts)
-    batch = start_batch(resident, prefix)
+    batch = start_batch(resident, prefix, new_tokens=1)
     first = batch.read([prompt[shared:] for prompt in prompts])
     return torch.stack([first, batch.step(next_ids)])
 
