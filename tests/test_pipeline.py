@@ -142,7 +142,7 @@ def test_an_adapter_that_was_changed_after_the_checks_stops_the_run(make_run: Ma
 
 
 def test_whole_transfer(make_run: MakeRun) -> None:
-    run = make_run()
+    run = make_run(seed=7)
     seen = list(advance(run))
     assert isinstance(seen[0], events.StageStarted)
     finished = [e.stage for e in seen if isinstance(e, events.StageFinished)]
@@ -161,7 +161,10 @@ def test_whole_transfer(make_run: MakeRun) -> None:
     installed = {name: importlib.metadata.version(name) for name in packages}
     assert installed.items() <= result["versions"].items()
     assert result["versions"]["python"] == platform.python_version()
-    assert result["seed"] == run.recipe.seed
+    assert result["seed"] == run.recipe.seed == 7
+    assert result["recipe_hash"] == recipe.recipe_hash(run.recipe)
+    assert run.inputs.adapter and result["adapter_sha256"] == run.inputs.adapter.sha256
+    assert result["training"]["batch_rows"] > 0 and result["training"]["learning_rate"] > 0
     assert result["device"]["threads"] == torch.get_num_threads()
     assert result["device"]["name"] and result["device"]["deterministic"] in (True, False)
     assert result["peak_memory_bytes"] > 10**8

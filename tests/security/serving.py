@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from workbench.ui import traffic
 from workbench.ui.page import build_page, launch_options
 
 
@@ -22,7 +23,8 @@ def served(folder: Path, **environment: str) -> Iterator["Site"]:
     }
     former = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
-    mask = os.umask(0o022)
+    mask, refusals = os.umask(0o022), traffic.REFUSALS
+    traffic.REFUSALS = (1e6, 1e6)  # tests are refused more often than anybody else
     page = build_page()
     try:
         _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
@@ -30,6 +32,7 @@ def served(folder: Path, **environment: str) -> Iterator["Site"]:
     finally:
         page.close()
         os.umask(mask)
+        traffic.REFUSALS = refusals
         for name, value in former.items():
             if value is None:
                 os.environ.pop(name, None)

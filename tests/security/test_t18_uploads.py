@@ -85,6 +85,16 @@ def test_t18_a_file_and_a_visitor_have_their_bound(
     assert other.upload("b.zip", b"z" * 200_000).status_code == 429
 
 
+def test_t18_three_uploads_of_an_address_at_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(gate_of(site).uploads._under_way, "127.0.0.1", 2)
+    assert site.visitor("third").upload("a.json", b"{}").status_code == 200
+    monkeypatch.setitem(gate_of(site).uploads._under_way, "127.0.0.1", 3)
+    fourth = site.visitor("fourth").upload("a.json", b"{}")
+    assert fourth.status_code == 429 and "under way" in fourth.json()["detail"]
+
+
 def test_t18_the_folder_has_a_bound_and_the_disk_keeps_its_rest(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,17 +1,19 @@
 """T19, T17, T6: which requests get past the gate, and what every answer carries."""
 
 import contextlib
+import json
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import orjson
 import pytest
 
 from tests.security.serving import Site, served
 from workbench.limits import LIMITS
-from workbench.ui import gate, visitors
+from workbench.ui import gate, traffic, visitors
 from workbench.ui.gate import Hosts, hosts_from_environment
 from workbench.ui.page import launch_options
 
@@ -60,8 +62,10 @@ def test_t19_gradio_is_told_to_be_strict_as_well() -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.", "", "[", "10.0.0.9"]
-)
+    "host",
+    ["evil.example", "127.0.0.1.evil.example", "localhost.", "", "[", "10.0.0.9", "[::1", "[x]",
+     "evil.example:80@127.0.0.1", "evil@localhost", "localhost:x", "localhost,evil.example"],
+)  # fmt: skip
 def test_t19_only_names_of_this_server_are_answered(site: Site, host: str) -> None:
     """A name that another site points here (DNS rebinding) is none of ours."""
     status = 200 if host == "localhost." else 421
@@ -163,6 +167,51 @@ def test_what_is_no_call_of_the_page_is_refused_in_a_sentence(site: Site, body: 
     for place in ("run/predict", "queue/join"):
         answer = http.post(f"/gradio_api/{place}", content=body)
         assert 400 <= answer.status_code < 500 and answer.json()["detail"].endswith(".")
+
+
+def test_what_cancels_names_a_call_and_no_more(site: Site) -> None:
+    """Else Gradio's answer to nonsense is an error, with a traceback in the log."""
+    http = site.visitor("cancels").http
+    named = {"session_hash": "none", "fn_index": 0, "event_id": "none"}
+    for place in ("cancel", "reset"):
+        assert http.post(f"/gradio_api/{place}", json=named).status_code == 200
+        for value in ("\ud800", "../x", [1], {"a": 1}, 1.5, None, "x" * 70):
+            body = orjson.dumps(named)[:-1] + b',"x":' + json.dumps(value).encode() + b"}"
+            assert http.post(f"/gradio_api/{place}", content=body).status_code == 400
+    assert http.get(f"/assets/{'x' * 5000}").status_code == 404
+    assert http.get(f"/gradio_api/file=/{'x' * 5000}").status_code == 404
+
+
+def test_t18_refusals_are_held_back_before_anything_is_read(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = site.page.app.middleware_stack.traffic
+    held: list[str] = []
+
+    async def hold_back(address: str) -> None:
+        held.append(address)
+
+    monkeypatch.setattr(flow, "hold_back", hold_back)
+    http = site.visitor("held").http
+    assert http.post("/gradio_api/queue/join", content=b"{").status_code == 400
+    assert held == ["127.0.0.1"]
+    monkeypatch.setitem(flow._held_back, "127.0.0.1", traffic.REFUSALS_HELD)
+    with socket.create_connection(("127.0.0.1", site.page.server_port), timeout=20) as unread:
+        unread.sendall(b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                       b"Content-Length: 2000\r\n\r\n")  # fmt: skip
+        assert b" 429 " in unread.recv(200)
+
+
+def test_t18_the_address_is_counted_with_each_call(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = site.page.app.middleware_stack.traffic
+    monkeypatch.setattr(traffic, "JOINED_OF_ADDRESS", 0)
+    assert site.visitor("counted").join("load_example", "", "").status_code == 429
+    monkeypatch.setattr(traffic, "STREAMS_OF_ADDRESS", 0)
+    assert site.visitor("counted").http.get("/gradio_api/heartbeat/x").status_code == 429
+    monkeypatch.setattr(flow._light, "_sessions", traffic._Allowance(0.0, 0.0))
+    assert site.visitor("counted").direct("tick", "", "transfer", "").status_code == 429
 
 
 def test_t18_bodies_are_bounded(site: Site) -> None:

@@ -43,14 +43,9 @@ def read(body: bytes, page: gr.Blocks, direct: bool) -> Call:
     Raises:
         Refused: no call of this page, or a direct one of what is open by the queue only.
     """
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Refused(400, "The request is no JSON.") from error
-    if not isinstance(data, dict):
-        raise Refused(400, "The request is no call of the page.")
+    data = _object(body)
     number, session, values = data.get("fn_index"), data.get("session_hash"), data.get("data")
-    if not isinstance(number, int) or number not in page.fns:
+    if type(number) is not int or number not in page.fns:
         raise Refused(404, "The page has no such function. Load it again.")
     if not isinstance(session, str) or not _SESSION.fullmatch(session):
         raise Refused(400, "The request names no session.")
@@ -61,6 +56,29 @@ def read(body: bytes, page: gr.Blocks, direct: bool) -> Call:
         raise Refused(404, "This function is open by the queue only.")
     _walk(data, _DEPTH, [LIMITS.request_values], get_upload_folder())
     return Call(number, session)
+
+
+def require_names(body: bytes) -> None:
+    """Check a body of ``cancel`` or ``reset``: it names a session and a call, and has no more.
+
+    Raises:
+        Refused: it has anything else, which Gradio would answer with an error of its own.
+    """
+    for value in _object(body).values():
+        if not isinstance(value, int) and not (
+            isinstance(value, str) and _SESSION.fullmatch(value)
+        ):
+            raise Refused(400, "The request is no call of the page.")
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refused(400, "The request is no JSON.") from error
+    if not isinstance(data, dict):
+        raise Refused(400, "The request is no call of the page.")
+    return data
 
 
 def _walk(value: Any, depth: int, left: list[int], folder: str) -> None:

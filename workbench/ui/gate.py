@@ -48,6 +48,8 @@ _POSTS = {"/login", f"{API}/run/predict", f"{API}/queue/join", f"{API}/upload"} 
 _STREAMS = (f"{API}/queue/data", f"{API}/heartbeat/", f"{API}/upload_progress")
 _HOME = {"localhost", "127.0.0.1", "::1"}
 _BODY_SECONDS = 30.0
+_NAME_BYTES = 255  # of a file: with a longer one the disk answers with an error
+_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]*)?|\[[0-9A-Fa-f:.]+\](:[0-9]*)?")
 # Files of visitors are shown as what they are and run nothing, whatever is in them.
 _FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; sandbox"
 
@@ -92,11 +94,10 @@ def bound_to() -> str:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, lower case, without port and brackets."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    except ValueError:
+    """The name in a Host header, lower case, without port and brackets; "" for what is none."""
+    if not _HOST.fullmatch(host):
         return ""
+    return (urlsplit(f"//{host}").hostname or "").rstrip(".")
 
 
 def _is_number(name: str) -> bool:
@@ -163,7 +164,7 @@ class Gate:
             raise Refused(403, "Pages of other sites may not talk to this workbench.")
         trimmed = path.rstrip("/") or "/"
         is_open = _OPEN.fullmatch(trimmed) if method in ("GET", "HEAD") else trimmed in _POSTS
-        if not is_open:
+        if not is_open or any(len(part.encode()) > _NAME_BYTES for part in path.split("/")):
             raise Refused(404, "There is nothing at this address.")
         if path != trimmed and method == "POST":
             scope["path"] = trimmed
@@ -199,6 +200,8 @@ class Gate:
         path = scope["path"]
         if path == "/login":
             self.traffic.require_login(address)
+        if path.endswith(("/cancel", "/reset")):
+            calls.require_names(body)
         if path.endswith(("/cancel", "/reset", "/login")):
             await self.inner(scope, receive, send)
             return
