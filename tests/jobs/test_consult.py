@@ -51,6 +51,25 @@ def test_an_answer_that_does_not_come(root: Path) -> None:
     assert time.monotonic() - started < 20
 
 
+def test_a_cancelled_question_says_so(root: Path) -> None:
+    """It ended in "for want of memory, perhaps"."""
+    run, told = a_run(root), []
+
+    def ask() -> None:
+        with pytest.raises(BusyError, match="Cancelled") as caught:
+            jobs.consult(run.folder, "hang")
+        told.append(caught.value)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    deadline = time.monotonic() + 60
+    while not jobs.cancel_consult(run.folder):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    asking.join(60)
+    assert told
+
+
 def test_a_process_that_dies(root: Path) -> None:
     with pytest.raises(WorkbenchError, match="no answer"):
         jobs.consult(a_run(root).folder, "die")
