@@ -58,3 +58,17 @@ def test_coverage_of_texts() -> None:
 @pytest.mark.parametrize("answers", [[], ["", "…"]])
 def test_no_texts(answers: list[str]) -> None:
     assert text_coverage(answers).answers == 0
+
+
+def test_free_text_is_grouped_by_the_words_it_shares() -> None:
+    """Coverage of free text told lengths and openings, and not what is written about."""
+    hotels = [f"hotel {n} has rooms and breakfast" for n in range(60)]
+    flights = [f"flight {n} leaves from gate b" for n in range(30)]
+    groups = text_coverage(hotels + flights).groups
+    assert sum(share for _, share in groups) == pytest.approx(1)
+    about = {
+        word: sum(share for names, share in groups if word in names.split(", "))
+        for word in ("hotel", "flight")
+    }
+    assert about == {"hotel": pytest.approx(2 / 3), "flight": pytest.approx(1 / 3)}
+    assert text_coverage(["one two", "two three"]).groups == ()

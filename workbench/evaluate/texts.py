@@ -5,18 +5,23 @@ pass for markup.
 """
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from rapidfuzz.distance import Indel
+from scipy.cluster.vq import kmeans2
 
 from workbench.evaluate.metrics import UNSPACED, words
 
 SAME, REMOVED, ADDED = "same", "removed", "added"
 OPENING_WORDS = 2  # of an answer, by which answers are grouped
 OPENINGS = 12  # of them shown
+GROUPS, FEWEST_IN_GROUP = 8, 10  # of alike answers, at most; answers for each of them, on average
+LEAST_SHARE = 0.05  # of the answers have a word that may tell groups
+GROUPED, WEIGHED, GROUP_WORDS = 2000, 400, 4  # answers, and words, that are looked at; words shown
 BINS = 10  # of a distribution of scores
 # A word, a run of white space or a single sign; what is not spaced goes by characters.
 _TOKEN = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern})\w)+|\s+|[^\w\s]")
@@ -52,12 +57,14 @@ class TextCoverage:
         distinct: how many of them differ.
         words: shortest, lower quartile, median, upper quartile and longest, in words.
         openings: (first words, number of answers), commonest first.
+        groups: (words that tell it, share of the answers), largest first; () for few answers.
     """
 
     answers: int
     distinct: int
     words: tuple[int, int, int, int, int]
     openings: tuple[tuple[str, int], ...]
+    groups: tuple[tuple[str, float], ...] = ()
 
 
 def word_difference(first: str, second: str) -> list[Segment]:
@@ -88,7 +95,7 @@ def distribution(scores: Sequence[float]) -> list[int]:
 
 
 def text_coverage(answers: Sequence[str]) -> TextCoverage:
-    """Lengths and opening words of answers that are free text."""
+    """Lengths, opening words and groups of answers that are free text."""
     split = [found for answer in answers if (found := words(answer))]
     if not split:
         return TextCoverage(0, 0, (0, 0, 0, 0, 0), ())
@@ -100,4 +107,35 @@ def text_coverage(answers: Sequence[str]) -> TextCoverage:
         distinct=len({tuple(row) for row in split}),
         words=(shortest, lower, median, upper, longest),
         openings=tuple(openings.most_common(OPENINGS)),
+        groups=_groups(split),
     )
+
+
+def _groups(texts: Sequence[Sequence[str]]) -> tuple[tuple[str, float], ...]:
+    """Texts that share words: the words that tell each group from all, and its share of them.
+
+    k-means (scipy) over words weighted by how few texts have them, at most ``GROUPED`` texts.
+    """
+    some = texts[:: -(-len(texts) // GROUPED) or 1]
+    having = Counter(word for text in some for word in set(text))
+    least = max(2, LEAST_SHARE * len(some))
+    known = [word for word, n in having.most_common(WEIGHED) if least <= n < len(some)]
+    count = min(GROUPS, len(some) // FEWEST_IN_GROUP)
+    if count < 2 or len(known) < count:
+        return ()
+    place = {word: at for at, word in enumerate(known)}
+    weights = np.zeros((len(some), len(known)), dtype=np.float32)
+    for row, text in enumerate(some):
+        for word in set(text) & place.keys():
+            weights[row, place[word]] = np.log(len(some) / having[word])
+    weights /= np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), 1e-9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a group may end empty: it is left out
+        _, labels = kmeans2(weights, count, minit="++", seed=0)
+    found = []
+    for group in range(count):
+        inside = labels == group
+        if inside.any():
+            telling = np.argsort(weights.mean(axis=0) - weights[inside].mean(axis=0))[:GROUP_WORDS]
+            found.append((", ".join(known[at] for at in telling), float(inside.mean())))
+    return tuple(sorted(found, key=lambda group: -group[1]))

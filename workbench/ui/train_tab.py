@@ -1,7 +1,6 @@
 """Train: how the new adapter learns, live, and how good the estimate was."""
 
 import math
-from dataclasses import dataclass
 
 import gradio as gr
 import pandas as pd
@@ -21,7 +20,12 @@ _LOSS_POINTS = 200
 
 def build(parts: Parts) -> None:
     """Place the tab's components and wire them."""
-    live = _live()
+    tiles = plain.block(elem_id="train-tiles")
+    curve = loss_curve("loss-curve", 250)
+    probes = rows_table(
+        {"step": "60px", "held-out input": "46%", "new adapter": "24%", "source": "24%"},
+        "Held-out inputs, answered while it learns", "probes", max_height=280,
+    )  # fmt: skip
     need = plain.block(elem_id="train-fit")
     with gr.Accordion("Log", open=False):
         log = gr.Textbox(
@@ -35,26 +39,42 @@ def build(parts: Parts) -> None:
             elem_id="run-log",
             buttons=["copy"],
         )
-    parts.sections += _sections(live, need, log)
-
-
-@dataclass(frozen=True)
-class _Live:
-    tiles: gr.HTML
-    curve: gr.LinePlot
-    probes: gr.Dataframe
-
-
-def _live() -> _Live:
-    tiles = plain.block(elem_id="train-tiles")
-    curve = loss_curve("loss-curve", 250)
-    probes = rows_table(
-        {"step": "60px", "held-out input": "46%", "new adapter": "24%", "source": "24%"},
-        "Held-out inputs, answered while it learns",
-        "probes",
-        max_height=280,
-    )
-    return _Live(tiles, curve, probes)
+    parts.sections += [
+        Section(
+            "train need",
+            TAB,
+            [need],
+            lambda now: f"{now.run_id}|{now.busy}|{now.kept}|{sorted(now.done)}|{now.recipe_token}",
+            lambda now: {need: _need(now)},
+        ),
+        Section(
+            "train curve",
+            TAB,
+            [tiles, curve],
+            lambda now: (
+                f"{now.run_id}|{len(now.tail.metrics)}|{_last_step(now)}|"
+                f"{now.state.remaining_seconds}"
+            ),
+            lambda now: {
+                tiles: _tiles(now),
+                curve: gr.update(value=curve_of(now), visible=bool(now.tail.metrics)),
+            },
+        ),
+        Section(
+            "train probes",
+            TAB,
+            [probes],
+            lambda now: f"{now.run_id}|{hash(tuple(now.tail.probes))}",
+            lambda now: {probes: gr.update(value=_probes(now), visible=bool(now.tail.probes))},
+        ),
+        Section(
+            "log",
+            TAB,
+            [log],
+            lambda now: f"{now.run_id}|{len(now.tail.log)}|{now.tail.log[-1:]}",
+            lambda now: {log: "\n".join(now.tail.log)},
+        ),
+    ]
 
 
 def loss_curve(element: str, height: int) -> gr.LinePlot:
@@ -70,42 +90,6 @@ def loss_curve(element: str, height: int) -> gr.LinePlot:
         elem_id=element,
         buttons=[],
     )
-
-
-def _sections(live: _Live, need: gr.HTML, log: gr.Textbox) -> list[Section]:
-    return [
-        Section(
-            "train need",
-            TAB,
-            [need],
-            lambda now: f"{now.run_id}|{now.busy}|{now.kept}|{sorted(now.done)}|{now.recipe_token}",
-            lambda now: {need: _need(now)},
-        ),
-        Section(
-            "train curve",
-            TAB,
-            [live.tiles, live.curve],
-            lambda now: (
-                f"{now.run_id}|{len(now.tail.metrics)}|{_last_step(now)}|"
-                f"{now.state.remaining_seconds}"
-            ),
-            lambda now: {live.tiles: _tiles(now), live.curve: curve_of(now)},
-        ),
-        Section(
-            "train probes",
-            TAB,
-            [live.probes],
-            lambda now: f"{now.run_id}|{hash(tuple(now.tail.probes))}",
-            lambda now: {live.probes: _probes(now)},
-        ),
-        Section(
-            "log",
-            TAB,
-            [log],
-            lambda now: f"{now.run_id}|{len(now.tail.log)}|{now.tail.log[-1:]}",
-            lambda now: {log: "\n".join(now.tail.log)},
-        ),
-    ]
 
 
 def _need(now: Snapshot) -> str:

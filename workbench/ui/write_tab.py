@@ -154,6 +154,10 @@ class _Coverage:
             visible=False,
         )
 
+        self.groups = rows_table(
+            {"answers that share": "78%", "of all": "22%"}, "Alike answers", "groups", visible=False
+        )
+
     def wire(self, parts: Parts) -> None:
         """Written at once by a process of its own; the samples are there when it ends."""
         asked = [parts.run_id, self.answer, self.count]
@@ -165,7 +169,7 @@ class _Coverage:
 
     def sections(self) -> list[Section]:
         """Coverage, and what more can be written for while nothing is trained."""
-        views, shown = write_views, (self.thin, self.chart, self.openings)
+        views, shown = write_views, (self.thin, self.chart, self.openings, self.groups)
         return [
             Section(
                 "write coverage",

@@ -210,11 +210,11 @@ def _free_text(now: Snapshot, answers: int) -> bool:
     return answers > 0.8 * now.kept > 20
 
 
-def coverage(now: Snapshot) -> tuple[str, Any, Any]:
-    """Thin labels in words and as a chart; of free text lengths in words, and opening words."""
+def coverage(now: Snapshot) -> tuple[str, Any, Any, Any]:
+    """Thin labels in words and as a chart; of free text lengths, opening words and groups."""
     rows, hidden = _covered(now), gr.update(visible=False)
     if not rows:
-        return plain.empty("Labels appear when the source has answered."), hidden, hidden
+        return plain.empty("Labels appear when the source has answered."), hidden, hidden, hidden
     if _free_text(now, len(rows)):
         counts = now.run.samples.label_counts() if now.run else {}
         found = text_coverage([text for text, count in counts.items() for _ in range(count)])
@@ -224,8 +224,10 @@ def coverage(now: Snapshot) -> tuple[str, Any, Any]:
             f"{lower} to {upper} words ({middle} in the middle), the longest {longest}."
         )
         openings = [[text, f"{count:,}"] for text, count in found.openings]
-        return sentence, hidden, gr.update(value=openings, visible=True)
+        groups = [[text, words.percent(share, 0)] for text, share in found.groups]
+        shown = gr.update(value=groups, visible=bool(groups))
+        return sentence, hidden, gr.update(value=openings, visible=True), shown
     thin = sum(row.thin for row in rows)
     sentence = f"{words.count(len(rows), 'different answer')}; {thin} of them thin."
     chart = charts.coverage_chart([(row.label, row.count, row.thin) for row in rows])
-    return plain.sentence(sentence), plotted(chart), hidden
+    return plain.sentence(sentence), plotted(chart), hidden, hidden
