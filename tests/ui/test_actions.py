@@ -468,17 +468,20 @@ def test_changed_settings_are_named_and_taken_back(draft: Run) -> None:
 
 
 def test_coverage_names_thin_labels(reviewable: Run) -> None:
-    sentence, chart, openings = write_views.coverage(take(reviewable))
-    assert "12 different answers" in sentence and chart["visible"] and not openings["visible"]
+    sentence, chart, openings, groups = write_views.coverage(take(reviewable))
+    assert "12 different answers" in sentence and chart["visible"]
+    assert not openings["visible"] and not groups["visible"]
 
 
-def test_coverage_of_free_text_is_lengths_and_opening_words(draft: Run) -> None:
+def test_coverage_of_free_text_is_lengths_opening_words_and_groups(draft: Run) -> None:
     """There was no coverage to show."""
-    rows = [Example(f"input {n}", f"the room has {n} beds") for n in range(40)]
+    words = ("beds", "baths")
+    rows = [Example(f"input {n}", f"the room has {n} {words[n % 2]}") for n in range(40)]
     draft.samples.add(rows, "hand")
-    sentence, chart, openings = write_views.coverage(take(draft))
+    sentence, chart, openings, groups = write_views.coverage(take(draft))
     assert "40 of 40 answers differ" in sentence and "the longest 5" in sentence
     assert not chart["visible"] and openings["value"][0] == ["the room", "40"]
+    assert groups["visible"] and {row[0] for row in groups["value"]} >= {"beds", "baths"}
 
 
 # Review ----------------------------------------------------------------------------------------

@@ -120,8 +120,8 @@ def _groups(texts: Sequence[Sequence[str]]) -> tuple[tuple[str, float], ...]:
     having = Counter(word for text in some for word in set(text))
     least = max(2, LEAST_SHARE * len(some))
     known = [word for word, n in having.most_common(WEIGHED) if least <= n < len(some)]
-    count = min(GROUPS, len(some) // FEWEST_IN_GROUP)
-    if count < 2 or len(known) < count:
+    count = min(GROUPS, len(some) // FEWEST_IN_GROUP, len(known))
+    if count < 2:
         return ()
     place = {word: at for at, word in enumerate(known)}
     weights = np.zeros((len(some), len(known)), dtype=np.float32)
@@ -136,6 +136,7 @@ def _groups(texts: Sequence[Sequence[str]]) -> tuple[tuple[str, float], ...]:
     for group in range(count):
         inside = labels == group
         if inside.any():
-            telling = np.argsort(weights.mean(axis=0) - weights[inside].mean(axis=0))[:GROUP_WORDS]
-            found.append((", ".join(known[at] for at in telling), float(inside.mean())))
+            more = weights[inside].mean(axis=0) - weights.mean(axis=0)
+            telling = [known[at] for at in np.argsort(-more)[:GROUP_WORDS] if more[at] > 0]
+            found.append((", ".join(telling) or "other words", float(inside.mean())))
     return tuple(sorted(found, key=lambda group: -group[1]))
