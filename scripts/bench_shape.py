@@ -8,6 +8,7 @@ with what reading the prompts takes. Other programs get the same rows, and are l
 are not installed. Prints a line for each, then a table, then one JSON object.
 """
 
+import gc
 import importlib.util
 import json
 import random
@@ -78,7 +79,7 @@ class Speed:
         rows: of a batch.
         program: whose loop it is.
         tokens_per_second: of prompts and answers in training, of what is written in decoding.
-        memory_gb: most that was taken of the GPU.
+        in_use_gb, taken_gb: of the GPU, at most: by tensors, and by the program.
     """
 
     what: str
@@ -86,7 +87,8 @@ class Speed:
     rows: int
     program: str
     tokens_per_second: float
-    memory_gb: float
+    in_use_gb: float
+    taken_gb: float
 
 
 def run(shape: str, only: list[str] | None) -> list[Speed]:
@@ -96,11 +98,12 @@ def run(shape: str, only: list[str] | None) -> list[Speed]:
         for speed in JOBS[name](shape):
             found.append(speed)
             print(_line(speed), flush=True)
-    print("\n| job | weights | rows | program | tokens/s | GPU memory, GB |")
-    print("|---|---|---|---|---|---|")
+    print("\n| job | weights | rows | program | tokens/s | GB in use | GB taken |")
+    print("|---|---|---|---|---|---|---|")
     for speed in found:
-        rate, memory = f"{speed.tokens_per_second:,.0f}", f"{speed.memory_gb:.0f}"
-        cells = (speed.what, speed.weights, str(speed.rows), speed.program, rate, memory)
+        numbers = (speed.tokens_per_second, speed.in_use_gb, speed.taken_gb)
+        names = (speed.what, speed.weights, str(speed.rows), speed.program)
+        cells = (*names, *(f"{number:,.0f}" for number in numbers))
         print(f"| {' | '.join(cells)} |")
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     liger = importlib.util.find_spec("liger_kernel") is not None
@@ -175,7 +178,7 @@ def ours_training(shape: str, quantize: bool, sizes: tuple[int, ...]) -> Iterato
         for step in train(resident, "student", rows, settings, seed=0):
             clock.tick(step.tokens)
         resident.detach("student")
-        yield Speed("training", _name(quantize), size, "ours", clock.rate, memory_gb())
+        yield Speed("training", _name(quantize), size, "ours", clock.rate, *memory_gb())
 
 
 def trl_training(shape: str, sizes: tuple[int, ...]) -> Iterator[Speed]:
@@ -221,7 +224,7 @@ def trl_training(shape: str, sizes: tuple[int, ...]) -> Iterator[Speed]:
                 callbacks=[_Ticks(clock, tokens)],
             )
             trainer.train()
-        yield Speed("training", "NF4", size, "TRL", clock.rate, memory_gb())
+        yield Speed("training", "NF4", size, "TRL", clock.rate, *memory_gb())
 
 
 class _Ticks(TrainerCallback):
@@ -276,7 +279,7 @@ def _written(
         memory = memory_gb()
         for part, rate in rates.items():
             what = f"decoding, {part}" if part == name else f"decoding, {part} ({name})"
-            yield Speed(what, _name(quantize), len(prompts), program, rate, memory)
+            yield Speed(what, _name(quantize), len(prompts), program, rate, *memory)
 
 
 def _seconds(
@@ -313,14 +316,15 @@ def now() -> float:
     return time.perf_counter()
 
 
-def memory_gb() -> float:
-    """Most that was taken of the GPU since the last call, which starts anew."""
+def memory_gb() -> tuple[float, float]:
+    """Most that was in use and taken of the GPU since the last call, which starts anew."""
     if not torch.cuda.is_available():
-        return 0.0
-    taken = torch.cuda.max_memory_reserved() / 1e9
+        return 0.0, 0.0
+    most = torch.cuda.max_memory_allocated() / 1e9, torch.cuda.max_memory_reserved() / 1e9
+    gc.collect()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
-    return taken
+    return most
 
 
 def _name(quantize: bool) -> str:

@@ -63,11 +63,12 @@ def test_training_on_packed_rows_is_the_same(
     tiny_source: Path, monkeypatch: pytest.MonkeyPatch, rounded: bool
 ) -> None:
     if rounded:  # as passes are that a GPU records
-        monkeypatch.setattr(Passes, "_is_recorded", lambda *_: True)
+        monkeypatch.setattr(Passes, "are_recorded", lambda *_: True)
         monkeypatch.setattr(Recorded, "_record", lambda *_: None)
         monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
     ids = random_ids(24, 30)
     rows = [TrainingRow(ids[i], ids[i + 12]) for i in range(12)]
+    rows[0] = TrainingRow(ids[0], ids[12], weight=0.75, alternatives=((ids[13], 0.25),))
     found = []
     for packed in (False, True):
         monkeypatch.setattr(training, "can_pack", lambda _, packed=packed: packed)

@@ -50,7 +50,7 @@ class Passes:
     def run(self, rows: Sequence[Row]) -> Tensor:
         """Add to the gradients; returns the loss [], valid until the next call."""
         device = self._resident.device
-        if not self._is_recorded(rows):
+        if not self.are_recorded(sum(len(row.sequence) for row in rows)):
             longest, given = one_behind_the_other(rows, dict.fromkeys(ROUNDED, 1))
             return self._work(longest, *(tensor.to(device) for tensor in given))
         longest, given = one_behind_the_other(rows, ROUNDED)
@@ -61,10 +61,11 @@ class Passes:
             self._recorded[kind] = Recorded(work, self._pool)
         return self._recorded[kind](*(tensor.to(device) for tensor in given))
 
-    def _is_recorded(self, rows: Sequence[Row]) -> bool:
+    def are_recorded(self, tokens: int) -> bool:
+        """Whether a pass over so many tokens would be recorded."""
         return (
             self._resident.device.type == "cuda"
-            and sum(len(row.sequence) for row in rows) * self._weights <= RECORDED_WORK
+            and tokens * self._weights <= RECORDED_WORK
             and not any(
                 isinstance(module, nn.Dropout) and module.p > 0
                 for module in self._resident.model.modules()

@@ -243,8 +243,9 @@ def _accumulate(
     resident: Resident, batch: Sequence[TrainingRow], scale: float, passes: Passes
 ) -> tuple[Tensor, int]:
     batch = [replace(row, prompt_ids=resident.with_virtual_tokens(row.prompt_ids)) for row in batch]
-    if not has_own_attention(resident):
-        batch = [branch for row in batch for branch in row.branches()]
+    branches = [branch for row in batch for branch in row.branches()]
+    if not has_own_attention(resident) or _pays_to_repeat(resident, branches, passes):
+        batch = branches
     asked = [_answer_tokens([row]) for row in batch]
     lengths = [
         len(row.prompt_ids) + count - len(row.answers)
@@ -275,6 +276,12 @@ def _accumulate(
 def _fewer_passes(resident: Resident) -> AbstractContextManager[None]:
     on_gpu = resident.device.type == "cuda" and resident.model.dtype == torch.bfloat16
     return one_product(resident.model) if on_gpu else nullcontext()
+
+
+def _pays_to_repeat(resident: Resident, branches: Sequence[TrainingRow], passes: Passes) -> bool:
+    """Whether reading a prompt once for each of its answers is faster, as rows are then packed."""
+    tokens = sum(len(_sequence(branch)) for branch in branches)
+    return can_pack(resident) and passes.are_recorded(tokens)
 
 
 def _are_packed(resident: Resident, batch: Sequence[TrainingRow]) -> bool:
