@@ -7,7 +7,7 @@ told only after a run has been measured. Loads no model, asks no network.
 """
 
 import shutil
-from collections.abc import Iterable
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,7 +153,7 @@ def _times(
     recipe: TransferRecipe, inputs: Inputs, root: Path | None, taken: Gpu | None
 ) -> tuple[dict[Stage, float], bool]:
     """Seconds of each step, and whether they were measured here; {} on an unmeasured GPU."""
-    place, who = _place_name(taken), expected_writer(recipe, inputs)
+    place, who = machine.device_name(), expected_writer(recipe, inputs)
     work = _work(recipe, inputs)
     paces = {stage: calibration.pace(root, place, stage, who) if root else None for stage in work}
     measured = all(paces[stage] for stage, amount in work.items() if amount)
@@ -173,18 +173,13 @@ def remember(
     """
     work = _work(with_samples(recipe, kept), inputs)
     if work.get(stage):
-        place = _place_name(machine.first_gpu())
-        who = expected_writer(recipe, inputs)
+        place, who = machine.device_name(), expected_writer(recipe, inputs)
         calibration.remember(root, place, stage, who, seconds / work[stage])
 
 
 def with_samples(recipe: TransferRecipe, kept: int) -> TransferRecipe:
     """The recipe, asking for as many samples as a run has kept of what was not mixed."""
     return override(recipe, {"synthesis.samples": max(kept, 1)})
-
-
-def _place_name(taken: Gpu | None) -> str:
-    return taken.name if taken is not None else machine.processor_name()
 
 
 def processor_seconds(recipe: TransferRecipe, inputs: Inputs) -> float:
@@ -304,24 +299,28 @@ def _shape(reference: str, count: int) -> _Shape:
     return _Shape(vocabulary, vocabulary * width, layers * widest, widest, layers * 2 * pair)
 
 
+def _characters(inputs: Inputs) -> tuple[float, float]:
+    """Mean length of an input, 80 where none is known, and of an answer, 0 where none is."""
+    seeds = inputs.seeds or inputs.evaluation[:50]
+    given = [len(seed.input) for seed in seeds]
+    answered = [len(seed.output) for seed in seeds if seed.output]
+    return statistics.fmean(given or [80]), statistics.fmean(answered or [0])
+
+
 def _lengths(inputs: Inputs) -> tuple[float, float, float]:
     """Tokens of an input as it is written, of a row of prompt and answer, and of the answer."""
-    seeds = inputs.seeds or inputs.evaluation[:50]
-    item = (_mean(len(seed.input) for seed in seeds) or 80) / _CHARACTERS_PER_TOKEN + 4
-    outputs = _mean(len(seed.output) for seed in seeds if seed.output)
-    answer = max(_ANSWER_TOKENS, outputs / _CHARACTERS_PER_TOKEN + 1)
+    given, answered = _characters(inputs)
+    item = given / _CHARACTERS_PER_TOKEN + 4
+    answer = max(_ANSWER_TOKENS, answered / _CHARACTERS_PER_TOKEN + 1)
     return item, item + _PROMPT_TOKENS + answer, answer
 
 
 def _trained_row(form: PromptFormat, inputs: Inputs) -> float:
     """Tokens of an input in its prompt with its answer, by the seeds."""
-    seeds = inputs.seeds or inputs.evaluation[:50]
-    outputs = [seed.output for seed in seeds if seed.output]
-    around = len(form.template) - len("{input}") + len(form.system or "")
-    characters = around + (_mean(len(seed.input) for seed in seeds) or 80)
-    answer = _mean(len(text) for text in outputs) / _CHARACTERS_PER_TOKEN + 1
-    prompt = characters / _CHARACTERS_PER_TOKEN + (_PROMPT_TOKENS if form.kind == "chat" else 1)
-    return prompt + (answer if outputs else _ANSWER_TOKENS)
+    given, answered = _characters(inputs)
+    given += len(form.template) - len("{input}") + len(form.system or "")
+    prompt = given / _CHARACTERS_PER_TOKEN + (_PROMPT_TOKENS if form.kind == "chat" else 1)
+    return prompt + (answered / _CHARACTERS_PER_TOKEN + 1 if answered else _ANSWER_TOKENS)
 
 
 def _samples(recipe: TransferRecipe, inputs: Inputs) -> int:
@@ -334,12 +333,6 @@ def _trained_rows(recipe: TransferRecipe, inputs: Inputs) -> int:
     count = max(_samples(recipe, inputs), len(inputs.unlabelled))
     labels = expected_writer(recipe, inputs) == "label"
     return round(count * (1 + recipe.synthesis.mixed if labels else 1))
-
-
-def _mean(numbers: Iterable[int]) -> float:
-    """0 for none."""
-    values = list(numbers)
-    return sum(values) / len(values) if values else 0.0
 
 
 def _processor() -> _Place:

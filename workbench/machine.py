@@ -37,6 +37,12 @@ def first_gpu() -> Gpu | None:
     return _first_gpu(int(time.monotonic() // _FRESH_SECONDS))
 
 
+def device_name() -> str:
+    """What models work on here: that GPU, or the processor."""
+    taken = first_gpu()
+    return taken.name if taken is not None else processor_name()
+
+
 def lends_gpu() -> bool:
     """Whether a GPU is lent for about a minute at a time here: a ZeroGPU Space."""
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 from pydantic import Field as Bound
+from pydantic.fields import FieldInfo
 
 from workbench.recipe.declaring import checked, setting
 from workbench.recipe.evaluation import CHECKER
@@ -14,6 +15,7 @@ from workbench.recipe.evaluation import CHECKER
 FEWEST_BATCH_ROWS, MOST_BATCH_ROWS = 16, 128  # of automatic batches
 MOST_STEPS = 600  # of an epoch with automatic batches, while they can grow
 
+_LORA_KINDS = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}
 # What reads a field, where not everything does.
 _LORA = {"student.method": ("lora", "rslora", "dora")}
 _RANKED = {"student.method": ("lora", "rslora", "dora", "oft", "miss")}
@@ -35,8 +37,9 @@ def _holds_input(template: str) -> str:
     return template
 
 
-def _none(value: Any) -> Any:
-    return None if value == "none" else value
+def _by_module(label: str, numbers: str) -> FieldInfo:
+    description = "Exceptions by full module name; plain names, no patterns."
+    return setting(label, description, bounds=f"{numbers} by module name", read_by=_LORA)
 
 
 _Name = Annotated[str, Bound(pattern=r"^[\w.-]+$", max_length=300)]
@@ -79,7 +82,7 @@ class PromptFormat:
     ] = "{input}"
     system: Annotated[
         Annotated[str, Bound(max_length=20_000)] | None,
-        BeforeValidator(_none),
+        BeforeValidator(lambda value: None if value == "none" else value),
         setting(
             "System prompt",
             'System turn of a chat prompt; "none" leaves the base\'s own default.',
@@ -114,7 +117,7 @@ class LoraSettings:
         setting(
             "Method",
             "How the adapter works; rsLoRA scales by alpha / √rank, DoRA learns lengths apart.",
-            choices={"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"},
+            choices=_LORA_KINDS,
         ),
     ] = "lora"
     rank: Annotated[
@@ -137,21 +140,11 @@ class LoraSettings:
     target_modules: _Modules = ("all-linear",)
     rank_pattern: Annotated[
         dict[str, Annotated[int, Bound(ge=1, le=256)]],
-        setting(
-            "Rank by module",
-            "Exceptions by full module name; plain names, no patterns.",
-            bounds="whole numbers from 1 to 256 by module name",
-            read_by=_LORA,
-        ),
+        _by_module("Rank by module", "whole numbers from 1 to 256"),
     ] = field(default_factory=dict)
     alpha_pattern: Annotated[
         dict[str, Annotated[float, Bound(gt=0, le=4096)]],
-        setting(
-            "Alpha by module",
-            "Exceptions by full module name; plain names, no patterns.",
-            bounds="numbers above 0 and at most 4,096 by module name",
-            read_by=_LORA,
-        ),
+        _by_module("Alpha by module", "numbers above 0 and at most 4,096"),
     ] = field(default_factory=dict)
 
 
@@ -165,9 +158,7 @@ class StudentSettings(LoraSettings):
             "Method",
             "How the new adapter works; rsLoRA scales by alpha / √rank, DoRA learns lengths apart.",
             choices={
-                "lora": "LoRA",
-                "rslora": "rsLoRA",
-                "dora": "DoRA",
+                **_LORA_KINDS,
                 "prompt_tuning": "Prompt tuning",
                 "prefix_tuning": "Prefix tuning",
                 "ia3": "IA³",
@@ -382,9 +373,7 @@ class SynthesisSettings:
             read_by=_BY_LABEL,
         ),
     ] = 2.0
-    train_on_seeds: Annotated[bool, setting("Train on the seeds too", "Not done in the paper.")] = (
-        True
-    )
+    train_on_seeds: Annotated[bool, setting("Train on the seeds too", "Not in the paper.")] = True
     temperature: Annotated[
         float,
         setting("Temperature", "Higher is more varied, and wilder.", least=0.01, most=5),
