@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import gradio as gr
 import httpx
 import orjson
 import pytest
@@ -43,6 +44,7 @@ def test_t19_another_sites_page_may_not_call_upload_or_read(site: Site, origin: 
     assert [answer.status_code for answer in answers] == [403] * 5
     for answer in [*answers, caller.http.get("/config")]:
         assert not [name for name in answer.headers if name.startswith("access-control-")]
+    assert b"*" not in dict(gate._answered([(b"Access-Control-Allow-Origin", b"*")], "/")).values()
 
 
 def test_t19_a_form_of_another_site_is_known_without_its_origin(site: Site) -> None:
@@ -167,6 +169,24 @@ def test_what_is_no_call_of_the_page_is_refused_in_a_sentence(site: Site, body: 
     for place in ("run/predict", "queue/join"):
         answer = http.post(f"/gradio_api/{place}", content=body)
         assert 400 <= answer.status_code < 500 and answer.json()["detail"].endswith(".")
+
+
+def test_values_that_no_box_sends_are_refused(site: Site) -> None:
+    """Else each is an error deep inside, with a traceback in the log."""
+    caller = site.visitor("kinds")
+    for value in ({"a": 1}, ["\x1b[2J"]):
+        assert caller.direct("tick", value, "transfer", "").status_code == 400
+    numbers = 0
+    for name, number in site.numbers.items():
+        event = site.page.fns[number]
+        for at, box in enumerate(event.inputs if event.fn else []):
+            if isinstance(box, gr.Number | gr.Slider):
+                values = [getattr(box, "value", None) for box in event.inputs]
+                values[at] = "9" * 400
+                ask = caller.join if event.queue else caller.direct
+                assert ask(name, *values).status_code == 400
+                numbers += 1
+    assert numbers > 3
 
 
 def test_what_cancels_names_a_call_and_no_more(site: Site) -> None:

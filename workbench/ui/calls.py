@@ -12,6 +12,7 @@ from gradio.utils import get_upload_folder
 from workbench.limits import LIMITS
 
 _DEPTH = 32
+_NUMBERS = (int, float, type(None))
 _SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -55,6 +56,11 @@ def read(body: bytes, page: gr.Blocks, direct: bool) -> Call:
     if direct and event.queue:
         raise Refused(404, "This function is open by the queue only.")
     _walk(data, _DEPTH, [LIMITS.request_values], get_upload_folder())
+    for box, value in zip(event.inputs, values, strict=True):
+        texts = isinstance(box, gr.Textbox | gr.HTML) and isinstance(value, list | dict)
+        numbers = isinstance(box, gr.Number | gr.Slider) and type(value) not in _NUMBERS
+        if texts or numbers:
+            raise Refused(400, "The request has other values than this function takes.")
     return Call(number, session)
 
 
