@@ -1,6 +1,8 @@
 """T20: a secret of the server's environment does not reach a worker, its log or its events."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,19 @@ def test_t20_what_a_worker_sees(run_with) -> None:
     assert seen["umask"] == 0o077
     assert str(run.folder) not in seen["path"] and "" not in seen["path"]
     wait_for(run, "finished")
+
+
+def test_t20_a_fork_of_the_server_forgets_its_secrets() -> None:
+    """As a slice of a lent GPU is."""
+    code = (
+        "import os; from workbench.jobs import environment; environment.clean_this_process(); "
+        "print(dict(os.environ))"
+    )
+    given = {**os.environ, "PYTHONPATH": environment.python_path()}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=given, capture_output=True, text=True, check=True
+    )
+    assert CANARY not in done.stdout and "HF_TOKEN_PATH" in done.stdout
 
 
 def test_t21_files_of_a_worker_are_private(run_with) -> None:
