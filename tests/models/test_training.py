@@ -241,11 +241,11 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_loss(
     wanted = losses(fresh(tiny_source), rows, SETTINGS)
     plain, refused = training.logits_at, []
 
-    def tight(resident: Resident, ids: torch.Tensor, *more: Any) -> torch.Tensor:
+    def tight(resident: Resident, ids: torch.Tensor, *more: Any, **how: Any) -> torch.Tensor:
         if len(ids) > 3:
             refused.append(len(ids))
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return plain(resident, ids, *more)
+        return plain(resident, ids, *more, **how)
 
     monkeypatch.setattr(training, "logits_at", tight)
     monkeypatch.setitem(batches.TOKENS, "cpu", 8 * 12)
@@ -263,7 +263,7 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_loss(
 def test_no_memory_for_a_single_row_is_a_sentence(
     tiny_source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(*_: object) -> torch.Tensor:
+    def never(*_: object, **__: object) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(training, "logits_at", never)
@@ -274,7 +274,7 @@ def test_no_memory_for_a_single_row_is_a_sentence(
 def test_other_errors_are_not_taken_for_memory(
     tiny_source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> torch.Tensor:
+    def broken(*_: object, **__: object) -> torch.Tensor:
         raise RuntimeError("shapes do not match")
 
     monkeypatch.setattr(training, "logits_at", broken)
@@ -286,7 +286,7 @@ def test_a_broken_step_is_skipped_and_three_stop_the_training(
     tiny_source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A NaN must not reach the adapter: one is skipped, three in a row end in a sentence."""
-    plain, calls = training.answer_loss, []
+    plain, calls = training.head_loss, []
     broken_calls = {1, 3, 4, 5}
 
     def sometimes(*given: torch.Tensor) -> torch.Tensor:
@@ -294,7 +294,7 @@ def test_a_broken_step_is_skipped_and_three_stop_the_training(
         loss = plain(*given)
         return loss * math.nan if len(calls) - 1 in broken_calls else loss
 
-    monkeypatch.setattr(training, "answer_loss", sometimes)
+    monkeypatch.setattr(training, "head_loss", sometimes)
     resident, skipped = fresh(tiny_source), []
     with pytest.raises(StageError, match="3 steps in a row"):
         for step in train(resident, "student", random_rows(20), SETTINGS, seed=5):

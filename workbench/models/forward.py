@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache
 
 from workbench.models.attached import Prefix
@@ -102,8 +102,23 @@ def common_prefix(rows: Sequence[list[int]]) -> int:
     return next((at for at in range(limit) if first[at] != last[at]), max(0, limit))
 
 
+def frozen_head(resident: Resident) -> Tensor | None:
+    """The LM head's weight where logits are its product with the states and nothing else."""
+    head = resident.model.get_output_embeddings()
+    if not has_own_attention(resident) or type(head) is not nn.Linear or head.bias is not None:
+        return None
+    scales = ("final_logit_softcapping", "logits_scaling", "logit_scale")
+    scaled = any(getattr(resident.text_config, name, None) is not None for name in scales)
+    return None if scaled or head.weight.requires_grad else head.weight
+
+
 def logits_at(
-    resident: Resident, ids: Tensor, keep: Tensor, prefix: Prefix | None = None
+    resident: Resident,
+    ids: Tensor,
+    keep: Tensor,
+    prefix: Prefix | None = None,
+    *,
+    states: bool = False,
 ) -> Tensor:
     """Logits [kept, vocabulary] at the places keep [kept] of ``ids.flatten()``.
 
@@ -111,11 +126,15 @@ def logits_at(
     token sees what comes after it, so no mask is needed (and no row is fully masked, which
     padding on the left can bring about and which ends in NaN losses). With gradients if they
     are enabled.
+
+    Args:
+        states: return what the LM head would see, [kept, width]; for models with a
+            ``frozen_head``.
     """
     start = prefix_length(prefix)
     if has_own_attention(resident):
         places = torch.arange(start, start + ids.shape[1], device=ids.device).expand_as(ids)
-        return tree_logits_at(resident, ids, keep, places, None, prefix)
+        return tree_logits_at(resident, ids, keep, places, None, prefix, states=states)
     inputs: dict[str, Any] = {"input_ids": ids, "use_cache": False}
     if prefix:
         inputs["past_key_values"] = _filled_cache(resident, prefix, len(ids))
@@ -173,6 +192,8 @@ def tree_logits_at(
     positions: Tensor,
     allowed: Tensor | None,
     prefix: Prefix | None = None,
+    *,
+    states: bool = False,
 ) -> Tensor:
     """``logits_at`` with positions [rows, length] of one's own, for rows that branch.
 
@@ -181,18 +202,30 @@ def tree_logits_at(
     """
     state = KeyValues(positions=positions[:, :0], prefix=prefix or [])
     state.begin(positions, allowed)
-    return _call(resident, ids, positions, state, keep)
+    return _call(resident, ids, positions, state, keep, states=states)
 
 
 def _call(
-    resident: Resident, ids: Tensor, positions: Tensor, state: KeyValues, keep: Tensor
+    resident: Resident,
+    ids: Tensor,
+    positions: Tensor,
+    state: KeyValues,
+    keep: Tensor,
+    *,
+    states: bool = False,
 ) -> Tensor:
+    ask = _states if states else _logits
     with own_attention(resident.text_model), mixed_precision(resident):
-        logits = _logits(
+        found = ask(
             resident, keep, input_ids=ids, position_ids=positions, use_cache=False, key_values=state
         )
     state.end()
-    return logits
+    return found
+
+
+def _states(resident: Resident, keep: Tensor, **inputs: Any) -> Tensor:
+    """What the LM head sees [kept, width] at the places keep of the flattened input."""
+    return resident.text_model(**inputs).last_hidden_state.flatten(0, 1).index_select(0, keep)
 
 
 def _logits(resident: Resident, keep: Tensor, **inputs: Any) -> Tensor:
@@ -204,9 +237,8 @@ def _logits(resident: Resident, keep: Tensor, **inputs: Any) -> Tensor:
     if not resident.sees:
         with _head_at(resident, keep):
             return resident.model(**inputs).logits
-    states = resident.text_model(**inputs).last_hidden_state.flatten(0, 1).index_select(0, keep)
     head: Any = resident.model.get_output_embeddings()
-    logits = head(states)
+    logits = head(_states(resident, keep, **inputs))
     cap = getattr(resident.text_config, "final_logit_softcapping", None)
     return logits if cap is None else (logits / cap).tanh() * cap
 

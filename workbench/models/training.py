@@ -23,6 +23,7 @@ from workbench.errors import StageError
 from workbench.models.batches import is_out_of_memory, micro_batches, release_memory
 from workbench.models.forward import (
     can_pack,
+    frozen_head,
     has_own_attention,
     logits_at,
     padded,
@@ -32,6 +33,7 @@ from workbench.models.forward import (
     tree_logits_at,
 )
 from workbench.models.fused import one_product
+from workbench.models.head_loss import head_loss
 from workbench.models.packed import Passes, Row
 from workbench.models.resident import Resident
 from workbench.recipe import TrainingSettings
@@ -255,6 +257,7 @@ def _accumulate(
     everything = sum(share * len(ids) for row in batch for ids, share in row.answers)
     total = torch.zeros((), device=device)
     packed = _are_packed(resident, batch)
+    head = frozen_head(resident) if device.type == "cpu" else None  # a GPU gains nothing by it
     cuts = micro_batches(
         lengths, asked, resident.text_config.vocab_size, device, scale, packed=packed
     )
@@ -263,11 +266,14 @@ def _accumulate(
         if packed:
             total += passes.run([_packed_row(row, everything) for row in part])
             continue
-        logits = _padded_logits(resident, part)
         answers = [answer for row in part for answer in row.answers]
-        targets = torch.tensor([token for tokens, _ in answers for token in tokens])
-        weights = torch.tensor([share for tokens, share in answers for _ in tokens])
-        loss = answer_loss(logits, targets.to(device), weights.to(device)) / everything
+        targets = torch.tensor([token for tokens, _ in answers for token in tokens]).to(device)
+        weights = torch.tensor([share for tokens, share in answers for _ in tokens]).to(device)
+        if head is None:
+            loss = answer_loss(_at_answers(resident, part), targets, weights) / everything
+        else:
+            states = _at_answers(resident, part, states=True)
+            loss = head_loss(states, head, targets, weights) / everything
         loss.backward()
         total += loss.detach()
     return total, max(map(len, cuts))
@@ -298,10 +304,10 @@ def _packed_row(row: TrainingRow, everything: float) -> Row:
     return Row(_sequence(row), _answer_places(row), row.answer_ids, weights)
 
 
-def _padded_logits(resident: Resident, part: Sequence[TrainingRow]) -> Tensor:
-    """Logits [answer tokens, vocabulary] before every answer token of these rows.
+def _at_answers(resident: Resident, part: Sequence[TrainingRow], *, states: bool = False) -> Tensor:
+    """Logits (or states) before every answer token of rows side by side.
 
-    They are side by side, behind a prefix that is read once if that pays.
+    They stand behind a prefix that is read once if that pays.
     """
     device = resident.device
     shared, prefix = shared_prefix(resident, [row.prompt_ids for row in part])
@@ -313,10 +319,11 @@ def _padded_logits(resident: Resident, part: Sequence[TrainingRow]) -> Tensor:
     ]
     kept = torch.tensor(keep).to(device)
     if not any(row.alternatives for row in part):
-        return logits_at(resident, ids, kept, prefix)
+        return logits_at(resident, ids, kept, prefix, states=states)
     places, allowed = _branching(part, shared, ids.shape[1])
     places += prefix_length(prefix) - shared
-    return tree_logits_at(resident, ids, kept, places.to(device), allowed.to(device), prefix)
+    places, allowed = places.to(device), allowed.to(device)
+    return tree_logits_at(resident, ids, kept, places, allowed, prefix, states=states)
 
 
 def _answer_tokens(rows: Sequence[TrainingRow]) -> int:
