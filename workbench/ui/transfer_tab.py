@@ -36,33 +36,33 @@ _NAMED = ("teacher", "source_base", "target_base", "pause_for_review")
 
 def build(parts: Parts) -> None:
     """Place the tab's components and wire them."""
-    with gr.Column(elem_id="setup") as part, gr.Row(equal_height=False):
+    setup = SimpleNamespace()  # everything that a person may give before the start
+    with gr.Column(elem_id="setup") as setup.part, gr.Row(equal_height=False):
         with gr.Column(scale=7, min_width=320):
-            boxes = _adapter() | _bases()
+            _adapter(setup)
+            _bases(setup)
         with gr.Column(scale=5, min_width=300, elem_id="start"):
-            boxes |= _start()
+            _start(setup)
             pause = fields.control("pause_for_review")
-        boxes |= {"part": part}
     live_part.build(parts)
     settings = settings_part.build(parts)
     with gr.Column(elem_id="examples-part") as examples:
-        boxes |= _examples()
-    drawn = gr.Textbox(visible="hidden", label="Transfer form", elem_id="transfer-drawn")
-    setup = SimpleNamespace(**boxes, drawn=drawn)  # what a person may give before the start
+        _examples(setup)
+    setup.drawn = gr.Textbox(visible="hidden", label="Transfer form", elem_id="transfer-drawn")
     _sections(parts, setup, pause, examples)
     _wire(parts, setup, pause)
     settings_part.wire(parts, settings)
 
 
-def _adapter() -> dict[str, Any]:
-    teacher = gr.Radio(
+def _adapter(setup: SimpleNamespace) -> None:
+    setup.teacher = gr.Radio(
         [("A LoRA adapter", "adapter"), ("A model that was fine-tuned as a whole", MODEL)],
         value="adapter",
         label="What moves",
         elem_id=fields.element("teacher"),
     )
-    with gr.Column(elem_id="adapter-drop") as drop:
-        files = gr.File(
+    with gr.Column(elem_id="adapter-drop") as setup.drop:
+        setup.files = gr.File(
             label="Adapter: a zip, its two files, or a transfer kit",
             file_count="multiple",
             file_types=_FILES,
@@ -70,7 +70,7 @@ def _adapter() -> dict[str, Any]:
             elem_id="adapter-files",
         )
         with gr.Row(elem_classes="buttons from-hub"):
-            hub = gr.Textbox(
+            setup.hub = gr.Textbox(
                 label="Adapter on the Hugging Face Hub",
                 show_label=False,
                 placeholder="or a Hub id: owner/name",
@@ -79,18 +79,18 @@ def _adapter() -> dict[str, Any]:
                 min_width=180,
                 elem_id="hub-adapter",
             )
-            fetch = gr.Button("Fetch", size="sm", elem_id="fetch-adapter")
-    refused = plain.block(elem_id="adapter-refused")
-    with gr.Row(elem_classes="buttons", visible=False, elem_id="adapter-part") as several:
-        which = gr.Dropdown(label="Folder", container=False, elem_id="adapter-which")
-        take_part = gr.Button("Take this one", size="sm", elem_id="adapter-part-take")
-    card = plain.block(elem_id="adapter-card")
-    with gr.Row(elem_classes="buttons", visible=False) as buttons:
-        change = gr.Button("Change the adapter", size="sm", elem_id="adapter-change")
-        inspect = gr.Button("Check it against its base", size="sm", elem_id="inspect")
-        own = gr.Button("Ten inputs that it writes itself", size="sm", elem_id="own-inputs")
-    asking = plain.block()
-    written = gr.Textbox(
+            setup.fetch = gr.Button("Fetch", size="sm", elem_id="fetch-adapter")
+    setup.refused = plain.block(elem_id="adapter-refused")
+    with gr.Row(elem_classes="buttons", visible=False, elem_id="adapter-part") as setup.several:
+        setup.which = gr.Dropdown(label="Folder", container=False, elem_id="adapter-which")
+        setup.take_part = gr.Button("Take this one", size="sm", elem_id="adapter-part-take")
+    setup.card = plain.block(elem_id="adapter-card")
+    with gr.Row(elem_classes="buttons", visible=False) as setup.buttons:
+        setup.change = gr.Button("Change the adapter", size="sm", elem_id="adapter-change")
+        setup.inspect = gr.Button("Check it against its base", size="sm", elem_id="inspect")
+        setup.own = gr.Button("Ten inputs that it writes itself", size="sm", elem_id="own-inputs")
+    setup.asking = plain.block()
+    setup.written = gr.Textbox(
         label="Written by the adapter itself: these may be rows that it was trained on",
         interactive=False,
         visible=False,
@@ -98,21 +98,13 @@ def _adapter() -> dict[str, Any]:
         max_lines=20,
         elem_id="own-inputs-text",
     )
-    return {
-        "drop": drop, "teacher": teacher, "files": files, "hub": hub, "fetch": fetch,
-        "refused": refused,
-        "several": several, "which": which, "take_part": take_part, "waiting": gr.State(()),
-        "card": card, "buttons": buttons, "change": change, "inspect": inspect, "own": own,
-        "asking": asking,
-        "written": written,
-    }  # fmt: skip
+    setup.waiting = gr.State(())
 
 
-def _bases() -> dict[str, Any]:
-    boxes: dict[str, Any] = {}
+def _bases(setup: SimpleNamespace) -> None:
     with gr.Row():
         for name, label in (("source_base", "Trained on"), ("target_base", "New base")):
-            boxes[name] = gr.Dropdown(
+            box = gr.Dropdown(
                 value=getattr(recommended(), name),
                 choices=transfer_views.base_choices(),
                 label=label,
@@ -122,49 +114,48 @@ def _bases() -> dict[str, Any]:
                 elem_id=name.replace("_", "-"),
                 min_width=200,
             )
-    return boxes | {"count": plain.block(elem_id="seeds-count")}
+            setattr(setup, name, box)
+    setup.count = plain.block(elem_id="seeds-count")
 
 
-def _start() -> dict[str, Any]:
-    plan = plain.block(elem_id="plan")
-    go = gr.Button(
+def _start(setup: SimpleNamespace) -> None:
+    setup.plan = plain.block(elem_id="plan")
+    setup.go = gr.Button(
         "Add an adapter first", variant="primary", interactive=False, elem_id="transfer-go"
     )
-    with gr.Row(elem_classes="buttons", elem_id="no-adapter") as none:
+    with gr.Row(elem_classes="buttons", elem_id="no-adapter") as setup.none:
         plain.block(plain.sentence("No adapter at hand?"))
-        example = gr.Button("Load the example", size="sm", elem_id="load-example")
-    return {"plan": plan, "go": go, "none": none, "example": example}
+        setup.example = gr.Button("Load the example", size="sm", elem_id="load-example")
 
 
-def _examples() -> dict[str, Any]:
-    boxes: dict[str, Any] = {}
+def _examples(setup: SimpleNamespace) -> None:
     with gr.Accordion("Examples and evaluation rows", open=False, elem_id="examples"):
         with gr.Row(equal_height=False):
             with gr.Column(scale=7, min_width=320):
-                boxes |= _seeds()
+                _seeds(setup)
             with gr.Column(scale=5, min_width=300):
-                boxes["evaluation"] = _rows_file(
+                setup.evaluation = _rows_file(
                     "evaluation", "Evaluation rows with answers: to judge the result"
                 )
-                boxes["unlabelled"] = _rows_file(
+                setup.unlabelled = _rows_file(
                     "unlabelled", "Own inputs without answers: used first"
                 )
-                boxes["discriminator"] = gr.File(
+                setup.discriminator = gr.File(
                     label="Discriminator adapter: a zip or its two files",
                     file_count="multiple",
                     file_types=_FILES,
                     height=96,
                     elem_id="discriminator-files",
                 )
-        boxes["columns"] = row_uploads.build()
-        boxes["uploaded"] = rows_table(
+        setup.columns = row_uploads.build()
+        setup.uploaded = rows_table(
             {"row": "18%", "input": "56%", "output": "26%"},
             f"The first {transfer_views.ROWS_SHOWN} of each, as they were read",
             "uploaded-rows",
             visible=False,
             max_height=260,
         )
-        boxes["preview"] = gr.Textbox(
+        setup.preview = gr.Textbox(
             label="The first example as the source model reads it",
             interactive=False,
             lines=2,
@@ -172,11 +163,10 @@ def _examples() -> dict[str, Any]:
             elem_classes="mono",
             elem_id="prompt-preview",
         )
-    return boxes
 
 
-def _seeds() -> dict[str, Any]:
-    seeds = rows_table(
+def _seeds(setup: SimpleNamespace) -> None:
+    setup.seeds = rows_table(
         {"input": "68%", "output": "32%"},
         f"Examples: up to {LIMITS.seeds} real inputs; an empty output is answered for you",
         "seeds",
@@ -184,21 +174,20 @@ def _seeds() -> dict[str, Any]:
         interactive=True,
         max_height=300,
     )
-    pasted = gr.Textbox(
+    setup.pasted = gr.Textbox(
         label="Or paste: one input per line; an output after a tab or =>",
         lines=2,
         max_lines=12,
         elem_id="seeds-pasted",
     )
     with gr.Row(elem_classes="buttons"):
-        add = gr.Button("Add these lines", size="sm", elem_id="seeds-add")
-        seeds_file = gr.UploadButton(
+        setup.add = gr.Button("Add these lines", size="sm", elem_id="seeds-add")
+        setup.seeds_file = gr.UploadButton(
             "Upload examples (.jsonl, .csv, .parquet, .txt)",
             file_types=list(FILE_TYPES),
             size="sm",
             elem_id="seeds-file",
         )
-    return {"seeds": seeds, "pasted": pasted, "add": add, "seeds_file": seeds_file}
 
 
 def _rows_file(role: str, label: str) -> gr.File:
