@@ -97,7 +97,7 @@ def test_keyboard_alone(
     press(page, "Train now")
     phase(page, "Finished", 240)
     to_tab(page, "Compare")
-    expect(page.locator("#verdict")).to_contain_text("no model gives a right answer")
+    expect(page.locator("#verdict")).to_contain_text("No model gives a right answer")
     write(page, "playground-input", "put 3 coins into box 3")
     press(page, "Ask both")
     expect(page.locator("#playground-target textarea")).not_to_have_value("", timeout=90_000)

@@ -113,6 +113,8 @@ def _kept(source: Interval, transferred: Interval) -> str:
     """How much of the source is kept; a loss is never rounded to 100 %."""
     if not source.mean:
         return ""
+    if transferred.mean > source.mean:
+        return "Keeps all of the source: "
     kept = 100 * transferred.mean / source.mean
     exact = f"{kept:.0f}" != "100" or kept == 100
     return f"Keeps {kept:.0f} % of the source: " if exact else f"Keeps {kept:.1f} % of the source: "

@@ -162,6 +162,7 @@ def bars(rows: Sequence[tuple[str, str, float, bool]], caption: str) -> str:
 def verdict(text: str, kind: str) -> str:
     """The one sentence of Compare, its conclusion first; ``kind`` is good, bad or unsure."""
     first, colon, rest = escape(text).replace(" %", "\N{NO-BREAK SPACE}%").partition(": ")
+    rest = rest if rest.startswith("chrF") else rest[:1].upper() + rest[1:]
     told = f'<strong>{first}</strong><span class="unseen">: </span><span class="why">{rest}</span>'
     body = told if colon else first
     return f'<p class="verdict {escape(kind)}">{body}</p>'

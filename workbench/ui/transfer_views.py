@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.evaluate.kinds import FREE_TEXT, JSON, LABELS, NUMBERS, task_kind
 from workbench.inputs import AdapterFiles
 from workbench.intake.adapter import Inspection
 from workbench.intake.adapter_sizes import base_mismatch
@@ -113,18 +114,16 @@ def _base_check(now: Snapshot, adapter: AdapterFiles) -> tuple[str, str]:
     return plain.UNSURE, f"The adapter's config names another base: {adapter.base_hint[:80]}"
 
 
+_KINDS = {NUMBERS: "numbers", JSON: "JSON answers", FREE_TEXT: "free text answers"}
+
+
 def task(now: Snapshot) -> str:
     """The task's name and what kind of answers were seen."""
     known = [row.output for row in (*now.inputs.seeds, *now.inputs.evaluation) if row.output]
-    kinds = len(set(known))
     if not known:
         return now.recipe.task_name
-    if all(text.lstrip().startswith(("{", "[")) for text in known):
-        seen = "JSON answers"
-    elif kinds > max(2, 0.5 * len(known)) and len(known) >= 8:
-        seen = "free text answers"
-    else:
-        seen = f"labels, {kinds} of them seen"
+    kind = task_kind(known)
+    seen = f"labels, {len(set(known))} of them seen" if kind == LABELS else _KINDS[kind]
     return f"{now.recipe.task_name} · {seen}"
 
 
