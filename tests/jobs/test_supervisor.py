@@ -19,7 +19,7 @@ from tests.runs.making import a_round, a_sample
 from workbench import jobs
 from workbench.errors import BusyError, RunError
 from workbench.events import Progress, StageStarted, Stopped
-from workbench.jobs import environment, supervisor, turns
+from workbench.jobs import environment, supervisor, turns, worker
 from workbench.runs import checkpoints, lease, stop_request
 from workbench.runs.folder import Run, open_run
 from workbench.stages import ORDER, WORDS, Stage
@@ -131,6 +131,18 @@ def test_f6_a_stop_that_was_meant_for_another_job_is_ignored(run_with: Make) -> 
     run.remember("open", True)
     wait_for(run, "finished")
     assert run.journal.last(Stopped) is None
+
+
+def test_f6_a_request_is_kept_for_its_job_alone(run_with: Make) -> None:
+    run = run_with()
+    stop_request.ask(run.folder, "one", "pause")
+    assert stop_request.ask(run.folder, "two", "discard").job == "two"
+    assert stop_request.ask(run.folder, "two", "pause").mode == "discard"  # twice is once
+    worker._settle_former_request(run, "two")
+    kept = stop_request.read(run.folder)
+    assert kept is not None and kept.job == "two", "it came while the worker started"
+    worker._settle_former_request(run, "three")
+    assert stop_request.read(run.folder) is None
 
 
 def test_f5_a_damaged_run_is_not_started(run_with: Make) -> None:
