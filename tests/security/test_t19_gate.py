@@ -229,7 +229,8 @@ def test_t18_the_address_is_counted_with_each_call(
     monkeypatch.setattr(traffic, "JOINED_OF_ADDRESS", 0)
     assert site.visitor("counted").join("load_example", "", "").status_code == 429
     monkeypatch.setattr(traffic, "STREAMS_OF_ADDRESS", 0)
-    assert site.visitor("counted").http.get("/gradio_api/heartbeat/x").status_code == 429
+    with site.visitor("counted").http.stream("GET", "/gradio_api/heartbeat/x") as answer:
+        assert answer.status_code == 429
     monkeypatch.setattr(flow._light, "_sessions", traffic._Allowance(0.0, 0.0))
     assert site.visitor("counted").direct("tick", "", "transfer", "").status_code == 429
 
