@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import httpx
@@ -14,7 +15,7 @@ import pytest
 
 from tests.security.serving import Site, served
 from workbench.limits import LIMITS
-from workbench.ui import gate, traffic, visitors
+from workbench.ui import calls, gate, traffic, visitors
 from workbench.ui.gate import Hosts, hosts_from_environment
 from workbench.ui.page import launch_options
 
@@ -226,8 +227,15 @@ def test_t18_the_address_is_counted_with_each_call(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flow = site.page.app.middleware_stack.traffic
-    monkeypatch.setattr(traffic, "JOINED_OF_ADDRESS", 0)
+    counted: list[str] = []
+
+    def admit(address: str, *_: Any) -> None:
+        counted.append(address)
+        raise calls.Refused(429, "Enough.")
+
+    monkeypatch.setattr(flow, "admit", admit)
     assert site.visitor("counted").join("load_example", "", "").status_code == 429
+    assert counted == ["127.0.0.1"]
     monkeypatch.setattr(traffic, "STREAMS_OF_ADDRESS", 0)
     with site.visitor("counted").http.stream("GET", "/gradio_api/heartbeat/x") as answer:
         assert answer.status_code == 429
