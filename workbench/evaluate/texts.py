@@ -131,7 +131,7 @@ def _groups(texts: Sequence[Sequence[str]]) -> tuple[tuple[str, float], ...]:
     weights /= np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), 1e-9)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a group may end empty: it is left out
-        _, labels = kmeans2(weights, count, minit="++", seed=0)
+        _, labels = kmeans2(weights, count, minit="++", rng=0)
     found = []
     for group in range(count):
         inside = labels == group

@@ -34,7 +34,9 @@ def use_liger(model: PreTrainedModel) -> bool:
     positions, which look at where their tensors are.
     """
     try:
-        from liger_kernel.transformers import monkey_patch  # noqa: PLC0415 (imports triton)
+        from liger_kernel.transformers import (  # type: ignore[import-not-found]  # noqa: PLC0415
+            monkey_patch,  # imports triton
+        )
     except ImportError:
         return False
     known = FAMILIES & set(monkey_patch.MODEL_TYPE_TO_APPLY_LIGER_FN)

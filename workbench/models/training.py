@@ -235,7 +235,7 @@ def _forget_gradients(resident: Resident, parameters: dict[str, Parameter]) -> N
     """On a GPU they stay where they are, for passes that are replayed."""
     gradients = [part.grad for part in parameters.values() if part.grad is not None]
     if resident.device.type == "cuda" and gradients:
-        torch._foreach_zero_(gradients)
+        torch._foreach_zero_(gradients)  # type: ignore[attr-defined]  # not in its stubs
         return
     for part in parameters.values():
         part.grad = None
