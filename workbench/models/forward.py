@@ -18,6 +18,7 @@ from workbench.models.attention import FAMILIES, NOWHERE, KeyValues, own_attenti
 from workbench.models.batches import for_device
 from workbench.models.recorded import Recorded
 from workbench.models.resident import Resident
+from workbench.models.unpadded import needed, one_row, pays
 
 # Tokens saved for which a forward pass of the prefix alone pays: kernel launches, above all.
 WORTHWHILE = {"cpu": 64, "cuda": 4096}
@@ -200,6 +201,10 @@ def tree_logits_at(
     A token sees the prefix, what stands at or before its position and, with allowed
     [rows, length, length], is not forbidden. The positions of padding come after all others.
     """
+    if ids.device.type == "cpu" and len(ids) > 1:
+        lengths = needed(ids, keep)
+        if pays(resident, len(ids), ids.shape[1], int(lengths.sum())):
+            ids, keep, positions, allowed = one_row(lengths, ids, keep, positions, allowed)
     state = KeyValues(positions=positions[:, :0], prefix=prefix or [])
     state.begin(positions, allowed)
     return _call(resident, ids, positions, state, keep, states=states)

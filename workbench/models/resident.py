@@ -173,6 +173,7 @@ class Resident:
     _plain: set[str] = field(default_factory=set)  # names that stand for the base itself
     _linear: tuple[str, ...] = ()  # full names of the text model's linear layers but the LM head
     _named: tuple[str, ...] = ()  # of all modules, as the base has them
+    text_weights: int = 0  # of these linear layers: what a token is multiplied with
 
     def __post_init__(self) -> None:
         self._named = tuple(name for name, _ in self.model.named_modules())
@@ -182,6 +183,12 @@ class Resident:
             if isinstance(module, nn.Linear | Conv1D)
             and module is not self.model.get_output_embeddings()
             and (not self.sees or name.startswith(self._text_prefix))
+        )
+        layers = [self.model.get_submodule(name) for name in self._linear]
+        self.text_weights = sum(
+            layer.in_features * layer.out_features
+            for layer in layers
+            if isinstance(layer, nn.Linear)
         )
 
     @property
