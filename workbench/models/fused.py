@@ -1,9 +1,10 @@
-"""Passes over a GPU's memory that are not made: several operations of a layer in one kernel.
+"""Passes over memory that are not made: several operations of a layer at once.
 
-Of a training step of an 8B model on a GPU less than half is matrix products; the rest reads and
-writes activations. liger-kernel (optional, requirements-gpu.txt) has norms, rotary positions and
-gated activations in one kernel each; ``one_product`` adds a LoRA inside the products of its layer.
-Without a GPU nothing here has an effect. Numbers are the same within what bf16 allows.
+Of a training step of an 8B model on a GPU less than half is matrix products, and on two cores of a
+small model's; the rest reads and writes activations. liger-kernel (optional, for GPUs,
+requirements-gpu.txt) has norms, rotary positions and gated activations in one kernel each;
+``one_product`` adds a LoRA inside the products of its layer. Numbers are the same within what bf16
+allows.
 """
 
 import sys
@@ -83,7 +84,7 @@ def one_product(model: nn.Module) -> Iterator[None]:
     """Train plain LoRAs without dropout inside the products of their layers, until the block ends.
 
     PEFT computes base, A, B, scaling and sum one after the other and keeps most of them for the
-    backward pass. For a model on a GPU, in autocast.
+    backward pass. For models in bf16, in autocast.
     """
     chosen = [m for m in model.modules() if isinstance(m, LoraLayer) and _is_bare(m)]
     for layer in chosen:

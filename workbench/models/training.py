@@ -280,8 +280,8 @@ def _accumulate(
 
 
 def _fewer_passes(resident: Resident) -> AbstractContextManager[None]:
-    on_gpu = resident.device.type == "cuda" and resident.model.dtype == torch.bfloat16
-    return one_product(resident.model) if on_gpu else nullcontext()
+    mixed = resident.model.dtype == torch.bfloat16
+    return one_product(resident.model) if mixed else nullcontext()
 
 
 def _pays_to_repeat(resident: Resident, branches: Sequence[TrainingRow], passes: Passes) -> bool:
