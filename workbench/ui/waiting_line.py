@@ -29,7 +29,7 @@ _REMEMBERED = 1024
 _WHAT = {MODELS: "question", HUB: "transfer", SLICES: "slice"}
 AT_WORK = {MODELS: 1, HUB: 4, SLICES: 8, WORK: 8}
 WAITING = {MODELS: 8, HUB: 12, SLICES: 24}
-WORK_OF_ADDRESS = 3  # at a time
+WORK_OF_ADDRESS = 2  # at a time
 # Of one visitor, what is at work included; several people may be behind one address.
 SHARE, ADDRESS_SHARE = 2, 4
 
