@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.browser.driving import CHROMIUM, Server, drawn, go_to
-from tests.ui import fake_run
+from tests.ui import fake_fleet, fake_run
+from workbench.ui import fleet_tab
 
 SHOTS = (
     ("transfer", "Transfer"),
@@ -27,6 +28,7 @@ SHOTS = (
     ("compare", "Compare"),
     ("take-home", "Take home"),
     ("runs", "Runs"),
+    ("fleet", "Fleet"),
 )
 WIDE, NARROW = 1280, 375
 
@@ -44,6 +46,8 @@ def main() -> int:
         run = (
             shutil.copytree(options.run, root / options.run.name) if options.run else _made_up(root)
         )
+        fake_fleet.fleet(Path(scratch) / "fleet")
+        fleet_tab.remember(str(Path(scratch) / "fleet"), run.parent)
         server = Server(run.parent)
         server.start()
         try:
@@ -92,6 +96,7 @@ def _settle(page: Page, tab: str) -> None:
         "Compare": "#label-chart .js-plotly-plot",
         "Take home": "#bundle-facts dl",
         "Runs": "#runs-table [data-testid='cell-0-0']",
+        "Fleet": "#fleet-table [data-testid='cell-0-0']",
     }[tab]
     expect(page.locator(last).first).to_be_attached(timeout=30_000)
     if tab == "Review":

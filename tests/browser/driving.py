@@ -19,7 +19,7 @@ CHROMIUM = (
     "--disable-component-update", "--disable-sync", "--no-first-run",
 )  # fmt: skip
 expect.set_options(timeout=30_000)  # two cores may be busy with a worker at the same time
-TABS = ("Transfer", "Write", "Review", "Train", "Compare", "Take home", "Runs")
+TABS = ("Transfer", "Write", "Review", "Train", "Compare", "Take home", "Runs", "Fleet")
 
 
 class Server:

@@ -10,8 +10,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.driving import TABS, Server, go_to, settled
-from tests.ui import fake_run
+from tests.ui import fake_fleet, fake_run
 from workbench.runs.folder import Run
+from workbench.ui import fleet_tab
 
 pytestmark = pytest.mark.browser
 
@@ -25,6 +26,9 @@ SERIOUS = ("serious", "critical")
 @pytest.fixture(scope="module")
 def finished(server: Server) -> Run:
     """A run with something on every tab."""
+    folder = server.runs.parent / "fleet"
+    fake_fleet.fleet(folder)
+    fleet_tab.remember(str(folder), server.runs)
     return fake_run.finished(server.runs)
 
 

@@ -31,10 +31,10 @@ def of_kind(parts: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     return [part["props"] for part in parts if part["type"] == kind]
 
 
-def test_there_are_seven_tabs(parts: list[dict[str, Any]]) -> None:
+def test_there_are_eight_tabs(parts: list[dict[str, Any]]) -> None:
     names = [tab["label"] for tab in of_kind(parts, "tabitem")]
     assert names == [
-        "Transfer", "Write", "Review", "Train", "Compare", "Take home", "Runs",
+        "Transfer", "Write", "Review", "Train", "Compare", "Take home", "Runs", "Fleet",
     ]  # fmt: skip
 
 

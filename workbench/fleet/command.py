@@ -19,7 +19,7 @@ from workbench.errors import RecipeError, RunError
 from workbench.fleet import standing, table
 from workbench.fleet.lines import Line, read
 from workbench.fleet.one_by_one import OneByOne
-from workbench.fleet.owed import alone, note, owed, put_back
+from workbench.fleet.owed import alone, note, owed, put_back, put_back_meanwhile
 from workbench.fleet.place import Place
 from workbench.fleet.schedule import DONE, TAKEN, Outcome, Schedule, Task, work_off
 from workbench.fleet.standing import Standing
@@ -62,8 +62,9 @@ def fleet(options: argparse.Namespace) -> int:
         tell(f"{len(tasks)} of {len(transfers)} are to be done.")
         standings = standing.read(place, names)
         try:
-            if tasks:
+            while tasks:
                 _work(place, tasks, options, standings, name, tell)
+                tasks = put_back_meanwhile(place, transfers)
         except KeyboardInterrupt:
             put_back(place, tasks)
             raise

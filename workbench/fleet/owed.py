@@ -68,6 +68,13 @@ def owed(place: Place, transfers: Sequence[Transfer], retry_failed: bool) -> lis
     return tasks
 
 
+def put_back_meanwhile(place: Place, transfers: Sequence[Transfer]) -> list[Task]:
+    """Tasks for what waits after all was worked off: a person has let it be tried again."""
+    known = standing.read(place, [transfer.name for transfer in transfers])
+    found = ((transfer, known.get(transfer.name)) for transfer in transfers)
+    return [_task(transfer, now) for transfer, now in found if now and now.state == WAITING]
+
+
 def note(place: Place, task: Task, outcome: Outcome, waits: bool) -> Standing | None:
     """Write down an attempt that did not end well; None where there is no standing any more."""
     found = standing.read(place, [task.name]).get(task.name)
@@ -106,7 +113,7 @@ def _waiting(place: Place, found: Standing, retry_failed: bool) -> Standing | No
     if found.state == WAITING:
         return found
     if found.state == FAILED:
-        return standing.write(place, replace(found, state=WAITING, attempts=()))
+        return standing.retry(place, found)
     found = replace(found, holder="", attempts=(*found.attempts, _INTERRUPTED))
     task = Task(found.name, attempts=found.attempts)
     if not again(task):

@@ -5,14 +5,15 @@ it when a worker is lost. Everything measured in it is read from the run.
 """
 
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from workbench.evaluate.arms import SOURCE_ADAPTER, TRANSFERRED
+from workbench.errors import RunError
 from workbench.evaluate.intervals import noninferiority_p
-from workbench.evaluate.outcome import outcome
+from workbench.evaluate.outcome import SOURCE, TRANSFERRED, outcome
 from workbench.evaluate.verdict import ACCURACY
 from workbench.fleet.place import Place
 from workbench.runs.folder import Run
@@ -72,6 +73,7 @@ class Standing:
         stages: steps that the copy has finished.
         attempts: those that did not end well, oldest first.
         seconds: worked on each step, of a finished run.
+        elapsed: of the attempt that finished it, fetching and copying included.
         at: wall-clock seconds since 1970 of the last change.
     """
 
@@ -86,6 +88,7 @@ class Standing:
     attempts: tuple[Attempt, ...] = ()
     measured: Measured | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    elapsed: float = 0.0
     at: float = 0.0
 
 
@@ -93,13 +96,14 @@ _READER = TypeAdapter(Standing)
 
 
 def read(place: Place, names: list[str]) -> dict[str, Standing]:
-    """By name, of runs that have one; one that cannot be read counts as not there."""
+    """By name, of runs that have one; one that cannot be read, or was written for a folder of
+    another name, counts as not there."""
     found = {}
     for name, content in place.standings(names).items():
-        try:
-            found[name] = _READER.validate_json(content)
-        except ValidationError:
-            continue
+        with suppress(ValidationError):
+            standing = _READER.validate_json(content)
+            if standing.name == name:
+                found[name] = standing
     return found
 
 
@@ -110,6 +114,17 @@ def write(place: Place, standing: Standing) -> Standing:
     return now
 
 
+def retry(place: Place, failed: Standing) -> Standing:
+    """Let one that was given up wait again, as if it had never been tried.
+
+    Raises:
+        RunError: it was not given up.
+    """
+    if failed.state != FAILED:
+        raise RunError(f'"{failed.name}" is {failed.state}: only what has failed is tried again.')
+    return write(place, replace(failed, state=WAITING, attempts=()))
+
+
 def finished_stages(run: Run) -> tuple[str, ...]:
     """Names of the steps that a run has finished, in order."""
     done = run.stages()
@@ -118,11 +133,11 @@ def finished_stages(run: Run) -> tuple[str, ...]:
 
 def measured(run: Run) -> Measured | None:
     """The comparison of a run; None when nothing was compared."""
-    found = outcome(run, (SOURCE_ADAPTER, TRANSFERRED))
+    found = outcome(run, (SOURCE, TRANSFERRED))
     difference, judged = found.difference, found.verdict
     if difference is None or judged is None:
         return None
-    source, new = found.arms[SOURCE_ADAPTER].mean, found.arms[TRANSFERRED].mean
+    source, new = found.arms[SOURCE].mean, found.arms[TRANSFERRED].mean
     margin = run.recipe.evaluation.margin_points
     return Measured(
         verdict=judged.kind,

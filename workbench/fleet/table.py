@@ -21,8 +21,10 @@ from workbench.fleet.standing import DONE, FAILED, RUNNING, WAITING, Standing
 from workbench.runs import atomic
 
 FALSE_DISCOVERIES = 0.05
-# Rows that need a person come first.
-_ORDER = (FAILED, WORSE, CANNOT_TELL, "not compared", RUNNING, WAITING, INSIDE, BETTER)
+NOT_COMPARED = "not compared"
+NEEDS_A_PERSON = (FAILED, WORSE, CANNOT_TELL, NOT_COMPARED)
+_ORDER = (*NEEDS_A_PERSON, RUNNING, WAITING, INSIDE, BETTER)
+_RANK = {standing: at for at, standing in enumerate(_ORDER)}
 _TEXT, _NUMBER, _COUNT = pyarrow.string(), pyarrow.float64(), pyarrow.int64()
 SCHEMA = pyarrow.schema(
     [
@@ -44,9 +46,12 @@ SCHEMA = pyarrow.schema(
         ("margin_points", _NUMBER),
         ("p_value", _NUMBER),
         ("p_adjusted", _NUMBER),
+        ("steps_done", _COUNT),
         ("seconds", _NUMBER),
+        ("elapsed", _NUMBER),
         ("attempts", _COUNT),
         ("message", _TEXT),
+        ("changed_at", _NUMBER),
     ]
 )
 
@@ -72,7 +77,25 @@ def rows(standings: Iterable[Standing]) -> list[dict[str, Any]]:
     everything = list(standings)
     adjusted = _adjusted(everything)
     made = [_row(standing, adjusted.get(standing.name)) for standing in everything]
-    return sorted(made, key=lambda row: (_ORDER.index(row["verdict"] or row["state"]), row["name"]))
+    return sorted(made, key=lambda row: (_RANK.get(standing_of(row), -1), row["name"]))
+
+
+def standing_of(row: dict[str, Any]) -> str:
+    """The verdict of one that is done, else its state."""
+    return row["verdict"] or row["state"]
+
+
+def kept(row: dict[str, Any]) -> str:
+    """How much of the source's mean the new adapter has, in words; "" where nobody knows."""
+    return "" if row["retention"] is None else f"{row['retention'] * 100:.1f} %"
+
+
+def difference(row: dict[str, Any]) -> str:
+    """New minus source in points with its 95 % interval; "" before the comparison."""
+    if row["difference"] is None:
+        return ""
+    mean, low, high = (100 * row[name] for name in ("difference", "low", "high"))
+    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})".replace("-", "−")
 
 
 def verdict(table: Sequence[dict[str, Any]]) -> Verdict:
@@ -100,15 +123,9 @@ def as_text(table: Sequence[dict[str, Any]]) -> str:
     """For a terminal."""
     lines = []
     for row in table:
-        words = row["verdict"] or row["state"]
-        numbers = ""
-        if row["difference"] is not None:
-            kept = "" if row["retention"] is None else f"{row['retention'] * 100:5.1f} % kept"
-            numbers = f"{kept:<13} {row['difference'] * 100:+6.1f} ({row['low'] * 100:+.1f} to " + (
-                f"{row['high'] * 100:+.1f})"
-            )
         mark = "✓" if row["non_inferior"] else " "
-        lines.append(f"{mark} {row['name']:<34} {words:<12} {numbers}".rstrip())
+        numbers = f"{kept(row):>8}  {difference(row)}"
+        lines.append(f"{mark} {row['name']:<34} {standing_of(row):<12} {numbers}".rstrip())
         if row["message"] and row["state"] != DONE:
             lines.append(f"    {row['message']}")
     return "\n".join([*lines, "", verdict(table).sentence])
@@ -153,12 +170,15 @@ def _row(standing: Standing, adjusted: float | None) -> dict[str, Any]:
     row |= {
         "p_adjusted": adjusted,
         "non_inferior": None if adjusted is None else adjusted <= FALSE_DISCOVERIES,
+        "steps_done": len(standing.stages),
         "seconds": sum(standing.seconds.values()) or None,
+        "elapsed": standing.elapsed or None,
         "attempts": len(standing.attempts) + (standing.state == DONE),
         "message": f"{last.reason}: {last.message}" if last else "",
+        "changed_at": standing.at,
     }
     if standing.state == DONE and measured is None:
-        row["verdict"] = "not compared"
+        row["verdict"] = NOT_COMPARED
     return {name: row[name] for name in SCHEMA.names}
 
 

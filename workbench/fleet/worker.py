@@ -121,6 +121,7 @@ class Worker:
                 stages=standing.finished_stages(run),
                 measured=standing.measured(run),
                 seconds=standing.seconds_by_stage(run),
+                elapsed=time.monotonic() - began,
             ),
         )
         return Outcome(DONE)

@@ -1,4 +1,4 @@
-"""The whole page: masthead, status strip, seven tabs, one timer. Wiring only."""
+"""The whole page: masthead, status strip, eight tabs, one timer. Wiring only."""
 
 import json
 from collections.abc import Callable
@@ -8,8 +8,10 @@ from typing import Any
 import gradio as gr
 
 from workbench.limits import LIMITS
+from workbench.runs import owners
 from workbench.ui import (
     compare_tab,
+    fleet_tab,
     plain,
     review_tab,
     runs_tab,
@@ -53,6 +55,7 @@ _TABS = (
     ("compare", "Compare"),
     ("takehome", "Take home"),
     ("runs", "Runs"),
+    ("fleet", "Fleet"),
 )
 # tab -> page of docs/ that explains it
 _HELP = {
@@ -63,6 +66,7 @@ _HELP = {
     "compare": "verdict",
     "takehome": "files",
     "runs": "troubleshooting",
+    "fleet": "scale",
 }
 # The address carries run and tab, see page.js; before its first answer a page has only the address
 # to know its run by.
@@ -108,6 +112,11 @@ def build_page() -> gr.Blocks:
     return page
 
 
+def _tabs() -> tuple[tuple[str, str], ...]:
+    """(id, title). A fleet is read from any folder of the machine: not for strangers."""
+    return tuple(tab for tab in _TABS if tab[0] != "fleet" or not owners.shared())
+
+
 def _build_tabs(parts: Parts) -> dict[str, gr.Tab]:
     places: dict[str, gr.Tab] = {}
     builders = {
@@ -118,12 +127,13 @@ def _build_tabs(parts: Parts) -> dict[str, gr.Tab]:
         "compare": compare_tab.build,
         "takehome": takehome_tab.build,
     }
+    of_all_runs = {"runs": runs_tab.build, "fleet": fleet_tab.build}
     with parts.tabs:
-        for name, title in _TABS:
+        for name, title in _tabs():
             with gr.Tab(title, id=name, elem_id=f"tab-{name}") as place:
                 places[name] = place
-                if name == "runs":
-                    runs_tab.build(parts, place)
+                if name in of_all_runs:
+                    of_all_runs[name](parts, place)
                 else:
                     builders[name](parts)
                 plain.help_part(_HELP[name])
@@ -214,7 +224,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": build_theme(),
         "css_paths": [ASSETS / "theme.css"],
-        "head": f"<script>window.workbench_tabs = {json.dumps([name for name, _ in _TABS])};\n"
+        "head": f"<script>window.workbench_tabs = {json.dumps([name for name, _ in _tabs()])};\n"
         f"{(ASSETS / 'page.js').read_text(encoding='utf-8')}</script>",
         "max_file_size": LIMITS.archive_bytes,
         "run_history": False,
