@@ -23,7 +23,7 @@ def _hook(event: str, arguments: tuple) -> None:
         return
     if event == "open":
         _active[-1].opened.append(str(arguments[0]))
-    elif event == "import":
+    elif event == "import" and not str(arguments[0]).startswith("encodings."):  # Python's own
         _active[-1].imported.append(str(arguments[0]))
     elif event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
         _active[-1].connected.append(str(arguments[0 if event == "socket.getaddrinfo" else 1]))
