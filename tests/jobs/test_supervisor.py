@@ -216,8 +216,12 @@ class TestStopping:
         jobs.start(run)
         wait_until(lambda: run.samples.rounds())
         assert run.stop_mode() == ""
+        holder = lease.holder(run.folder)
+        assert holder is not None
+        os.kill(holder.pid, signal.SIGSTOP)  # it may not have ended before it is looked at
         jobs.stop(run, "keep")
         assert run.stop_mode() == "keep"
+        os.kill(holder.pid, signal.SIGCONT)
         wait_for(run, "finished")
         assert len(run.samples.rounds()) < UNITS * len(ORDER)
 

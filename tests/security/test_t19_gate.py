@@ -172,22 +172,47 @@ def test_what_is_no_call_of_the_page_is_refused_in_a_sentence(site: Site, body: 
         assert 400 <= answer.status_code < 500 and answer.json()["detail"].endswith(".")
 
 
+# Of each kind of box what it never sends.
+UNSENT = {
+    gr.Textbox: ({"a": 1}, ["\x1b[2J"], True),
+    gr.Number: ("9" * 400, [1], False), gr.Slider: ("high", {}, True),
+    gr.Checkbox: ("yes", 1, [True]), gr.Radio: ({"path": None}, ["quick"], False),
+    gr.Dropdown: ({"a": 1}, [[1]], True), gr.File: (" ", 7, {"name": "x"}, [None], ["x"]),
+    gr.UploadButton: ("x", [1], {}), gr.Dataframe: ("x", [1], {"headers": ["a"]}, {"data": 1}),
+}  # fmt: skip
+
+
 def test_values_that_no_box_sends_are_refused(site: Site) -> None:
     """Else each is an error deep inside, with a traceback in the log."""
     caller = site.visitor("kinds")
-    for value in ({"a": 1}, ["\x1b[2J"]):
-        assert caller.direct("tick", value, "transfer", "").status_code == 400
-    numbers = 0
+    tried: set[type] = set()
     for name, number in site.numbers.items():
         event = site.page.fns[number]
         for at, box in enumerate(event.inputs if event.fn else []):
-            if isinstance(box, gr.Number | gr.Slider):
+            for value in UNSENT.get(type(box), ()) if type(box) not in tried else ():
                 values = [getattr(box, "value", None) for box in event.inputs]
-                values[at] = "9" * 400
+                values[at] = value
                 ask = caller.join if event.queue else caller.direct
-                assert ask(name, *values).status_code == 400
-                numbers += 1
-    assert numbers > 3
+                assert ask(name, *values).status_code == 400, (name, type(box), value)
+                tried.add(type(box))
+    assert tried == set(UNSENT)
+
+
+def test_an_empty_box_is_an_empty_text(site: Site) -> None:
+    """A browser sends null for a box that nobody has typed into."""
+    caller = site.visitor("empty")
+    assert caller.direct("tick", None, None, None).status_code == 200
+    _, toasts = caller.call("add_pasted", None, None, None)
+    assert toasts and "Something went wrong" not in str(toasts)
+
+
+def test_what_a_page_tells_of_its_boxes_may_be_nonsense(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caller = site.visitor("boxes")
+    for told_of in ("3", "null", "[[1]]", '{"a": 1}', "[" * 5000, "{", '"x"', "1e999"):
+        answer = caller.direct("draw_settings_train", "", told_of, "", told_of)
+        assert answer.status_code == 200 and "unexpected" not in caplog.text
 
 
 def test_what_cancels_names_a_call_and_no_more(site: Site) -> None:

@@ -8,11 +8,21 @@ from typing import Any
 import gradio as gr
 import orjson
 from gradio.utils import get_upload_folder
+from pydantic import ValidationError
 
 from workbench.limits import LIMITS
 
 _DEPTH = 32
-_NUMBERS = (int, float, type(None))
+# What the browser sends of each kind of box; of others a model of Gradio's says it, or all will do.
+_SENT: dict[type, tuple[type, ...]] = {
+    gr.Textbox: (str, int, float),
+    gr.HTML: (str,),
+    gr.Number: (int, float),
+    gr.Slider: (int, float),
+    gr.Checkbox: (bool,),
+    gr.Radio: (str, int, float),
+    gr.Dropdown: (str, int, float),
+}
 _SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -32,10 +42,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """A handler's number and who calls it."""
+    """A handler's number, who calls it, and the body for Gradio."""
 
     number: int
     session: str
+    body: bytes
 
 
 def read(body: bytes, page: gr.Blocks, direct: bool) -> Call:
@@ -57,11 +68,29 @@ def read(body: bytes, page: gr.Blocks, direct: bool) -> Call:
         raise Refused(404, "This function is open by the queue only.")
     _walk(data, _DEPTH, [LIMITS.request_values], get_upload_folder())
     for box, value in zip(event.inputs, values, strict=True):
-        texts = isinstance(box, gr.Textbox | gr.HTML) and isinstance(value, list | dict)
-        numbers = isinstance(box, gr.Number | gr.Slider) and type(value) not in _NUMBERS
-        if texts or numbers:
+        if value is not None and not _sends(box, value):
             raise Refused(400, "The request has other values than this function takes.")
-    return Call(number, session)
+    texts = [
+        "" if value is None and isinstance(box, gr.Textbox) else value
+        for box, value in zip(event.inputs, values, strict=True)
+    ]
+    return Call(number, session, body if texts == values else orjson.dumps(data | {"data": texts}))
+
+
+def _sends(box: Any, value: Any) -> bool:
+    """Whether a box can have sent a value: else it is an error deep inside."""
+    model = getattr(box, "data_model", None)
+    if model is not None:
+        try:
+            model.model_validate(value, context={"validate_meta": True})
+        except ValidationError:
+            return False
+        return True
+    kinds = next((kinds for kind, kinds in _SENT.items() if isinstance(box, kind)), None)
+    if kinds is None:
+        return True
+    several = isinstance(value, list) and getattr(box, "multiselect", False)
+    return all(type(each) in kinds for each in (value if several else [value]))
 
 
 def require_names(body: bytes) -> None:

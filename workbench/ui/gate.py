@@ -192,7 +192,7 @@ class Gate:
         else:
             with self.traffic.held(address) as grow:
                 body = await _read(receive, headers, path, grow)
-                await self._call(scope, address, body, _replay(body, receive), send)
+                await self._call(scope, address, body, receive, send)
 
     async def _call(
         self, scope: Scope, address: str, body: bytes, receive: Receive, send: Send
@@ -203,15 +203,16 @@ class Gate:
         if path.endswith(("/cancel", "/reset")):
             calls.require_names(body)
         if path.endswith(("/cancel", "/reset", "/login")):
-            await self.inner(scope, receive, send)
+            await self.inner(scope, _replay(body, receive), send)
             return
         call = calls.read(body, self.page, direct=path.endswith("/run/predict"))
+        read = _replay(call.body, receive)
         if path.endswith("/run/predict"):
             async with self.traffic.light_turn(address, call.session):
-                await self.inner(scope, receive, send)
+                await self.inner(scope, read, send)
         else:
             noting = self.traffic.admit(address, call.session, len(body))
-            await self.inner(scope, receive, noting(send))
+            await self.inner(scope, read, noting(send))
 
 
 def _foreign(headers: dict[str, str]) -> bool:

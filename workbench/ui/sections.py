@@ -92,8 +92,9 @@ def without_typed(section: Section, drawn: Drawn, typed: str, held: str) -> Draw
     The form's hidden box keeps what it says of them: they still show what they were drawn with.
     """
     try:
-        names = [name for name in json.loads(typed or "[]") if name in section.fields]
-    except ValueError:
+        told_of = json.loads(typed or "[]")
+        names = [name for name in section.fields if name in told_of]
+    except (ValueError, TypeError, RecursionError):  # no page of ours wrote it
         return drawn
     mine = [section.fields[name] for name in names]
     rest = {box: update for box, update in drawn.items() if box not in mine}
