@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_bases_are_loaded_once_and_nothing_is_done_twice(
 ) -> None:
     loaded, load = [], kept_bases.load
 
-    def counting(folder: Path, **options: bool) -> object:
+    def counting(folder: Path, **options: Any) -> object:
         loaded.append(folder)
         return load(folder, **options)
 

@@ -159,6 +159,7 @@ def test_a_slice_is_cut_off_at_its_end(
     slices.next_slice(run)
     job = slice_plan.read(run.folder)
     assert job is not None and job.idle == 1 and job.seconds == 2.0
+    assert job.used == 1.0, "what was asked for is taken, whatever came of it"
     slices.next_slice(run)
     slices.next_slice(run)
     assert space.kills == 3
@@ -305,7 +306,7 @@ def test_nothing_secret_is_in_a_slice(
 def _environment_to(path: Path) -> Any:
     def advance(folder: str, seconds: float) -> dict[str, Any]:
         path.write_text(str(dict(os.environ)))
-        return {"outcome": 0, "unit_seconds": 0.0}
+        return {"outcome": 0, "unit_seconds": 0.0, "seconds": 0.0}
 
     return advance
 

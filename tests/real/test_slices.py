@@ -1,7 +1,7 @@
 """The example in slices of 60 seconds, with the real pair: the adapter is the one without slices.
 
-Some fifteen minutes of two cores: ``pytest -m journey -s tests/real/test_slices.py`` prints how many
-slices it took.
+Some fifteen minutes of two cores: ``pytest -m journey -s tests/real/test_slices.py`` prints how
+many slices it took.
 """
 
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ def outcomes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ends: list[int] = []
 
     def advance(folder: str, seconds: float) -> dict[str, Any]:
-        return {"outcome": ends.pop(0), "unit_seconds": 2.0}
+        return {"outcome": ends.pop(0), "unit_seconds": 2.0, "seconds": 50.0}
 
     monkeypatch.setattr(slices, "_lender", slices._Lender(advance, lambda asked, seconds: {}))
     monkeypatch.setattr(downloads, "missing", lambda recipe: [])
@@ -45,18 +45,19 @@ def test_while_the_quota_is_used_up_nothing_is_asked(draft: Run, outcomes: list[
     job = slice_plan.read(draft.folder)
     assert job is not None
     sentence = "You have exceeded your quota."
-    waits = replace(job, count=2, message=sentence, again_at=time.time() + 60)
+    waits = replace(job, count=2, message=sentence, again_at=time.time() + 60, used=100.0)
     slice_plan.write(draft.folder, waits)
     now = snapshot.take(draft.id, fresh=True)
     assert slices_part._mark(now) == ""
     assert now.state.message == sentence
-    assert slices_part.numbers(now) == "slice 2"
+    assert slices_part.numbers(now) == "slice 2, 1:40 of your quota used"
     assert slices_part.closing(now, live_part._MAY_CLOSE) == slices_part.KEEP_OPEN
 
 
 def test_the_plan_counts_slices(draft: Run, outcomes: list[int]) -> None:
     plan = transfer_views.plan(snapshot.take(draft.id, fresh=True))
     assert "of 60 seconds of a lent GPU" in plan
+    assert "2 minutes without a login to Hugging Face, 3½ with a free account" in plan
 
 
 def test_elsewhere_nothing_is_said_or_wired(draft: Run) -> None:

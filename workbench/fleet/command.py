@@ -50,6 +50,7 @@ def fleet(options: argparse.Namespace) -> int:
         preset=options.preset or "",
         set=dict(_assignment(text) for text in options.set),
         time_limit_minutes=options.time_limit,
+        memory_limit_gb=options.memory_limit,
     )
     transfers = read(options.transfers, defaults, shard, tell)
     if options.check:

@@ -7,6 +7,7 @@ relative to the file. Problems are collected, one sentence for each bad line.
 import argparse
 import contextlib
 import io
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class Line:
         name: of the run's folder; "" is made from inputs and recipe.
         priority: the higher, the sooner.
         time_limit_minutes: of one attempt; 0 is none.
+        memory_limit_gb: of its worker's GPU, else of the worker's own memory; 0 is none.
     """
 
     kit: str = ""
@@ -59,6 +61,7 @@ class Line:
     name: str = ""
     priority: int = 0
     time_limit_minutes: float = 0.0
+    memory_limit_gb: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -167,8 +170,9 @@ def _parsed(text: str | Line) -> Line:
 
 
 def _checked(where: str, line: Line, folder: Path, defaults: Line, tell: Tell) -> Transfer:
-    if line.time_limit_minutes < 0:
-        raise IntakeError('"time_limit_minutes" is 0 (none) or more.')
+    for limit in ("time_limit_minutes", "memory_limit_gb"):
+        if not 0 <= getattr(line, limit) < math.inf:
+            raise IntakeError(f'"{limit}" is 0 (none) or more.')
     options = _options(line, folder, defaults)
     notes = io.StringIO()
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stderr(notes):

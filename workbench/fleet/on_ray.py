@@ -68,7 +68,9 @@ class RayPool:
         self.workers = workers
         actor: Any = ray.remote(Worker)
         options = {"num_gpus": gpus, "num_cpus": threads, "max_restarts": 0}
-        self._new = lambda: actor.options(**options).remote(place_url, scratch)
+        self._new = lambda: actor.options(**options).remote(
+            place_url, scratch, gpu_share=min(1.0, gpus) or 1.0
+        )
         self._failed_starts = 0
         self._seats = [self._seat() for _ in range(workers)]
 

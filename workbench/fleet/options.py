@@ -34,6 +34,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time-limit", type=float, default=0, metavar="MINUTES", help="of an attempt; 0: none"
     )
+    parser.add_argument(
+        "--memory-limit", type=float, default=0, metavar="GB",
+        help="of a worker's GPU, or of its own memory where it has none; 0: none",
+    )  # fmt: skip
     parser.add_argument("--retry-failed", action="store_true", help="try what was given up again")
     parser.add_argument("--scratch", default="", help="where workers keep runs while they work")
     parser.add_argument("--check", action="store_true", help="check the list and end")

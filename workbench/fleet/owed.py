@@ -123,11 +123,11 @@ def _waiting(place: Place, found: Standing, retry_failed: bool) -> Standing | No
 
 
 def _task(transfer: Transfer, found: Standing) -> Task:
-    minutes = transfer.options.time_limit_minutes
     return Task(
         transfer.name,
         (found.source_base, found.target_base),
         transfer.line.priority,
-        minutes * 60,
+        transfer.options.time_limit_minutes * 60,
+        transfer.options.memory_limit_gb * 1e9,
         found.attempts,
     )

@@ -31,6 +31,7 @@ class Task:
         bases: what must be in memory for it.
         priority: the higher, the sooner.
         time_limit_seconds: of one attempt; 0 is none.
+        memory_limit_bytes: of the worker, on its GPU where it has one; 0 is none.
         attempts: those that did not end well.
     """
 
@@ -38,6 +39,7 @@ class Task:
     bases: Bases = ("", "")
     priority: int = 0
     time_limit_seconds: float = 0.0
+    memory_limit_bytes: float = 0.0
     attempts: tuple[Attempt, ...] = ()
 
     @property

@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
+import torch
+
 from workbench.errors import ModelError, WorkbenchError
 from workbench.events import Event, StageFinished, Stopped
 from workbench.fleet import standing
 from workbench.fleet.place import Copier, Place, PlaceError
-from workbench.fleet.schedule import DONE, TAKEN, TIME, UNEXPECTED, Outcome, Task
+from workbench.fleet.schedule import DONE, MEMORY, TAKEN, TIME, UNEXPECTED, Outcome, Task
 from workbench.jobs import worker as job
 from workbench.jobs.worker_log import open_log
 from workbench.models import batches, references
@@ -45,9 +48,17 @@ class Worker:
         place_url: see ``Place``.
         scratch: where run folders are while they are worked on; "" is the system's place.
         copy_seconds: see ``COPY_SECONDS``.
+        gpu_share: of its GPU's memory, where several workers share one.
     """
 
-    def __init__(self, place_url: str, scratch: str = "", copy_seconds: float = COPY_SECONDS):
+    def __init__(
+        self,
+        place_url: str,
+        scratch: str = "",
+        copy_seconds: float = COPY_SECONDS,
+        gpu_share: float = 1.0,
+    ) -> None:
+        self._gpu_share = gpu_share
         self._place = Place(place_url)
         self._copy_seconds = copy_seconds
         self._bases = KeptBases()
@@ -61,6 +72,7 @@ class Worker:
         began = time.monotonic()
         folder = self._root / task.name
         batches.set_scale(task.scale)
+        batches.set_gpu_share(self._share(task))
         try:
             outcome = self._attempt(task, folder, began)
         except WorkbenchError as error:
@@ -98,17 +110,19 @@ class Worker:
             copier.copy()
             standing.write(self._place, replace(mine, stages=standing.finished_stages(run)))
 
-        def late() -> bool:
-            return 0 < task.time_limit_seconds < time.monotonic() - began
+        reached: list[Outcome] = []
+
+        def at_limit() -> bool:
+            reached.extend(_limits_reached(task, time.monotonic() - began))
+            return bool(reached)
 
         with open_log(folder) as log, contextlib.redirect_stderr(log):
-            code = job.work(run, Stage.EXPORT, token, self._steps(copy, late))
+            code = job.work(run, Stage.EXPORT, token, self._steps(copy, at_limit))
         if code == job.FAILED:
             return _failure(run)
         if code == job.STOPPED:
             copy()
-            limit = f"{task.time_limit_seconds / 60:g} minutes"
-            return Outcome(TIME, f"It was not done within {limit}; what is done is kept.")
+            return reached[0]
         self._require_mine(mine)
         copier.copy()
         run.database.close()
@@ -126,12 +140,12 @@ class Worker:
         )
         return Outcome(DONE)
 
-    def _steps(self, copy: Callable[[], None], late: Callable[[], bool]) -> job.Advance:
+    def _steps(self, copy: Callable[[], None], at_limit: Callable[[], bool]) -> job.Advance:
         """The pipeline, with copies in between."""
 
         def steps(run: Run, until: Stage, reason: Callable[[], str]) -> Iterator[Event]:
             copied = time.monotonic()
-            stop = lambda: reason() or ("pause" if late() else "")  # noqa: E731
+            stop = lambda: reason() or ("pause" if at_limit() else "")  # noqa: E731
             for event in advance(run, until, stop, self._bases):
                 yield event
                 due = time.monotonic() - copied >= self._copy_seconds
@@ -141,10 +155,27 @@ class Worker:
 
         return steps
 
+    def _share(self, task: Task) -> float:
+        """Of the GPU's memory: what the worker has, or less where the transfer may take less."""
+        if not (task.memory_limit_bytes and torch.cuda.is_available()):
+            return self._gpu_share
+        return min(self._gpu_share, task.memory_limit_bytes / torch.cuda.mem_get_info()[1])
+
     def _require_mine(self, mine: standing.Standing) -> None:
         now = standing.read(self._place, [mine.name]).get(mine.name)
         if now is None or now.holder != mine.holder:
             raise TakenOver("Another worker has taken this transfer over.")
+
+
+def _limits_reached(task: Task, seconds: float) -> Iterator[Outcome]:
+    """Limits that a transfer has come to; on a GPU memory is limited where it is taken."""
+    if 0 < task.time_limit_seconds < seconds:
+        limit = f"{task.time_limit_seconds / 60:g} minutes"
+        yield Outcome(TIME, f"It was not done within {limit}; what is done is kept.")
+    taken = psutil.Process().memory_info().rss
+    if 0 < task.memory_limit_bytes < taken and not torch.cuda.is_available():
+        sizes = f"{taken / 1e9:.1f} GB, more than its {task.memory_limit_bytes / 1e9:g}"
+        yield Outcome(MEMORY, f"The worker took {sizes}; what is done is kept.")
 
 
 def _fetch_base(reference: str) -> None:

@@ -31,6 +31,7 @@ class SliceJob:
         until: the stage after which it ends.
         count: slices begun.
         seconds: to ask for.
+        used: seconds of the visitor's quota so far; of a slice that was cut off, all it asked for.
         unit_seconds: how long one unit of the present stage takes, with a slice's measure.
         idle: slices in a row that ended without anything committed.
         message: why it waits, in a sentence, or "".
@@ -45,6 +46,7 @@ class SliceJob:
     idle: int = 0
     message: str = ""
     again_at: float = 0.0
+    used: float = 0.0
 
 
 def read(folder: Path) -> SliceJob | None:

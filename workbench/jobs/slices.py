@@ -177,7 +177,8 @@ def _slice(run: Run, job: SliceJob) -> None:
         slice_plan.clear(run.folder)
         stop_request.clear(run.folder)
         return
-    job = replace(job, seconds=seconds, unit_seconds=float(report["unit_seconds"]))
+    unit, used = float(report["unit_seconds"]), job.used + float(report["seconds"])
+    job = replace(job, seconds=seconds, unit_seconds=unit, used=used)
     _go_on(run, job, before)
 
 
@@ -188,6 +189,7 @@ def _settle_ended(run: Run, job: SliceJob, before: Progress) -> None:
         end(run, request.mode)
         stop_request.clear(run.folder)
         return
+    job = replace(job, used=job.used + job.seconds)
     # It was stopped too late: units take longer than they seemed to.
     unit = max(2 * job.unit_seconds, slice_plan.RESERVE_SHARE * job.seconds)
     _go_on(run, replace(job, unit_seconds=unit), before)

@@ -10,6 +10,7 @@ import os
 import secrets
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -70,16 +71,18 @@ def advance(folder: str, seconds: float, pipeline: Advance | None = None) -> dic
         seconds: that it may take; it stops at a commit point before.
 
     Returns:
-        {"outcome": FINISHED, STOPPED, FAILED or SLICE_OVER, "unit_seconds": see ``Deadline``}.
+        {"outcome": FINISHED, STOPPED, FAILED or SLICE_OVER, "unit_seconds": see ``Deadline``,
+        "seconds": that it took}.
     """
     run = open_run(Path(folder))
     job = slice_plan.read(run.folder)
     if job is None:  # somebody stopped it meanwhile
-        return {"outcome": STOPPED, "unit_seconds": 0.0}
-    deadline = Deadline(seconds, job.unit_seconds)
+        return {"outcome": STOPPED, "unit_seconds": 0.0, "seconds": 0.0}
+    begun, deadline = time.monotonic(), Deadline(seconds, job.unit_seconds)
     outcome = work(run, Stage(job.until), job.job, pipeline, deadline=deadline)
     run.database.close()
-    return {"outcome": outcome, "unit_seconds": deadline.unit_seconds}
+    took = time.monotonic() - begun
+    return {"outcome": outcome, "unit_seconds": deadline.unit_seconds, "seconds": took}
 
 
 def work(

@@ -19,6 +19,7 @@ Size = TypeVar("Size", int, float)
 TOKENS = {"cpu": 1024, "cuda": 16384}
 LOGITS = {"cpu": 2**26, "cuda": 2**29}  # logits of one batch; they are fp32 for a moment
 _scale = 1.0  # of both bounds, in this process
+_share = 1.0  # of the GPU's memory that this process may take
 
 
 def for_device(sizes: Mapping[str, Size], device: torch.device) -> Size:
@@ -30,6 +31,22 @@ def set_scale(scale: float) -> None:
     """Scale the bounds of all batches that this process cuts from now on; 1 is as they are."""
     global _scale
     _scale = scale
+
+
+def set_gpu_share(share: float) -> None:
+    """Let this process take so much of its GPU's memory, 0 to 1; what is more fails as on a full
+    one, and batches become smaller. Nothing where there is no GPU."""
+    global _share
+    _share = share
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(share)
+
+
+def gpu_room(device: torch.device) -> float:
+    """Bytes of a GPU's memory that this process may still take."""
+    free, total = torch.cuda.mem_get_info(device)
+    taken = torch.cuda.memory_allocated(device)
+    return min(free + torch.cuda.memory_reserved(device) - taken, _share * total - taken)
 
 
 def micro_batches(

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from workbench.models.attached import NAME
+from workbench.models.batches import gpu_room
 from workbench.models.fused import is_plain
 from workbench.models.resident import Resident
 
@@ -62,8 +63,7 @@ def _room(device: torch.device) -> float:
     """Bytes that copies may take."""
     if device.type != "cuda":
         return DENSE_BYTES
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return FREE_SHARE * (torch.cuda.mem_get_info(device)[0] + unused)
+    return FREE_SHARE * gpu_room(device)
 
 
 def _unpacked(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:

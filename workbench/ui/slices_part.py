@@ -23,6 +23,8 @@ KEEP_OPEN = (
     "it is closed the run waits, nothing is lost, and it goes on when you open this address again."
 )
 _ASK_AGAIN_SECONDS = 15  # of a slice that is due and that no page has got
+# A visitor's at ZeroGPU in 2026. Nobody tells a Space what is left of it, but for refusals.
+DAILY_QUOTA = "about 2 minutes without a login to Hugging Face, 3½ with a free account, 25 with PRO"
 _LOADED = 20.0  # seconds of each slice that go into loading, until it is known
 _MARGIN = 1.25  # a unit that would not be done in time is left to the next slice
 
@@ -54,13 +56,17 @@ def _mark(now: Snapshot) -> str:
 
 
 def numbers(now: Snapshot) -> str:
-    """For the strip: which slice it is, and how many the present step still takes."""
+    """For the strip: which slice it is, how many the present step still takes, and what they have
+    taken of the quota."""
     job = slices.waiting(now.run.folder) if now.run else None
     if job is None or not job.count:
         return ""
-    shown = f"slice {job.count}"
-    left = now.state.remaining_seconds
-    return f"{shown}, {_slices(left, job)} more for this step" if left else shown
+    shown = [f"slice {job.count}"]
+    if left := now.state.remaining_seconds:
+        shown.append(f"{_slices(left, job)} more for this step")
+    if job.used:
+        shown.append(f"{words.clock(job.used)} of your quota used")
+    return ", ".join(shown)
 
 
 def plan(now: Snapshot) -> str:
@@ -73,8 +79,7 @@ def plan(now: Snapshot) -> str:
     about = "About" if known else "At most about"
     return (
         f"{about} {words.count(count, 'slice')} of {USUAL_SECONDS:.0f} seconds of a lent GPU, from "
-        "your daily quota, of which there is more with a login to Hugging Face than without. When "
-        "it ends, the run waits for tomorrow's."
+        f"your daily quota: {DAILY_QUOTA}. When it ends, the run waits for tomorrow's."
     )
 
 
