@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.errors import ModelError
-from workbench.models import hub, references
+from workbench.models import folders, hub, references
 from workbench.models.cache import MARKER, cache_folder
 from workbench.models.packages import PACKAGES
 from workbench.models.references import CATALOGUE, parse
@@ -38,6 +38,13 @@ def test_parse(text: str, kind: str, name: str, revision: str | None) -> None:
     assert parse(str(parsed)) == parsed
 
 
+def test_a_folder_that_cannot_be_is_one_sentence() -> None:
+    for name in ("~nobody-of-this-name", "/" + "x" * 900, "~/" + "y" * 300):
+        assert folders.named(name) is None
+        with pytest.raises(ModelError, match="no folder"):
+            references.ready(f"folder:{name}")
+
+
 def test_an_existing_path_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse(str(tmp_path)).kind == "folder"
     (tmp_path / "owner" / "name").mkdir(parents=True)
@@ -53,6 +60,7 @@ def test_an_existing_path_is_a_folder(tmp_path: Path, monkeypatch: pytest.Monkey
         *("hub:/etc/passwd", "hub:a\\b", "\\\\server\\share", "hub:a/b@", "hub:a/b@../x"),
         *("hub:a/b\0", "http://169.254.169.254/x/y", "file:///etc/passwd", "hub:a/b@-x"),
         *("package:nothing", "package:../x", "folder:", "hub:" + "a" * 300 + "/b", "a--b/c"),
+        *("~nobody-of-this-name", "/" + "x" * 900, "~/" + "y" * 300, "x" * 9000),  # no folders
     ],
 )
 def test_t5_other_names_are_refused(text: str) -> None:

@@ -175,7 +175,7 @@ def test_what_is_no_call_of_the_page_is_refused_in_a_sentence(site: Site, body: 
 # Of each kind of box what it never sends.
 UNSENT = {
     gr.Textbox: ({"a": 1}, ["\x1b[2J"], True),
-    gr.Number: ("9" * 400, [1], False), gr.Slider: ("high", {}, True),
+    gr.Number: ("9" * 400, [1], False), gr.Slider: ("high", {}, True, None, -1, 1e9),
     gr.Checkbox: ("yes", 1, [True]), gr.Radio: ({"path": None}, ["quick"], False),
     gr.Dropdown: ({"a": 1}, [[1]], True), gr.File: (" ", 7, {"name": "x"}, [None], ["x"]),
     gr.UploadButton: ("x", [1], {}), gr.Dataframe: ("x", [1], {"headers": ["a"]}, {"data": 1}),
@@ -196,6 +196,26 @@ def test_values_that_no_box_sends_are_refused(site: Site) -> None:
                 assert ask(name, *values).status_code == 400, (name, type(box), value)
                 tried.add(type(box))
     assert tried == set(UNSENT)
+
+
+def test_what_was_uploaded_or_selected_is_there(site: Site) -> None:
+    """Without it the handler, or Gradio before it, would fail with a traceback in the log."""
+    caller = site.visitor("there")
+    uploads = [name for name in site.numbers if name.startswith("take_re") or name == "take_rows"]
+    for name in uploads:
+        values = [None if isinstance(box, gr.File | gr.UploadButton) else ""
+                  for box in site.page.fns[site.numbers[name]].inputs]  # fmt: skip
+        assert caller.join(name, *values).status_code == 400
+    number = site.numbers["choose"]
+    body = {"data": ["", None], "fn_index": number, "session_hash": "there", "trigger_id": None}
+    nonsense = (None, [], "x", 3, {}, {"index": "x", "value": 1}, {"index": [0.5], "value": 1},
+                {"index": [], "value": 1}, {"index": [0, 1]})  # fmt: skip
+    for told_of in nonsense:
+        answer = caller.http.post("/gradio_api/queue/join", json=body | {"event_data": told_of})
+        assert answer.status_code == 400, told_of
+    event = {"index": [0, 1], "value": "x"}
+    answer = caller.http.post("/gradio_api/queue/join", json=body | {"event_data": event})
+    assert answer.status_code == 200 and uploads
 
 
 def test_an_empty_box_is_an_empty_text(site: Site) -> None:

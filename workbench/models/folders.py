@@ -14,13 +14,22 @@ CONFIG_BYTES = 4 * 1024**2  # a tokenizer's settings may list thousands of token
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
+def named(text: str) -> Path | None:
+    """The folder that a text names, absolute; None when there is none of that name."""
+    try:
+        folder = Path(text).expanduser().absolute()
+        return folder if text and folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # a name too long, the home of nobody, a NUL
+        return None
+
+
 def check_folder(folder: Path) -> dict[str, Any]:
     """The folder's config.json, when it can be loaded as a base model.
 
     Raises:
         ModelError: with one sentence that says what is missing or refused.
     """
-    if not folder.is_dir():
+    if named(str(folder)) is None:
         raise ModelError(f"There is no folder {folder}. Give the folder of a base model.")
     if (folder / "adapter_config.json").exists():
         # transformers would load it silently on top of whatever base its config names.

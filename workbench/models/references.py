@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import ModelError
+from workbench.models import folders
 from workbench.models.cache import Report, silent
 from workbench.models.folders import check_folder
 from workbench.models.hub import fetch_hub, ready_hub
@@ -199,7 +200,7 @@ def parse(text: str) -> ModelReference:
         return ModelReference("package", rest)
     if colon and kind == "hub":
         return _hub(rest)
-    if len(text) < 1024 and "\0" not in text and text and Path(text).expanduser().is_dir():
+    if folders.named(text) is not None:
         return _folder(text)
     if text in PACKAGES:
         return ModelReference("package", text)
@@ -269,7 +270,7 @@ def hub_id(reference: str) -> str | None:
 def _folder(text: str) -> ModelReference:
     if not text or "\0" in text:
         raise ModelError('"folder:" needs the path of a folder behind it.')
-    return ModelReference("folder", str(Path(text).expanduser().absolute()))
+    return ModelReference("folder", str(folders.named(text) or Path(text).absolute()))
 
 
 def _package(name: str) -> Package:

@@ -1,5 +1,6 @@
 """What a call of the page looks like. Anything else is refused before Gradio sees it."""
 
+import inspect
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,13 +69,36 @@ def read(body: bytes, page: gr.Blocks, direct: bool) -> Call:
         raise Refused(404, "This function is open by the queue only.")
     _walk(data, _DEPTH, [LIMITS.request_values], get_upload_folder())
     for box, value in zip(event.inputs, values, strict=True):
-        if value is not None and not _sends(box, value):
+        if not (_sends(box, value) if value is not None else _may_be_empty(box, event)):
             raise Refused(400, "The request has other values than this function takes.")
+    if _asks_what_was_selected(event.fn) and not _selection(data.get("event_data")):
+        raise Refused(400, "The request does not say what was selected.")
     texts = [
         "" if value is None and isinstance(box, gr.Textbox) else value
         for box, value in zip(event.inputs, values, strict=True)
     ]
     return Call(number, session, body if texts == values else orjson.dumps(data | {"data": texts}))
+
+
+def _may_be_empty(box: Any, event: Any) -> bool:
+    """Whether null may come for a box: not for a slider, nor for files where some have come."""
+    uploaded = all(name == "upload" for _, name in event.targets)
+    files = isinstance(box, gr.File | gr.UploadButton)
+    return not (isinstance(box, gr.Slider) or (uploaded and files))
+
+
+def _asks_what_was_selected(handler: Any) -> bool:
+    parameters = inspect.signature(handler).parameters.values()
+    return any(parameter.annotation is gr.SelectData for parameter in parameters)
+
+
+def _selection(told_of: Any) -> bool:
+    """Whether this is what a table tells of a click: Gradio opens it before it asks us."""
+    if not isinstance(told_of, dict) or "value" not in told_of:
+        return False
+    place = told_of.get("index")
+    numbers = place if isinstance(place, list) and place else [place]
+    return all(type(number) is int for number in numbers)
 
 
 def _sends(box: Any, value: Any) -> bool:
@@ -89,6 +113,8 @@ def _sends(box: Any, value: Any) -> bool:
     kinds = next((kinds for kind, kinds in _SENT.items() if isinstance(box, kind)), None)
     if kinds is None:
         return True
+    if isinstance(box, gr.Slider) and type(value) in kinds:
+        return box.minimum <= value <= box.maximum
     several = isinstance(value, list) and getattr(box, "multiselect", False)
     return all(type(each) in kinds for each in (value if several else [value]))
 

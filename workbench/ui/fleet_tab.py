@@ -16,6 +16,7 @@ from workbench.fleet import standing, table
 from workbench.fleet.place import Place
 from workbench.fleet.standing import Standing
 from workbench.limits import LIMITS
+from workbench.models import folders
 from workbench.runs import atomic
 from workbench.runs.folder import checked_id, open_run
 from workbench.stages import ORDER
@@ -122,8 +123,8 @@ def _remembered(root: Path) -> str:
 
 
 def _place(folder: str) -> Place:
-    path = Path(folder.strip()).expanduser().absolute()
-    if not folder.strip() or not path.is_dir():
+    path = folders.named(folder.strip())
+    if path is None:
         raise RunError(
             f'There is no folder "{folder.strip()}" on this machine. A fleet whose results are '
             "elsewhere (s3://, gs://, hf://) is shown by: workbench fleet --status --out PLACE"
