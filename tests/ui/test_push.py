@@ -1,6 +1,8 @@
 """Take home's push as Gradio calls it: the sentence it shows, the token that does not stay."""
 
+import io
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +16,8 @@ from tests.export import hub_stand_in
 from tests.export.hub_stand_in import TOKEN, Hub
 from tests.ui import fake_run
 from workbench.recipe import TransferRecipe
-from workbench.runs.folder import Run
-from workbench.ui import push_part, snapshot
+from workbench.runs.folder import Run, open_run
+from workbench.ui import push_part, snapshot, workspace
 from workbench.ui.page import build_page
 
 
@@ -62,6 +64,48 @@ def test_failure_is_said_beside_the_button(hub: Hub, finished: Run, draft: Run) 
         assert words in said[0] and "problem" in said[0]
         assert said[1] == gr.skip() and said[2]["interactive"]
     assert not hub.files
+
+
+def test_a_run_is_kept_whole_in_a_private_repository(
+    hub: Hub, reviewable: Run, tmp_path: Path
+) -> None:
+    """Finished or not; unpacked elsewhere it is the run."""
+    said, token = push_part.keep_with_token(reviewable.id, "kept", False, TOKEN)
+    assert f'href="{hub.address}/anna/kept"' in said and token == ""
+    assert hub.private == {"anna/kept": True}
+    name, content = next(iter(hub.files["anna/kept"].items()))
+    assert name == f"{reviewable.id}.zip"
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        packed.extractall(tmp_path / "elsewhere")
+    run = open_run(tmp_path / "elsewhere" / reviewable.id)
+    assert run.recipe == reviewable.recipe and run.inputs.seeds == reviewable.inputs.seeds
+    there, here = run.inputs.adapter, reviewable.inputs.adapter
+    assert there and here and there.sha256 == here.sha256
+    assert run.samples.all() == reviewable.samples.all()
+    assert not list(workspace.export_file("x").parent.parent.rglob("*.zip"))
+
+
+def test_what_may_be_private_rows_is_kept_only_with_consent(hub: Hub, runs: Path) -> None:
+    run = fake_run.finished(runs, origin="own")
+    said, token = push_part.keep_with_token(run.id, "kept", False, TOKEN)
+    assert "trained on, word for word" in said and token == gr.skip() and not hub.files
+    assert "Kept in" in push_part.keep_with_token(run.id, "kept", True, TOKEN)[0]
+
+
+def test_a_run_is_not_kept_where_everybody_reads_it(hub: Hub, finished: Run) -> None:
+    hub.private["anna/open"] = False
+    said, _ = push_part.keep_with_token(finished.id, "anna/open", False, TOKEN)
+    assert "everybody can read it" in said and not hub.files
+    assert "Sign in" in push_part.keep_with_login(finished.id, "kept", False, "", None)[0]
+
+
+def test_keeping_is_offered_where_a_restart_loses_runs(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "keep-run" not in element_ids(build_page())
+    monkeypatch.setenv("SPACE_ID", "anna/space")
+    assert "keep-run" in element_ids(build_page())
+    assert "keep the whole run" in workspace.storage_notice()
 
 
 def test_it_says_that_it_works(finished: Run) -> None:

@@ -1,10 +1,11 @@
-"""Puts a finished bundle on the Hugging Face Hub: one commit to a model repository.
+"""Puts a finished bundle, or a whole run, on the Hugging Face Hub: one commit to a repository.
 
 The token comes from the person who pushes and serves this one push; the token that this machine
 may be logged in with is never used. Nothing is sent while card and config do not name their base
 by a Hub id, and nothing that should be private goes to a repository that is public already.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,40 @@ def push(
     Raises:
         StageError: one sentence, for whatever goes wrong.
     """
+
+    def additions(name: str) -> list[CommitOperationAdd]:
+        return _additions(folder, name, base_model.strip(), samples)
+
+    unwanted = SAMPLES if samples is None else ""
+    message = "Upload the transferred adapter"
+    return _commit(repo_id, token, private, additions, message, unwanted, endpoint)
+
+
+def keep(archive: Path, repo_id: str, token: str | None, *, endpoint: str | None = None) -> str:
+    """Put the archive of a run into a private repository; returns its address.
+
+    Raises:
+        StageError: one sentence, for whatever goes wrong; also where everybody can read it.
+    """
+    added = [CommitOperationAdd(archive.name, archive)]
+    return _commit(repo_id, token, True, lambda _: added, "Keep a run", endpoint=endpoint)
+
+
+def _commit(
+    repo_id: str,
+    token: str | None,
+    private: bool,
+    additions: Callable[[str], list[CommitOperationAdd]],
+    message: str,
+    unwanted: str = "",
+    endpoint: str | None = None,
+) -> str:
+    """One commit to a repository that is made if it is not there yet; returns its address.
+
+    Args:
+        additions: the files, by the repository's whole name.
+        unwanted: a file that is deleted if it is there.
+    """
     given = (token or "").strip()
     if not given:
         raise StageError(f"Give a token with write permission; you make one at {_TOKENS}.")
@@ -57,21 +92,17 @@ def push(
     try:
         if "/" not in name:
             name = f"{api.whoami()['name']}/{name}"
-        additions = _additions(folder, name, base_model.strip(), samples)
+        added = additions(name)
         api.create_repo(name, private=private, exist_ok=True)
         there = api.model_info(name)
         if private and not there.private:
             raise StageError(
-                f"{name} is on the Hub already and everybody can read it. Choose another name, "
-                "or untick private."
+                f"{name} is on the Hub already and everybody can read it. Choose another name; "
+                "an adapter alone may be pushed there with private unticked."
             )
         former = {file.rfilename for file in there.siblings or ()}
-        deletions = (
-            [CommitOperationDelete(SAMPLES)] if SAMPLES in former and samples is None else []
-        )
-        api.create_commit(
-            name, [*additions, *deletions], commit_message="Upload the transferred adapter"
-        )
+        deletions = [CommitOperationDelete(unwanted)] if unwanted in former else []
+        api.create_commit(name, [*added, *deletions], commit_message=message)
     except StageError:
         raise
     except Exception as error:

@@ -13,14 +13,23 @@ import gradio as gr
 from workbench.errors import WorkbenchError
 from workbench.export.bundle import SAMPLES, Bundle
 from workbench.export.dataset import jsonl_text
-from workbench.export.hub import push
+from workbench.export.hub import keep, push
 from workbench.models import references
+from workbench.runs import storage
 from workbench.runs.folder import Run
+from workbench.runs.listing import archive
 from workbench.ui import consent_box, plain, words, workspace
 from workbench.ui.failures import told
 from workbench.ui.sections import Drawn
 from workbench.ui.snapshot import Snapshot
 from workbench.ui.waiting_line import HUB, in_line
+
+_SIGN_IN = plain.sentence("Sign in with Hugging Face first.", "problem")
+KEEP = (
+    "This Space's disk is emptied when it restarts. The whole run, finished or not, can be kept as "
+    "a zip in a private repository of yours. Unpacked in the folder of runs of a workbench it goes "
+    "on there."
+)
 
 
 def login_is_offered() -> bool:
@@ -64,6 +73,8 @@ def build(run_id: gr.Textbox, consent: gr.Checkbox) -> dict[str, Any]:
     with gr.Row(elem_classes="buttons"):
         button = gr.Button("Push to the Hub", size="sm", interactive=False, elem_id="push")
     state = plain.block(elem_id="push-state")
+    if storage.is_lost_at_restart(workspace.runs_root()):
+        _keeping(run_id, repository, consent, token, state)
     asked = [run_id, repository, base, private, samples, consent, token]
     button.click(
         told(_begin), [run_id, repository], [state, button], show_progress="hidden"
@@ -71,6 +82,18 @@ def build(run_id: gr.Textbox, consent: gr.Checkbox) -> dict[str, Any]:
         _handler(), asked, [state, token, button], show_progress="hidden", concurrency_limit=4
     )  # fmt: skip
     return {"push": button, "push_base": base, "push_state": state}
+
+
+def _keeping(
+    run_id: gr.Textbox, repository: gr.Textbox, consent: gr.Checkbox, token: gr.Textbox, state: Any
+) -> None:
+    """Where runs are lost at a restart: all of one, finished or not, into a private repository."""
+    plain.block(plain.sentence(KEEP, "note"))
+    with gr.Row(elem_classes="buttons"):
+        button = gr.Button("Keep the whole run", size="sm", elem_id="keep-run")
+    handler = keep_with_login if login_is_offered() else keep_with_token
+    asked = [run_id, repository, consent, token]
+    button.click(told(handler), asked, [state, token], show_progress="hidden", concurrency_limit=4)
 
 
 def draw(now: Snapshot, boxes: dict[str, Any], ready: bool) -> Drawn:
@@ -108,20 +131,49 @@ def push_with_token(
     token: str,
 ) -> tuple[str, Any, Any]:
     """Push; the field is emptied when it worked, so that no token stays in the page."""
-    enabled = gr.update(interactive=True)
-    try:
+
+    def act() -> str:
         run, bundle = workspace.packed(run_id)
-        address = push(
-            bundle.folder,
-            repository,
-            token,
-            private,
-            samples=_data_set(run, bundle, consent) if samples else None,
-            base_model=base or "",
-        )
+        given = _data_set(run, bundle, consent) if samples else None
+        return push(
+            bundle.folder, repository, token, private, samples=given, base_model=base or ""
+        )  # fmt: skip
+
+    return *_said("Pushed to", act), gr.update(interactive=True)
+
+
+@in_line(HUB)
+def keep_with_token(run_id: str, repository: str, consent: bool, token: str) -> tuple[str, Any]:
+    """Put all of the run into a private repository; the field is emptied when it worked."""
+
+    def act() -> str:
+        run = workspace.find(run_id)
+        consent_box.require(run, run.samples.kept(), consent)
+        packed = archive(run, workspace.export_file(f"{run.id}.zip"))
+        try:
+            return keep(packed, repository, token)
+        finally:
+            packed.unlink()
+
+    return _said("Kept in", act)
+
+
+@in_line(HUB)
+def keep_with_login(
+    run_id: str, repository: str, consent: bool, _field: str, login: gr.OAuthToken | None
+) -> tuple[str, Any]:
+    """The same with the token of the visitor who is logged in to the Space."""
+    if login is None:
+        return _SIGN_IN, gr.skip()
+    return keep_with_token(run_id, repository, consent, login.token)
+
+
+def _said(done: str, act: Callable[[], str]) -> tuple[str, Any]:
+    """A sentence about what ``act`` came to, and the token's field: empty when it worked."""
+    try:
+        return plain.link_sentence(done, act()), ""
     except WorkbenchError as error:
-        return plain.sentence(error.message, "problem"), gr.skip(), enabled
-    return plain.link_sentence("Pushed to", address), "", enabled
+        return plain.sentence(error.message, "problem"), gr.skip()
 
 
 @in_line(HUB)
@@ -137,8 +189,7 @@ def push_with_login(
 ) -> tuple[str, Any, Any]:
     """The same with the token of the visitor who is logged in to the Space."""
     if login is None:
-        sentence = plain.sentence("Sign in with Hugging Face first.", "problem")
-        return sentence, gr.skip(), gr.update(interactive=True)
+        return _SIGN_IN, gr.skip(), gr.update(interactive=True)
     return push_with_token(run_id, repository, base, private, samples, consent, login.token)
 
 

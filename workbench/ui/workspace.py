@@ -78,8 +78,8 @@ def storage_notice() -> str:
     if not storage.is_lost_at_restart(runs_root()):
         return ""
     return (
-        "This Space's disk is emptied when it restarts: take the result home, or push it to a "
-        "private repository of yours, as soon as it is there."
+        "This Space's disk is emptied when it restarts: take the result home as soon as it is "
+        "there, or keep the whole run in a private repository of yours (under Take home)."
     )
 
 
