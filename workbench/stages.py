@@ -23,10 +23,20 @@ WORDS = {
     Stage.EXPORT: "Take home",
 }
 
+# The models that answer the evaluation rows: result.json names them so, people are told this.
+ARM_WORDS = {
+    "source_base": "Source base",
+    "source_adapter": "Source + adapter",
+    "target_base": "Target base",
+    "target_few_shot": "Target base, examples in the prompt",
+    "copied": "Target + source adapter, copied as it is",
+    "transferred": "Target + new adapter",
+}
+
 # Who may write the inputs of a run (recipe field synthesis.writer).
 WRITERS = {
     "kit": "The kit's writer writes the inputs",
     "own": "The adapter writes its own inputs",
-    "label": "A base writes from the seeds, label by label",
-    "list": "A base continues a numbered list of seeds",
+    "label": "A base writes from the examples, label by label",
+    "list": "A base continues a numbered list of examples",
 }

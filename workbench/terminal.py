@@ -15,19 +15,10 @@ from workbench.events import Event, Progress, StageFinished, StageStarted, Stopp
 from workbench.intake.column_questions import Choice, ColumnsUnclear
 from workbench.intake.columns import NONE
 from workbench.intake.rows import Rows, read_rows
-from workbench.stages import WORDS, Stage
+from workbench.stages import ARM_WORDS, WORDS, Stage
 
 _MOVES_SECONDS = 2.0
 _CLOCK = "{desc} {elapsed}{postfix}"  # of a bar that counts nothing yet
-
-ARM_TITLES = {
-    "source_base": "Source base",
-    "source_adapter": "Source + adapter",
-    "target_base": "Target, zero-shot",
-    "target_few_shot": "Target, seeds as examples",
-    "copied": "Target + source adapter as it is",
-    "transferred": "Target + transferred adapter",
-}
 
 # Shown at the end of each command's --help.
 EXAMPLES = {
@@ -202,7 +193,7 @@ def result_table(result: dict[str, Any]) -> str:
         if not values:
             continue
         whole = arm == "source_adapter" and result.get("source") == "model"
-        title = "Source model" if whole else ARM_TITLES[arm]
+        title = "Source model" if whole else ARM_WORDS[arm]
         lines.append(
             f"{title:<30} {values['accuracy'] * 100:6.1f} {unit}   "
             f"{values['low'] * 100:5.1f} to {values['high'] * 100:5.1f} {unit}   {values['n']:>4}"

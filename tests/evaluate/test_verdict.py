@@ -43,9 +43,9 @@ def test_too_few_rows_says_how_many() -> None:
     result = judge(both=54, only_a=1, only_b=1, none=4)
     assert result.kind == CANNOT_TELL
     assert result.sentence == (
-        "Cannot tell: 60 rows are too few for a margin of 3, about 430 are needed. "
-        "So far 91.7 % against 91.7 % on 60 rows; difference 0.0 points, "
-        "95 % interval −7.4 to +7.4."
+        "Keeps 100 % of the source so far, but not for certain: 91.7 % against 91.7 % on 60 rows; "
+        "difference 0.0 points, 95 % interval −7.4 to +7.4. "
+        "60 rows are too few for a margin of 3, about 430 are needed."
     )
 
 
@@ -78,8 +78,8 @@ def test_better() -> None:
 def test_enough_rows_and_still_open_asks_for_more_without_a_number() -> None:
     result = judge(both=920, only_a=29, only_b=16, none=35, margin=2.5)
     assert result.kind == CANNOT_TELL
-    assert result.sentence.startswith(
-        "Cannot tell: the interval reaches beyond your margin of 2.5; more rows would narrow it. "
+    assert result.sentence.endswith(
+        ". The interval reaches beyond your margin of 2.5; more rows would narrow it."
     )
 
 

@@ -45,7 +45,7 @@ def test_the_front_matter_is_what_the_hub_reads() -> None:
 
 def test_scores_come_with_n_and_intervals() -> None:
     card = model_card(TransferRecipe(), RESULT, HASHES)
-    assert "| Target base + this adapter | 93.0 % | 89.5 % to 95.4 % | 300 |" in card
+    assert "| Target + this adapter | 93.0 % | 89.5 % to 95.4 % | 300 |" in card
     assert "−0.5 points, 95 % interval −2.3 to +1.3 (paired)" in card
     assert "300 of them kept" in card
     assert "contrastive excess" in card
@@ -136,7 +136,7 @@ def test_scores_of_free_text_have_no_percent_signs_and_are_not_called_agreement(
     card = model_card(TransferRecipe(), RESULT | {"measure": "chrF"}, HASHES)
     assert "| model | chrF |" in card
     assert "no labelled rows" not in card
-    row = next(line for line in card.splitlines() if line.startswith("| Target base + this"))
+    row = next(line for line in card.splitlines() if line.startswith("| Target + this"))
     assert "%" not in row
 
 

@@ -5,6 +5,7 @@ import re
 import zipfile
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -13,6 +14,7 @@ import pytest
 from tests.ui import fake_run
 from workbench import jobs, machine
 from workbench.errors import IntakeError, RunError, WorkbenchError
+from workbench.evaluate.outcome import ASKED, asked_rows, drawn_rows
 from workbench.events import RoundFinished, Stopped
 from workbench.export.bundle import find_bundle
 from workbench.intake.kit import write_kit
@@ -640,6 +642,21 @@ def test_rows_show_both_answers_the_worst_first(finished: Run) -> None:
     assert len(pairs) == 240 and sum(a == b for a, b in pairs) == sum(compared.right["transferred"])
 
 
+def test_rows_are_those_that_were_asked_where_fewer_are_drawn(finished: Run) -> None:
+    """With 40 of 240 rows the first 40 were shown, beside answers to others."""
+    compared, rows = compare_views.read_run(finished), finished.inputs.evaluation
+    assert compared is not None and compared.rows == tuple(asked_rows(finished)) == rows
+    fewer = SimpleNamespace(max_rows=40)
+    told = SimpleNamespace(
+        inputs=finished.inputs, recipe=SimpleNamespace(evaluation=fewer), recall=finished.recall
+    )
+    asked = asked_rows(told)  # type: ignore[arg-type]
+    assert asked == drawn_rows(rows, 40) != list(rows[:40]) and len(asked) == 40
+    told.inputs = replace(finished.inputs, evaluation=())
+    finished.remember(ASKED, ["one", "two"])
+    assert [row.input for row in asked_rows(told)] == ["one", "two"]  # type: ignore[arg-type]
+
+
 def test_a_difference_of_texts_is_marked_with_signs(finished: Run) -> None:
     compared = replace(compare_views.read(take(finished)), texts=True)  # type: ignore[type-var]
     compared.answers["source_adapter"][0] = "the <b>cat</b> sat"
@@ -661,12 +678,12 @@ def test_without_labelled_rows_nothing_pretends_to_be_right(
     monkeypatch.setattr(compare_views, "read", lambda now: bare)
     names = [
         *("verdict", "bars", "margin", "by label", "labels", "by confusion", "confusion"),
-        *("rows", "which", "none"),
+        *("rows", "which", "none", "beside"),
     ]
     drawn = compare_tab._draw(take(finished), names, "ask")  # type: ignore[arg-type]
     assert "Agrees with the teacher on 80.0\N{NO-BREAK SPACE}%" in drawn["verdict"]
     assert not drawn["rows"]["visible"] and not drawn["which"]["visible"]
-    assert "nobody knows who is right" in drawn["none"]
+    assert "has not kept" in drawn["none"]
     monkeypatch.undo()
 
 

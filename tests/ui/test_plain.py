@@ -42,7 +42,7 @@ class Tags(HTMLParser):
         plain.table([HOSTILE], [[HOSTILE, HOSTILE]], HOSTILE),
         plain.verdict(HOSTILE, HOSTILE),
         plain.empty(HOSTILE),
-        plain.masthead(HOSTILE, HOSTILE),
+        plain.masthead(HOSTILE, HOSTILE, ""),
         plain.strip(
             name=HOSTILE, state=HOSTILE, phase=HOSTILE, done=1, total=2, numbers=HOSTILE,
             rail=[(HOSTILE, "now")], message=HOSTILE,

@@ -147,11 +147,16 @@ def test_strip_says_what_a_dead_run_is(runs: Path) -> None:
 
 def test_a_clock_moves_while_a_worker_starts(draft: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that goes on after an hour showed that hour, and stood still until its step began."""
-    fake_run.synthesize(draft, rounds=1, finish=False)
-    monkeypatch.setattr(jobs, "state", lambda run: RunState("queued", phase="Starting"))
-    first = snapshot.take(draft.id, fresh=True)
-    monkeypatch.setattr(snapshot.time, "time", lambda: first.present_since + 7)
-    assert snapshot.take(draft.id, fresh=True).elapsed_seconds == first.past_seconds + 7
+    fake_run.synthesize(draft)
+    monkeypatch.setattr(snapshot.time, "time", lambda: began + 7)
+    for state in ("queued", "running"):  # the latter while libraries and models are read
+        began = 4e9  # seconds since the epoch: after all that the made-up run has done
+        state = RunState(state, Stage.DISTIL, worker_since=began)
+        monkeypatch.setattr(jobs, "state", lambda run, state=state: state)
+        now = snapshot.take(draft.id, fresh=True)
+        assert now.past_seconds > 0
+        assert now.elapsed_seconds == pytest.approx(now.past_seconds + 7)
+        assert now.present_since == began
 
 
 def test_a_number_moves_inside_a_round(draft: Run) -> None:
@@ -188,9 +193,10 @@ def test_a_field_left_alone_keeps_what_the_form_says_of_it() -> None:
 
 def test_what_is_still_to_come_goes_at_the_pace_of_what_is_done(draft: Run) -> None:
     """Writing took nine times what was thought, and the rest was still told as before."""
-    state = RunState("running", Stage.DISTIL)
+    state = RunState("running", Stage.DISTIL, worker_since=time.time())
     now = snapshot.take(draft.id, fresh=True)
-    now = replace(now, state=state, past_seconds=200.0, present_since=time.time())
+    now = replace(now, state=state, past_seconds=200.0, present_since=time.time(),
+                  earlier_seconds=200.0)  # fmt: skip
     ahead = {Stage.SYNTHESIZE: 40.0, Stage.LABEL: 10.0, Stage.DISTIL: 30.0, Stage.EVALUATE: 20.0}
     now.__dict__["estimate"] = SimpleNamespace(seconds_by_stage=ahead)
     assert now.expected_seconds == pytest.approx(200 + 4 * 50, abs=5)
@@ -201,8 +207,9 @@ def test_a_step_s_own_progress_tells_how_long_it_takes(draft: Run) -> None:
     now = snapshot.take(draft.id, fresh=True)
     ahead = {Stage.SYNTHESIZE: 40.0, Stage.LABEL: 10.0, Stage.DISTIL: 30.0, Stage.EVALUATE: 20.0}
     state = RunState(
-        "running", Stage.SYNTHESIZE, done=50, total=100, unit="samples", remaining_seconds=60.0
-    )
+        "running", Stage.SYNTHESIZE, done=50, total=100, unit="samples", remaining_seconds=60.0,
+        worker_since=time.time() - 60,
+    )  # fmt: skip
     now = replace(now, state=state, present_since=time.time() - 60)
     now.__dict__["estimate"] = SimpleNamespace(seconds_by_stage=ahead)
     # Half of it is known to take 60 s more, of the other half nothing was left: 90 s for 40 s.

@@ -22,12 +22,13 @@ from workbench.evaluate.metrics import MEASURES, is_correct, is_graded, score
 from workbench.recipe import CHECKER
 from workbench.runs.folder import Run
 from workbench.runs.results import Answer
-from workbench.samples import Example
+from workbench.samples import Example, sample_id
 
 SOURCE, TRANSFERRED = "source_adapter", "transferred"
 MERGED = "merged"  # the new adapter and the target base as one model, in 16 bit: when asked for
 # The teacher's samples stand in for reference answers: two, so that chance weighs less.
 DRAWS = ("teacher_sample_1", "teacher_sample_2")
+ASKED = "asked"  # fact: the inputs of a comparison that has no right answers
 LIKELIHOODS = "likelihoods"  # where ``Likelihood`` rows are stored among a run's facts
 
 
@@ -77,6 +78,24 @@ class Teacher:
 def is_labelled(rows: Sequence[Example]) -> bool:
     """Whether evaluation rows bring right answers."""
     return any(row.answers for row in rows)
+
+
+def drawn_rows(rows: Sequence[Example], count: int) -> list[Example]:
+    """So many of the rows in their order, 0 for all.
+
+    Drawn by the hash of their text, the same in every run: files are often sorted by label, so
+    that the first rows would all have the same one.
+    """
+    drawn = sorted(range(len(rows)), key=lambda index: (sample_id(rows[index].input), index))
+    return [rows[index] for index in sorted(drawn[: count or len(rows)])]
+
+
+def asked_rows(run: Run) -> list[Example]:
+    """The rows of a run's comparison, as its answers count them; [] where that is not known."""
+    rows = run.inputs.evaluation
+    if is_labelled(rows):
+        return drawn_rows(rows, run.recipe.evaluation.max_rows)
+    return [Example(text) for text in run.recall(ASKED, [])]
 
 
 def graded(

@@ -80,9 +80,11 @@ def verdict(
         f"difference {_points(difference.mean)} points, 95 % interval "
         f"{_points(difference.low)} to {_points(difference.high)}"
     )
+    kept = _kept(source, transferred)
     if kind == CANNOT_TELL:
-        return Verdict(kind, f"Cannot tell: {conclusion}. So far {facts}.{caution}")
-    return Verdict(kind, f"{_kept(source, transferred)}{facts}: {conclusion}.{caution}")
+        told = f"{kept} so far, but not for certain" if kept else "Cannot tell"
+        return Verdict(kind, f"{told}: {facts}. {conclusion}.{caution}")
+    return Verdict(kind, f"{kept}{': ' if kept else ''}{facts}: {conclusion}.{caution}")
 
 
 def _conclude(difference: Difference, margin_points: float) -> tuple[str, str]:
@@ -105,7 +107,7 @@ def _conclude(difference: Difference, margin_points: float) -> tuple[str, str]:
             f"about {_about(needed)} are needed"
         )
     return CANNOT_TELL, (
-        f"the interval reaches beyond your margin of {margin}; more rows would narrow it"
+        f"The interval reaches beyond your margin of {margin}; more rows would narrow it"
     )
 
 
@@ -114,10 +116,10 @@ def _kept(source: Interval, transferred: Interval) -> str:
     if not source.mean:
         return ""
     if transferred.mean > source.mean:
-        return "Keeps all of the source: "
+        return "Keeps all of the source"
     kept = 100 * transferred.mean / source.mean
     exact = f"{kept:.0f}" != "100" or kept == 100
-    return f"Keeps {kept:.0f} % of the source: " if exact else f"Keeps {kept:.1f} % of the source: "
+    return f"Keeps {kept:.0f} % of the source" if exact else f"Keeps {kept:.1f} % of the source"
 
 
 def _hundredths(score: float) -> str:

@@ -11,16 +11,10 @@ from typing import Any
 
 from workbench.models import references
 from workbench.recipe import MODEL, PromptFormat, TransferRecipe
+from workbench.stages import ARM_WORDS
 from workbench.students import LORA_KINDS, STUDENTS, TOKEN_KINDS
 
-ARMS = {
-    "source_base": "Source base",
-    "source_adapter": "Source base + source adapter",
-    "target_base": "Target base",
-    "target_few_shot": "Target base, seeds as examples",
-    "copied": "Target base + source adapter, copied as it is",
-    "transferred": "Target base + this adapter",
-}
+ARMS = {**ARM_WORDS, "transferred": "Target + this adapter"}
 _FILTERS = {
     "discriminator": "the owner's discriminator, trained to tell real inputs from synthetic ones",
     "excess": "contrastive excess: how much likelier the teacher's answer is with its adapter",

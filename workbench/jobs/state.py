@@ -49,6 +49,7 @@ class RunState:
         memory_bytes, device_memory_bytes: of the worker now; 0 without one.
         activity: how far the worker's models are inside what the next progress will tell of.
         message: a sentence on why it stands still, or "".
+        worker_since: wall-clock seconds at which the present worker began; 0 without one.
         job: id of the present job, for ``stop``; "" without one.
         position: workers before this one in the queue.
         until: the stage after which the present worker ends; None without one.
@@ -66,6 +67,7 @@ class RunState:
     device_memory_bytes: int = 0
     activity: str = ""
     message: str = ""
+    worker_since: float = 0.0
     job: str = ""
     position: int = 0
     until: Stage | None = None
@@ -126,9 +128,10 @@ def _working(run: Run, holder: Holder, glance: Summary) -> RunState:
     until = Stage(holder.until) if holder.until else None
     request = stop_request.read(run.folder)
     asked = request.mode if request is not None and request.job == holder.job else ""
-    memory: dict[str, Any] = {
+    of_worker: dict[str, Any] = {
         "memory_bytes": holder.memory_bytes,
         "device_memory_bytes": holder.device_memory_bytes,
+        "worker_since": holder.since(),
     }
     silent = holder.silent_seconds() > lease.STALE_SECONDS
     if holder.phase == "queued" and not silent:
@@ -136,7 +139,7 @@ def _working(run: Run, holder: Holder, glance: Summary) -> RunState:
         phase = f"Waiting for the machine: {place} before this one" if place else "Starting"
         return RunState(
             "queued", _owed(glance), phase, job=holder.job, position=place, until=until,
-            stopping=asked, **memory,
+            stopping=asked, **of_worker,
         )  # fmt: skip
     message = ""
     if silent:
@@ -163,7 +166,7 @@ def _working(run: Run, holder: Holder, glance: Summary) -> RunState:
         job=holder.job,
         until=until,
         stopping=asked,
-        **memory,
+        **of_worker,
     )
 
 

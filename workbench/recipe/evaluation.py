@@ -135,7 +135,7 @@ class EvaluationSettings:
         bool,
         setting(
             "Compare the bare bases too",
-            "Both bases without an adapter, and the target with the seeds as examples; else only "
+            "Both bases without an adapter, and the target with examples in its prompt; else only "
             "the source adapter and the new one.",
         ),
     ] = True

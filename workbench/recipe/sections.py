@@ -116,7 +116,7 @@ class LoraSettings:
         str,
         setting(
             "Method",
-            "How the adapter works; rsLoRA scales by alpha / √rank, DoRA learns lengths apart.",
+            "How the adapter works; rsLoRA scales by alpha / √rank, DoRA splits magnitudes off.",
             choices=_LORA_KINDS,
         ),
     ] = "lora"
@@ -131,7 +131,7 @@ class LoraSettings:
         float,
         setting(
             "Dropout",
-            "Part of the adapter's inputs that a training step leaves out.",
+            "Share of the adapter's inputs that a training step drops.",
             least=0,
             most=0.9,
             read_by=_LORA,
@@ -156,7 +156,7 @@ class StudentSettings(LoraSettings):
         str,
         setting(
             "Method",
-            "How the new adapter works; rsLoRA scales by alpha / √rank, DoRA learns lengths apart.",
+            "How the adapter works; rsLoRA scales by alpha / √rank, DoRA splits magnitudes off.",
             choices={
                 **_LORA_KINDS,
                 "prompt_tuning": "Prompt tuning",
@@ -204,13 +204,13 @@ class TrainingSettings:
     ] = 0
     warmup_fraction: Annotated[
         float,
-        setting("Warm-up", "Part of all steps with a rising rate.", least=0, below=1),
+        setting("Warm-up", "Share of the steps in which the rate rises.", least=0, below=1),
     ] = 0.05
     weight_decay: Annotated[
         float, setting("Weight decay", "AdamW's decoupled decay.", least=0, most=1)
     ] = 0.0
     clip_norm: Annotated[
-        float, setting("Gradient clipping", "Ceiling of its norm; 0 is off.", least=0, most=1000)
+        float, setting("Gradient clipping", "Largest gradient norm; 0 is off.", least=0, most=1000)
     ] = 1.0
     checkpoint_steps: Annotated[
         int,
@@ -259,14 +259,14 @@ class SynthesisSettings:
         str,
         setting(
             "Who writes the inputs",
-            "The kit's writer and an adapter that learned its inputs need no seeds. Automatic "
-            "takes the first of these that there is, else a base writes from the seeds, label by "
-            "label where answers are labels.",
+            "The kit's writer and an adapter that learned its inputs need no examples. Automatic "
+            "takes the first of these that there is, else a base writes from the examples, label "
+            "by label where answers are labels.",
             choices={
                 "auto": "Automatic",
                 "own": "The source adapter itself",
                 "kit": "The kit's writer",
-                "list": "A numbered list of seeds (paper)",
+                "list": "A numbered list of examples (paper)",
                 "label": "For each label",
             },
         ),
@@ -274,8 +274,8 @@ class SynthesisSettings:
     generator: Annotated[
         str,
         setting(
-            "Base that continues the seeds",
-            "Which base writes where seeds are shown to one.",
+            "Base that continues the examples",
+            "Which base writes where examples are shown to one.",
             choices={"target": "Target base (paper)", "source": "Source base"},
             read_by=_SHOWS_SEEDS,
         ),
@@ -313,9 +313,9 @@ class SynthesisSettings:
     seeds_per_prompt: Annotated[
         int,
         setting(
-            "Seeds per prompt",
+            "Examples per prompt",
             "Shown in one prompt (5 in the paper), drawn anew for each.",
-            unit="seeds",
+            unit="examples",
             least=1,
             most=15,
             read_by=_LIST,
@@ -345,7 +345,7 @@ class SynthesisSettings:
         int,
         setting(
             "Tokens written per prompt",
-            "0 makes room for inputs of the seeds' length.",
+            "0 makes room for inputs as long as the examples.",
             unit="tokens",
             least=0,
             most=2048,
@@ -373,16 +373,18 @@ class SynthesisSettings:
             read_by=_BY_LABEL,
         ),
     ] = 2.0
-    train_on_seeds: Annotated[bool, setting("Train on the seeds too", "Not in the paper.")] = True
+    train_on_seeds: Annotated[bool, setting("Train on the examples too", "Not in the paper.")] = (
+        True
+    )
     temperature: Annotated[
         float,
-        setting("Temperature", "Higher is more varied, and wilder.", least=0.01, most=5),
+        setting("Temperature", "Higher is more varied and more often wrong.", least=0.01, most=5),
     ] = 1.0
     top_k: Annotated[
         int,
         setting(
             "Top-k",
-            "A token is drawn from so many; 0 is off. Applied before temperature and top-p.",
+            "Draws from this many tokens; 0 is off. Applied before temperature and top-p.",
             unit="tokens",
             least=0,
             most=1024,
@@ -392,7 +394,7 @@ class SynthesisSettings:
         float,
         setting(
             "Top-p",
-            "A token is drawn from the likeliest that together have this probability; 1 is off.",
+            "Draws from the likeliest tokens with this much probability together; 1 is off.",
             least=0.01,
             most=1,
         ),

@@ -63,6 +63,13 @@ class Holder:
         """Whether this very process still runs (a zombie does not)."""
         return identity(self.pid) == self.started
 
+    def since(self) -> float:
+        """Wall-clock seconds at which the process began; 0 when there is none."""
+        try:
+            return psutil.Process(self.pid).create_time()
+        except psutil.Error:
+            return 0.0
+
     def silent_seconds(self) -> float:
         """Seconds since the last sign of life."""
         return max(0.0, time.monotonic() - self.beat)

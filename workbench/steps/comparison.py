@@ -11,8 +11,11 @@ from workbench.evaluate.intervals import Difference
 from workbench.evaluate.kinds import metric_of
 from workbench.evaluate.lineage import against_first_source, lineage
 from workbench.evaluate.outcome import (
+    ASKED,
     DRAWS,
+    asked_rows,
     besides,
+    drawn_rows,
     graded,
     is_labelled,
     outcome,
@@ -25,7 +28,7 @@ from workbench.models.pair import Pair
 from workbench.models.resident import Resident
 from workbench.recipe import MODEL, PromptFormat
 from workbench.runs.folder import Run
-from workbench.samples import Example, sample_id
+from workbench.samples import Example
 from workbench.stages import Stage
 from workbench.steps.distillation import newest_state, split_examples
 from workbench.steps.seed_answers import answered_seeds
@@ -38,15 +41,8 @@ BEYOND = 8  # tokens after which an answer that is longer than all right ones is
 
 
 def evaluation_rows(run: Run, pair: Pair) -> list[Example]:
-    """Labelled rows; without any, held-out samples with the teacher's answers.
-
-    Where the recipe wants fewer they are drawn by the hash of their text, the same in every run:
-    files are often sorted by label, so that the first rows would all have the same one.
-    """
-    rows = split_examples(run, pair)[1]
-    count = run.recipe.evaluation.max_rows or len(rows)
-    drawn = sorted(range(len(rows)), key=lambda index: (sample_id(rows[index].input), index))
-    return [rows[index] for index in sorted(drawn[:count])]
+    """Labelled rows; without any, held-out samples with the teacher's answers."""
+    return drawn_rows(split_examples(run, pair)[1], run.recipe.evaluation.max_rows)
 
 
 def compare(run: Run, pair: Pair) -> Iterator[Event]:
@@ -61,6 +57,7 @@ def compare(run: Run, pair: Pair) -> Iterator[Event]:
         return
     labelled = is_labelled(run.inputs.evaluation)
     if not labelled:
+        run.remember(ASKED, [row.input for row in rows])
         what = "evaluation inputs" if run.inputs.evaluation else "held-out synthetic samples"
         yield Warned(
             Stage.EVALUATE,
@@ -196,7 +193,7 @@ def summarise(run: Run) -> dict[str, Any]:
     An arm's "accuracy" is the mean of what "measure" names. Arms that were not asked are empty.
     """
     found = outcome(run, (*arms.ARMS, arms.COPIED))
-    rows = run.inputs.evaluation
+    rows = asked_rows(run)
     summary: dict[str, Any] = {
         "task_kind": found.task_kind,
         "metric": found.metric,

@@ -16,13 +16,16 @@ from workbench.ui.waiting_line import MODELS, in_line
 
 TAB = "compare"
 
-_NO_ROWS = "Needs evaluation rows with answers: without them nobody knows who is right."
+_NO_ROWS = "Row by row needs both models' answers; this run has not kept what they were asked."
+_RIGHT = [("Lost", "lost"), ("Gained", "gained"), ("Missed by both", "missed"), ("All", "all")]
+_LIKE = [("Less like the source", "lost"), ("More like it", "gained"), ("All", "all")]
 
 
 def build(parts: Parts) -> None:
     """Place the tab's components and wire them."""
     verdict = plain.block(elem_id="verdict")
     bars = plain.block(elem_id="arms-bars")
+    beside = plain.block(elem_id="measured-beside")
     margin = gr.Number(
         3.0,
         label="Margin in percentage points",
@@ -45,7 +48,7 @@ def build(parts: Parts) -> None:
     plain.block(plain.heading("Row by row", "The worst for the new adapter first."))
     no_rows = plain.block(elem_id="rows-none")
     which = gr.Radio(
-        [("Lost", "lost"), ("Gained", "gained"), ("Missed by both", "missed"), ("All", "all")],
+        _RIGHT,
         value="lost",
         label="Show",
         elem_id="changed-which",
@@ -71,7 +74,8 @@ def build(parts: Parts) -> None:
         )
 
     outputs = [
-        verdict, bars, margin, by_label, labels, by_confusion, confusion, rows, which, no_rows
+        verdict, bars, margin, by_label, labels, by_confusion, confusion, rows, which, no_rows,
+        beside,
     ]  # fmt: skip
     parts.sections.append(
         Section(
@@ -94,7 +98,8 @@ def build(parts: Parts) -> None:
 
 
 def _draw(now: Snapshot, outputs: list[Any], ask: gr.Button) -> Drawn:
-    verdict, bars, margin, by_label, labels, by_confusion, confusion, rows, which, no_rows = outputs
+    verdict, bars, margin, by_label, labels, by_confusion, confusion, rows, which = outputs[:9]
+    no_rows, beside = outputs[9:]
     compared = compare_views.read(now)
     trained = Stage.DISTIL in now.done
     hidden = gr.update(visible=False)
@@ -115,10 +120,11 @@ def _draw(now: Snapshot, outputs: list[Any], ask: gr.Button) -> Drawn:
         return drawn | {
             verdict: plain.empty(waiting), bars: "", by_label: "", labels: hidden,
             by_confusion: "", confusion: hidden, rows: hidden, which: hidden, no_rows: "",
+            beside: "",
         }  # fmt: skip
     sentence, kind = compare_views.verdict(now, compared)
     per_label, pairs = compare_views.label_rows(compared), compare_views.confused(compared)
-    paired = compared.labelled and compared.paired
+    paired = bool(compared.rows) and compared.paired
     return drawn | {
         verdict: plain.verdict(sentence, compare_views.KIND_LOOKS.get(kind, "unsure")),
         bars: compare_views.arm_bars(compared.arms, compared.measure, now.alone),
@@ -129,7 +135,10 @@ def _draw(now: Snapshot, outputs: list[Any], ask: gr.Button) -> Drawn:
         labels: plotted(charts.per_label_chart(per_label)) if per_label else hidden,
         confusion: plotted(charts.confusion_chart(pairs)) if pairs else hidden,
         rows: gr.update(**_table(compared, "lost"), visible=paired),
-        which: gr.update(value="lost", visible=paired),
+        which: gr.update(
+            choices=_RIGHT if compared.labelled else _LIKE, value="lost", visible=paired
+        ),
+        beside: compare_views.beside(now),
         no_rows: "" if paired else plain.sentence(_NO_ROWS),
     }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from workbench.evaluate import coverage
 from workbench.evaluate import verdict as judge
 from workbench.evaluate.kinds import FREE_TEXT, JSON, kind_of
-from workbench.evaluate.outcome import is_labelled, measure_of, outcome
+from workbench.evaluate.outcome import asked_rows, is_labelled, measure_of, outcome
 from workbench.evaluate.texts import (
     ADDED,
     REMOVED,
@@ -18,6 +18,7 @@ from workbench.evaluate.texts import (
 )
 from workbench.runs.folder import Run
 from workbench.samples import Example
+from workbench.stages import ARM_WORDS
 from workbench.ui import plain, words
 from workbench.ui.snapshot import Snapshot
 
@@ -26,6 +27,7 @@ SOURCE, TARGET = "source_adapter", "transferred"
 _RIGHT = "Right answers"
 _AGREES = "Agreement with the teacher"
 _ROWS_SHOWN = 200
+_BESIDE = {"exact": "Equal answers, percent", "rouge": "ROUGE-L", "chrf": "chrF"}
 _MISSED = 0.999  # below this an answer is not right in full
 _WHICH: dict[str, Callable[[ScoredRow], bool]] = {
     "lost": lambda row: row.target_score < row.source_score,
@@ -45,7 +47,7 @@ class Compared:
         arms: arm -> accuracy, n, low, high.
         labelled: True when the rows have people's answers, else they are the teacher's.
         measure: what was counted or scored, as a heading.
-        rows: the evaluation rows that were asked; empty when they were held-out samples.
+        rows: that were asked; empty for runs of old that held out samples.
         answers: arm -> predictions; right: arm -> one flag per row; grades: the same in 0..1.
         texts: answers are no labels: they can be partly right.
     """
@@ -82,7 +84,7 @@ def read_run(run: Run) -> Compared | None:
         arms={arm: values for arm, values in result["arms"].items() if values},
         labelled=labelled,
         measure=_heading(str(result.get("measure", "")), labelled),
-        rows=run.inputs.evaluation if labelled else (),
+        rows=tuple(asked_rows(run)[: len(answers.get(SOURCE, ()))]),
         answers={arm: [row.prediction for row in rows] for arm, rows in answers.items()},
         right={arm: [row.correct for row in rows] for arm, rows in answers.items()},
         grades={arm: [row.grade for row in rows] for arm, rows in answers.items()},
@@ -130,7 +132,7 @@ def arm_bars(
     Args:
         alone: the source base is the teacher by itself.
     """
-    titles = {**words.ARMS, SOURCE: "Source model"} if alone else words.ARMS
+    titles = {**ARM_WORDS, SOURCE: "Source model"} if alone else ARM_WORDS
     order = (SOURCE, TARGET, *(name for name in arms if name not in (SOURCE, TARGET)))
     rows = []
     for name in order:
@@ -145,11 +147,34 @@ def arm_bars(
     return plain.bars(rows, caption) if rows else ""
 
 
+def beside(now: Snapshot) -> str:
+    """What was measured beside the main number: of texts, and where only the teacher is known."""
+    arms, teacher = now.result.get("arms") or {}, now.result.get("teacher") or {}
+    pair = [arms.get(arm) or {} for arm in (TARGET, SOURCE)]
+    rows = [
+        (title, " against ".join(f"{100 * arm[name]:.1f}" for arm in pair))
+        for name, title in _BESIDE.items()
+        if all(name in arm for arm in pair)
+    ]
+    if agreed := teacher.get("agreement"):
+        span = f"{100 * agreed['low']:.1f}–{100 * agreed['high']:.1f}"
+        rows.append(("Same answer as the source", f"{words.percent(agreed['mean'])} ({span})"))
+    if likely := teacher.get("likelihood"):
+        rows.append(
+            ("Likelihood to the source", f"{likely['mean']:+.2f} ({likely['low']:+.2f} to "
+             f"{likely['high']:+.2f}) nats per character beside its own samples")
+        )  # fmt: skip
+    if "excess" in teacher:
+        both = f"{teacher['excess']:+.2f} against {teacher['own_excess']:+.2f}"
+        rows.append(("What the adapter adds to it", f"{both} nats per character"))
+    return plain.facts(rows, "Beside it: new adapter against source") if rows else ""
+
+
 def label_rows(compared: Compared) -> list[tuple[str, int, float, float]]:
     """(label, n, source, target) where answers are labels; [] for free text."""
     if not compared.labelled or not compared.paired:
         return []
-    expected = [row.output or "" for row in compared.rows[: len(compared.right[SOURCE])]]
+    expected = [row.output or "" for row in compared.rows]
     if len(set(expected)) > max(2, 0.5 * len(expected)):
         return []
     rows = coverage.per_label_accuracy(expected, compared.right[SOURCE], compared.right[TARGET])
@@ -182,10 +207,12 @@ def confused(compared: Compared) -> list[tuple[str, str]]:
 
 def row_columns(compared: Compared) -> dict[str, int]:
     """Columns of the rows with their widths in percent; a difference where answers are texts."""
-    if not compared.texts:
-        return {"input": 46, "expected": 18, "source says": 18, "new adapter says": 18}
-    texts = {"input": 18, "expected": 20, "source says": 20, "new adapter says": 20}
-    return {**texts, "source → new, word by word": 22}
+    width = 20 if compared.texts else 18
+    known = {"expected": width} if compared.labelled else {}
+    columns = {**known, "source says": width, "new adapter says": width}
+    if compared.texts:
+        columns["source → new, word by word"] = 22
+    return {"input": 100 - sum(columns.values()), **columns}
 
 
 def compared_rows(compared: Compared, which: str) -> list[list[str]]:
@@ -195,23 +222,24 @@ def compared_rows(compared: Compared, which: str) -> list[list[str]]:
         which: "lost" (the source is better), "gained" (the reverse), "missed" (neither is right)
             or "all".
     """
-    if not compared.labelled or not compared.paired:
+    if not compared.rows or not compared.paired:
         return []
     answers, grades = compared.answers, compared.grades
     rows = [
         ScoredRow(at, row.input, row.output or "", answers[SOURCE][at], answers[TARGET][at],
                   grades[SOURCE][at], grades[TARGET][at])
-        for at, row in enumerate(compared.rows[: len(grades[SOURCE])])
+        for at, row in enumerate(compared.rows)
     ]  # fmt: skip
     wanted = [row for row in worst_first(rows) if _WHICH[which](row)]
     if which == "gained":
         wanted.reverse()
-    return [_compared_row(row, compared.texts) for row in wanted[:_ROWS_SHOWN]]
+    return [_compared_row(row, compared) for row in wanted[:_ROWS_SHOWN]]
 
 
-def _compared_row(row: ScoredRow, texts: bool) -> list[str]:
-    cells = [row.input, row.expected, row.source_answer, row.target_answer]
-    if texts:
+def _compared_row(row: ScoredRow, compared: Compared) -> list[str]:
+    known = [row.expected] if compared.labelled else []
+    cells = [row.input, *known, row.source_answer, row.target_answer]
+    if compared.texts:
         parts = word_difference(row.source_answer, row.target_answer)
         cells.append("".join(_MARKED[part.mark].format(part.text) for part in parts))
     return cells

@@ -143,7 +143,7 @@ def _draw(now: Snapshot, shown: list[Any], links: dict[str, gr.Button]) -> Drawn
     return drawn | {
         sentence: transfer_views.live_sentence(now),
         rows: transfer_views.live_rows(now),
-        curve: gr.update(value=curve_of(now), visible=training and bool(now.tail.metrics)),
+        curve: curve_of(now, training and bool(now.tail.metrics)),
         bars: compare_views.live_bars(now) if stage is Stage.EVALUATE else "",
         train: gr.update(visible=waits),
         notify: gr.update(visible=now.busy),

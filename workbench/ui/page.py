@@ -47,6 +47,7 @@ from workbench.ui.theme import ASSETS, build_theme
 TICK_SECONDS = 2.0
 _TITLE = "Trans-LoRA Workbench"
 _SENTENCE = "Move a LoRA adapter to another base model, almost without data."
+_LOGO = ASSETS / "logo.svg"
 _TABS = (
     ("transfer", "Transfer"),
     ("write", "Write"),
@@ -84,7 +85,7 @@ def build_page() -> gr.Blocks:
     # Gradio's copies of uploads and downloads; it takes uploads before a handler of ours is asked.
     cleared = (600, uploads.kept_seconds())
     with gr.Blocks(title=_TITLE, analytics_enabled=False, delete_cache=cleared) as page:
-        plain.block(plain.masthead(_TITLE, _SENTENCE))
+        plain.block(plain.masthead(_TITLE, _SENTENCE, _LOGO.read_text(encoding="utf-8")))
         run_id = gr.Textbox(visible="hidden", label="Run", elem_id="run-id")
         tab_id = gr.Textbox("transfer", visible="hidden", label="Tab", elem_id="tab-id")
         owner = gr.Textbox(visible="hidden", label="Owner", elem_id="owner")
@@ -223,6 +224,7 @@ def launch_options() -> dict[str, Any]:
     """What ``launch`` is called with everywhere: page, tests, screenshots."""
     return {
         "theme": build_theme(),
+        "favicon_path": _LOGO,
         "css_paths": [ASSETS / "theme.css"],
         "head": f"<script>window.workbench_tabs = {json.dumps([name for name, _ in _tabs()])};\n"
         f"{(ASSETS / 'page.js').read_text(encoding='utf-8')}</script>",

@@ -24,9 +24,10 @@ def block(value: str = "", **options: Any) -> gr.HTML:
     return gr.HTML(value, apply_default_css=False, padding=False, **options)
 
 
-def masthead(title: str, text: str) -> str:
-    """The page's own title."""
-    return f'<header id="masthead"><h1>{escape(title)}</h1><p>{escape(text)}</p></header>'
+def masthead(title: str, text: str, sign: str) -> str:
+    """The page's own title; ``sign`` is a drawing of ours as SVG."""
+    words = f"<h1>{escape(title)}</h1><p>{escape(text)}</p>"
+    return f'<header id="masthead"><span aria-hidden="true">{sign}</span>{words}</header>'
 
 
 def heading(title: str, sentence: str = "") -> str:

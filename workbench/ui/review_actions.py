@@ -134,7 +134,7 @@ def _untouched(samples: list[Sample]) -> list[Sample]:
 def editor(run: Run, sample: Sample | None) -> View:
     """The editor's contents for one sample."""
     if sample is None:
-        empty = plain.empty("Choose a row, or press j.")
+        empty = plain.empty("Choose a row.")
         return empty, "", "", "", "", "", NOT_IN_RUN
     seeds = run.inputs.seeds
     near = sample.nearest_seed

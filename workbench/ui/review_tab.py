@@ -12,6 +12,7 @@ from workbench.ui.figures import rows_table
 from workbench.ui.sections import Parts, Section
 
 TAB = "review"
+_KEYS = "Keys: j next, k back, a accept, r reject, e edit, u undo, Escape leaves a field."
 _STATUS = [("All", ""), ("Kept", "kept"), ("Rejected", "rejected"), ("Waiting", "pending")]
 _ORIGINS = [
     ("Any", ""),
@@ -65,13 +66,8 @@ def build(parts: Parts) -> None:
     token = gr.Textbox(visible="hidden", label="Samples token", elem_id="review-token")
     ids = gr.State([])
     with gr.Column(elem_id="review-panel"):
-        plain.block(
-            plain.heading(
-                "Review",
-                "What is kept is what the new adapter learns. Keys: j next, k back, a accept, "
-                "r reject, e edit, u undo, Escape leaves a field.",
-            )
-        )
+        plain.block(plain.heading("Review", "What is kept is what the new adapter learns."))
+        plain.block(plain.sentence(_KEYS), elem_classes="keys")
         finder = _filters()
         with gr.Row(equal_height=False):
             with gr.Column(scale=7, min_width=320):
@@ -157,7 +153,7 @@ def _table() -> tuple[gr.Dataframe, dict[str, Any]]:
 
 
 def _editor() -> tuple[_Editor, dict[str, Any]]:
-    where = plain.block(plain.empty("Choose a row, or press j."), elem_id="review-where")
+    where = plain.block(plain.empty("Choose a row."), elem_id="review-where")
     box = gr.Textbox(label="Input", lines=3, max_lines=14, elem_id="review-input")
     answer = gr.Textbox(label="Answer", lines=1, max_lines=10, elem_id="review-answer")
     buttons: dict[str, Any] = {}
@@ -176,7 +172,9 @@ def _editor() -> tuple[_Editor, dict[str, Any]]:
         buttons["undo"] = gr.Button("Undo", size="sm", interactive=False, elem_id="review-undo")
         buttons["redo"] = gr.Button("Redo", size="sm", interactive=False, elem_id="review-redo")
     facts = plain.block(elem_id="review-facts")
-    nearest = gr.Textbox(label="Nearest seed", interactive=False, lines=2, elem_id="review-nearest")
+    nearest = gr.Textbox(
+        label="Nearest example", interactive=False, lines=2, elem_id="review-nearest"
+    )
     with gr.Row(elem_classes="buttons"):
         buttons["work"] = gr.Button(
             "Score and label what is waiting", size="sm", visible=False, elem_id="review-work"

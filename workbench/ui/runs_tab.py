@@ -14,6 +14,7 @@ from workbench.runs.folder import Run
 from workbench.runs.listing import RunListing, duplicate, list_runs, restore
 from workbench.runs.recipe_rules import differing
 from workbench.samples import KEPT
+from workbench.stages import ARM_WORDS
 from workbench.ui import fields, plain, snapshot, words, workspace
 from workbench.ui.failures import say, told
 from workbench.ui.figures import rows_table
@@ -37,7 +38,7 @@ def build(parts: Parts, tab: gr.Tab) -> None:
         {
             "run": "24%",
             "phase": "18%",
-            "bases, method, samples": "27%",
+            "bases, method, preset, samples": "27%",
             "source → new": "13%",
             "changed": "18%",
         },
@@ -128,16 +129,18 @@ def _row(line: RunListing, state: RunState, run_id: str) -> list[str]:
 
 
 def _about(line: RunListing) -> str:
-    """Bases, method and kept samples in words; the file may be damaged."""
+    """Bases, method, preset and kept samples in words; the file may be damaged."""
     told_by = atomic.read_json(line.folder / "recipe.json")
     recipe = told_by if isinstance(told_by, dict) else {}
     bases = [str(recipe.get(name, "?")) for name in ("source_base", "target_base")]
     source, target = (name.rpartition("/")[2].rpartition(":")[2] for name in bases)
     student = recipe.get("student") or recipe.get("lora")
-    method = student.get("method", "") if isinstance(student, dict) else ""
+    method = str(student.get("method", "")) if isinstance(student, dict) else ""
+    method = fields.FIELDS["student.method"].choices.get(method, method)
     glance = getattr(line, "glance", None)
     kept = glance.counts.get(KEPT, 0) if glance else 0
-    return f"{source} to {target}, {method}" + (f", {kept:,} samples" if kept else "")
+    parts = (f"{source} to {target}", method, recipe.get("preset"), f"{kept:,} samples")
+    return ", ".join(str(part) for part in parts[: 4 if kept else 3] if part)
 
 
 def _choose(ids: list[str], event: gr.SelectData) -> Any:
@@ -199,7 +202,7 @@ def _compare(chosen: str | None, other: str | None) -> str:
     ]
     arms_one, arms_two = _accuracies(first), _accuracies(second)
     for arm in dict.fromkeys((*arms_one, *arms_two)):
-        label = words.ARMS.get(arm, arm)
+        label = ARM_WORDS.get(arm, arm)
         rows.append((label, words.percent(arms_one.get(arm)), words.percent(arms_two.get(arm))))
     if not rows:
         return plain.sentence("Both have the same settings and no results yet.")

@@ -67,8 +67,9 @@ def build(parts: Parts) -> dict[str, Any]:
                 elem_id="preset",
             )
             undo = gr.Button("Back to the preset", size="sm", elem_id="settings-undo")
+        heads = {}
         for group in _GROUPS:
-            plain.block(plain.small_heading(group))
+            heads[group] = plain.block(plain.small_heading(group))
             with gr.Row():
                 form[group] = {name: control(name) for name in names_of(group)}
         with gr.Row(elem_classes="buttons"):
@@ -89,7 +90,7 @@ def build(parts: Parts) -> dict[str, Any]:
         for group in _GROUPS
     }
     parts.places[OPENED] = part.expand
-    parts.sections += [_section(group, boxes, drawn[group]) for group, boxes in form.items()]
+    parts.sections += [_section(group, heads[group], form[group], drawn[group]) for group in form]
     parts.sections.append(
         Section(
             "settings",
@@ -105,7 +106,7 @@ def build(parts: Parts) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _section(group: str, boxes: dict[str, Component], drawn: gr.Textbox) -> Section:
+def _section(group: str, head: gr.HTML, boxes: dict[str, Component], drawn: gr.Textbox) -> Section:
     def draw(now: Snapshot) -> Drawn:
         values = {name: shown(now.recipe, name) for name in boxes}
         updates: Drawn = {
@@ -113,12 +114,13 @@ def _section(group: str, boxes: dict[str, Component], drawn: gr.Textbox) -> Sect
             for name, box in boxes.items()
         }
         marks = {element(name): value for name, value in values.items()}
-        return updates | {drawn: saves.drawn_for(now.run_id, marks)}
+        title = plain.small_heading(group) if any(offered(now, name) for name in boxes) else ""
+        return updates | {head: title, drawn: saves.drawn_for(now.run_id, marks)}
 
     return Section(
         f"settings {group.lower()}",
         OPENED,
-        [*boxes.values(), drawn],
+        [head, *boxes.values(), drawn],
         lambda now: f"{now.run_id}|{now.recipe_token}|{sorted(now.begun)}",
         draw,
         {element(name): box for name, box in boxes.items()},
@@ -159,7 +161,9 @@ def _draw_head(
     return {
         part: gr.update(
             visible=free and now.has_teacher,
-            label=f"Settings · {len(different)} not as in the preset" if different else "Settings",
+            label=f"Settings · {len(different)} changed from the preset"
+            if different
+            else "Settings",
         ),
         preset: gr.update(value=now.recipe.preset),
         changed: plain.sentence(f"{told_of}.", "note") if told_of else "",

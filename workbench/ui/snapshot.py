@@ -22,8 +22,8 @@ from workbench.runs.folder import NoSuchRun, Run
 from workbench.runs.sample_queries import SampleFilter
 from workbench.runs.summary import summary
 from workbench.samples import KEPT, SPAN_SWAP
-from workbench.stages import ORDER, WORDS, Stage
-from workbench.ui import words, workspace
+from workbench.stages import ARM_WORDS, ORDER, WORDS, Stage
+from workbench.ui import workspace
 from workbench.ui.failures import for_visitor
 
 _FRESH_SECONDS = 1.0
@@ -93,7 +93,7 @@ def log_line(event: events.Event) -> str:
         case events.CheckpointWritten(step):
             return f"Checkpoint at step {step}"
         case events.ArmFinished(arm, accuracy, n):
-            return f"{words.ARMS.get(arm, arm)}: {100 * accuracy:.1f} % of {n}"
+            return f"{ARM_WORDS.get(arm, arm)}: {100 * accuracy:.1f} % of {n}"
         case events.Warned(message=message):
             return f"Note: {for_visitor(message)}"
         case events.Stopped(message=message):
@@ -106,9 +106,9 @@ class Snapshot:
     """One look at a run; ``run`` is None when the page has none open.
 
     Attributes:
-        present_since: wall-clock seconds at which the present step began or went on, or at which
-            its worker was first seen starting; 0 without one.
-        past_seconds: that finished steps took.
+        present_since: wall-clock seconds at which the present step began or went on, or its worker
+            began; 0 without one.
+        past_seconds: that finished steps took; earlier_seconds: those before the present worker.
     """
 
     run: Run | None
@@ -123,6 +123,7 @@ class Snapshot:
     edits: tuple[int, int]
     present_since: float = 0.0
     past_seconds: float = 0.0
+    earlier_seconds: float = 0.0
 
     @property
     def run_id(self) -> str:
@@ -176,9 +177,10 @@ class Snapshot:
 
     @property
     def elapsed_seconds(self) -> float:
-        """Of work so far: finished steps, and the present one since it last began."""
-        since = time.time() - self.present_since if self.busy and self.present_since else 0.0
-        return self.past_seconds + since
+        """Of work so far: of steps that were finished before, and of the present worker."""
+        if not (self.busy and self.state.worker_since):
+            return self.past_seconds
+        return self.earlier_seconds + time.time() - self.state.worker_since
 
     @property
     def expected_seconds(self) -> float | None:
@@ -250,7 +252,6 @@ class _Open:
     lock: threading.Lock = field(default_factory=threading.Lock)
     at: float = 0.0
     last: Snapshot | None = None
-    queued_since: float = 0.0  # so that a clock moves while libraries are read
 
 
 _open: OrderedDict[str, _Open] = OrderedDict()
@@ -309,8 +310,8 @@ def _read(entry: _Open) -> Snapshot:
             for cursor, event in batch:
                 entry.tail.take(cursor, event)
     records, state = run.stages(), jobs.state(run)
-    entry.queued_since = (entry.queued_since or time.time()) if state.state == "queued" else 0.0
-    last = run.journal.last_entry(events.StageStarted)
+    since, last = state.worker_since, run.journal.last_entry(events.StageStarted)
+    took = [(record.started_at or 0.0, record.seconds or 0.0) for record in records.values()]
     return Snapshot(
         run=run,
         name=glance.name,
@@ -322,8 +323,9 @@ def _read(entry: _Open) -> Snapshot:
         done=glance.done,
         begun=glance.started,
         edits=glance.edits,
-        present_since=entry.queued_since or (last.at if last else 0.0),
-        past_seconds=sum(record.seconds or 0.0 for record in records.values()),
+        present_since=max(since, last.at) if since and last else since,
+        past_seconds=sum(seconds for _, seconds in took),
+        earlier_seconds=sum(seconds for began, seconds in took if began < since or not since),
     )
 
 

@@ -29,7 +29,7 @@ def build(parts: Parts) -> gr.HTML:
                 pause = gr.Button("Stop, continue later", size="sm", elem_id="stop-pause")
                 keep = gr.Button("Stop, keep what is learnt", size="sm", elem_id="stop-keep")
                 discard = gr.Button(
-                    "Stop, discard this stage", variant="stop", size="sm", elem_id="stop-discard"
+                    "Stop, discard this step", variant="stop", size="sm", elem_id="stop-discard"
                 )
                 stay = gr.Button("Keep running", variant="primary", size="sm", elem_id="stop-go-on")
 
@@ -93,7 +93,8 @@ def _rail(now: Snapshot) -> list[tuple[str, str]]:
     rail = [(WORDS[stage], _when(now, stage)) for stage in ORDER]
     waits = now.state.state == "ready for review"
     if waits or now.recipe.pause_for_review:
-        when = "now" if waits else "done" if now.started(Stage.DISTIL) else "later"
+        past = now.busy and now.state.stage is Stage.DISTIL
+        when = "now" if waits else "done" if past or now.started(Stage.DISTIL) else "later"
         if waits:
             rail[2] = (rail[2][0], "later")
         rail.insert(2, (_REVIEW, when))
@@ -138,7 +139,7 @@ def _ask(run_id: str) -> tuple[dict, str, dict]:
     sentence = (
         "The training has learnt something already. What should become of it?"
         if learning
-        else "What is finished stays in any case. Continue later from here, or discard this stage?"
+        else "What is finished stays in any case. Continue later from here, or discard this step?"
     )
     return gr.update(visible=True), plain.sentence(sentence, "note"), gr.update(visible=learning)
 
@@ -158,7 +159,7 @@ def _keep(run_id: str) -> dict:
 
 
 def _discard(run_id: str) -> dict:
-    return _stop(run_id, "discard", "It stops and forgets this stage. Earlier stages stay.")
+    return _stop(run_id, "discard", "It stops and forgets this step. Earlier steps stay.")
 
 
 def _continue(run_id: str) -> None:

@@ -226,7 +226,7 @@ def _bundle_facts(bundle: Bundle, now: Snapshot) -> list[tuple[str, str]]:
         *place,
         ("Holds", ", ".join(sorted(path.name for path in bundle.folder.iterdir()))),
         ("Base model", base or "a local folder: name one before you publish it"),
-        ("Recipe", now.recipe_token),
+        ("Recipe hash", now.recipe_token),
     ]
 
 

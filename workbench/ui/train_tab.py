@@ -1,6 +1,7 @@
 """Train: how the new adapter learns, live, and how good the estimate was."""
 
 import math
+from typing import Any
 
 import gradio as gr
 import pandas as pd
@@ -16,6 +17,7 @@ from workbench.ui.snapshot import Snapshot
 TAB = "train"
 # Gradio looks through every value that it sends: 400 points each took the server 15 ms a tick.
 _LOSS_POINTS = 200
+_FEWEST_STEPS = 20  # of an axis: on a shorter one there are marks at half steps
 
 
 def build(parts: Parts) -> None:
@@ -57,7 +59,7 @@ def build(parts: Parts) -> None:
             ),
             lambda now: {
                 tiles: _tiles(now),
-                curve: gr.update(value=curve_of(now), visible=bool(now.tail.metrics)),
+                curve: curve_of(now, bool(now.tail.metrics)),
             },
         ),
         Section(
@@ -142,10 +144,12 @@ def _tiles(now: Snapshot) -> str:
     )
 
 
-def curve_of(now: Snapshot) -> pd.DataFrame:
-    """The loss curve, thinned out to what a screen can show."""
+def curve_of(now: Snapshot, visible: bool) -> dict[str, Any]:
+    """The loss curve, thinned out to what a screen can show, on the way to its last step."""
     metrics = thinned(now.tail.metrics, _LOSS_POINTS)
-    return pd.DataFrame({"step": [m.step for m in metrics], "loss": [m.loss for m in metrics]})
+    curve = pd.DataFrame({"step": [m.step for m in metrics], "loss": [m.loss for m in metrics]})
+    last = max(_FEWEST_STEPS, metrics[-1].steps if metrics else 0)
+    return gr.update(value=curve, x_lim=[0, last], visible=visible)
 
 
 def thinned(metrics: list[Metric], most: int) -> list[Metric]:

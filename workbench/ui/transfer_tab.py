@@ -149,7 +149,7 @@ def _examples(setup: SimpleNamespace) -> None:
                 )
         setup.columns = row_uploads.build()
         setup.uploaded = rows_table(
-            {"row": "18%", "input": "56%", "output": "26%"},
+            {"row": "96px", "input": "56%", "output": "30%"},
             f"The first {transfer_views.ROWS_SHOWN} of each, as they were read",
             "uploaded-rows",
             visible=False,

@@ -21,12 +21,11 @@ from workbench.runs.folder import Run
 from workbench.samples import KEPT
 from workbench.stages import Stage
 from workbench.synthesis_plan import expected_writer
-from workbench.ui import compare_views, plain, slices_part, words, workspace, write_views
+from workbench.ui import compare_views, fields, plain, slices_part, words, workspace, write_views
 from workbench.ui.snapshot import Snapshot
 
 FEWEST_SEEDS = 3  # where a base writes the inputs
 ROWS_SHOWN = 5
-_METHODS = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}
 _SEEDED = ("list", "label")  # writers that need examples
 _NEWEST = 6
 ROUNDS = "rounds"  # fact: what came of the rounds before this one, the first one first
@@ -194,7 +193,7 @@ def plan(now: Snapshot) -> str:
     recipe, estimate = now.recipe, now.estimate
     samples = write_views.wanted(now)
     form = " in 4-bit" if recipe.quantize_target else ""
-    method = recipe.student.method.replace("_", " ")
+    method = fields.in_words(recipe, "student.method")
     rows = len(now.inputs.evaluation[: recipe.evaluation.max_rows or None])
     mixed = round(samples * recipe.synthesis.mixed)
     mixes = mixed and expected_writer(recipe, now.inputs) == "label"
@@ -203,7 +202,7 @@ def plan(now: Snapshot) -> str:
         *([f"mix {mixed:,} more from them"] if mixes else []),
         "answer them with the source",
         *(["wait for your review"] if recipe.pause_for_review else []),
-        f"train {_METHODS.get(method, method)}{form}",
+        f"train {method}{form}",
         f"compare on {rows:,} rows" if rows else "compare with the source's answers",
     ]
     known = estimate.seconds_by_stage

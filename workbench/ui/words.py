@@ -3,7 +3,7 @@
 import time
 
 from workbench.jobs import RunState
-from workbench.stages import Stage
+from workbench.stages import ARM_WORDS, Stage
 
 _STANDING = {
     "draft": "Draft: nothing started yet",
@@ -12,16 +12,6 @@ _STANDING = {
     "not responding": "Not responding: the worker is alive but silent",
 }
 _HALTED = {"stopped": "Stopped", "interrupted": "Interrupted", "failed": "Failed"}
-
-
-ARMS = {
-    "source_base": "Source base",
-    "source_adapter": "Source + adapter",
-    "target_base": "Target base",
-    "target_few_shot": "Target base, seeds as examples",
-    "copied": "Target + source adapter as it is",
-    "transferred": "Target + new adapter",
-}
 
 
 def phase(state: RunState) -> str:
@@ -34,7 +24,7 @@ def phase(state: RunState) -> str:
     step, _, note = state.phase.partition(": ")
     if state.stage is Stage.SYNTHESIZE and step:
         return step  # who writes, and why, is told beside the samples
-    return f"{step}: {ARMS[note]}" if note in ARMS else state.phase or "Working"
+    return f"{step}: {ARM_WORDS[note]}" if note in ARM_WORDS else state.phase or "Working"
 
 
 def size(count: float | None) -> str:
