@@ -195,6 +195,18 @@ def test_the_quota_is_used_up_and_the_run_waits(
     assert_same_outcome(run, smooth)
 
 
+def test_what_is_left_of_a_quota_is_no_measure(make_run: MakeRun, space: Spaces) -> None:
+    """A run asked for slices of 8 seconds ever after, and gave up when three got nothing done."""
+    run = begun(make_run("rest"), seconds=60.0)
+    space.in_child = lambda: os.kill(os.getpid(), signal.SIGKILL)
+    for _ in range(slices.IDLE_SLICES + 1):
+        space.left = 8.0
+        slices.next_slice(run)
+    job = slice_plan.read(run.folder)
+    assert job is not None and (job.seconds, job.idle) == (60.0, 0)
+    assert set(space.asked) == {8.0} and job.used == 8.0 * len(space.asked)
+
+
 def work_off_until_refused(run: Run) -> None:
     for _ in range(20):
         job = slices.waiting(run.folder)

@@ -46,8 +46,25 @@ class SliceRefused(BusyError):
         self.wait_seconds = wait_seconds
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How long a slice may be.
+
+    Attributes:
+        seconds: that were asked for in the end.
+        last: the visitor had no more left: that it was too short says nothing about the work.
+    """
+
+    seconds: float
+    last: bool = False
+
+
 class SliceEnded(BusyError):
     """The lender ended a slice before its work did."""
+
+    def __init__(self, message: str, asked: Asked) -> None:
+        super().__init__(message)
+        self.asked = asked
 
 
 @dataclass(frozen=True)
@@ -162,13 +179,13 @@ def _slice(run: Run, job: SliceJob) -> None:
         _fetch(run)
         job = replace(job, count=job.count + 1, message="", again_at=0.0)
         slice_plan.write(run.folder, job)
-        report, seconds = _lend(_lent().advance, str(run.folder), job.seconds)
+        report, asked = _lend(_lent().advance, str(run.folder), job.seconds)
     except SliceRefused as error:
         again_at = time.time() + error.wait_seconds
         _note(run, replace(job, count=job.count - 1, message=error.message, again_at=again_at))
         return
     except SliceEnded as error:
-        _settle_ended(run, replace(job, message=error.message), before)
+        _settle_ended(run, replace(job, message=error.message), error.asked, before)
         return
     except WorkbenchError as error:
         _give_up(run, error)
@@ -178,25 +195,28 @@ def _slice(run: Run, job: SliceJob) -> None:
         stop_request.clear(run.folder)
         return
     unit, used = float(report["unit_seconds"]), job.used + float(report["seconds"])
-    job = replace(job, seconds=seconds, unit_seconds=unit, used=used)
-    _go_on(run, job, before)
+    _go_on(run, replace(job, unit_seconds=unit, used=used), asked, before)
 
 
-def _settle_ended(run: Run, job: SliceJob, before: Progress) -> None:
+def _settle_ended(run: Run, job: SliceJob, asked: Asked, before: Progress) -> None:
     """After a slice that was cut off: a stop that it did not live to obey, or the next one."""
     request = stop_request.read(run.folder)
     if request is not None and request.job == job.job and request.mode != "keep":
         end(run, request.mode)
         stop_request.clear(run.folder)
         return
-    job = replace(job, used=job.used + job.seconds)
+    job = replace(job, used=job.used + asked.seconds)
     # It was stopped too late: units take longer than they seemed to.
-    unit = max(2 * job.unit_seconds, slice_plan.RESERVE_SHARE * job.seconds)
-    _go_on(run, replace(job, unit_seconds=unit), before)
+    unit = max(2 * job.unit_seconds, slice_plan.RESERVE_SHARE * asked.seconds)
+    _go_on(run, replace(job, unit_seconds=unit), asked, before)
 
 
-def _go_on(run: Run, job: SliceJob, before: Progress) -> None:
+def _go_on(run: Run, job: SliceJob, asked: Asked, before: Progress) -> None:
     """The next slice; longer ones where nothing was done, until that is of no use."""
+    if asked.last:  # the next one is asked for at the length that this one was to have
+        _note(run, job)
+        return
+    job = replace(job, seconds=asked.seconds)
     if _progress(run) != before:
         _note(run, replace(job, idle=0))
         return
@@ -261,38 +281,40 @@ def _lent() -> _Lender:
 
 def _lend(
     function: Callable[[Any, float], dict[str, Any]], what: Any, seconds: float
-) -> tuple[dict[str, Any], float]:
-    """Call a decorated function for as long as the visitor may have; (its result, the seconds).
+) -> tuple[dict[str, Any], Asked]:
+    """Call a decorated function for as long as the visitor may have.
 
     Raises:
         SliceRefused, SliceEnded: with the lender's sentence.
     """
+    asked = Asked(seconds)
     while True:
         try:
-            return function(what, seconds), seconds
+            return function(what, asked.seconds), asked
         except WorkbenchError:
             raise
         except Exception as error:  # the lender's are Gradio's, which this room does not know
-            shorter = _shorter(error, seconds)
-            if shorter >= LEAST_SECONDS:
-                seconds = shorter
+            shorter = _shorter(error, asked)
+            if shorter.seconds >= LEAST_SECONDS:
+                asked = shorter
                 continue
-            raise _told(error) from error
+            raise _told(error, asked) from error
 
 
-def _shorter(error: Exception, seconds: float) -> float:
+def _shorter(error: Exception, asked: Asked) -> Asked:
     """What to ask for instead, after a refusal for the length alone; 0 for nothing."""
     left = slice_plan.seconds_left(_text(error))
-    if left is not None and left < seconds:
-        return left
+    if left is not None and left < asked.seconds:
+        return Asked(left, last=True)
     too_long = getattr(error, "title", "") == _TOO_LONG
-    return seconds / 2 if too_long else 0.0
+    return Asked(asked.seconds / 2 if too_long else 0.0)
 
 
-def _told(error: Exception) -> WorkbenchError:
+def _told(error: Exception, asked: Asked) -> WorkbenchError:
     title, text = str(getattr(error, "title", "")), _text(error)
     if title == _ENDED:
-        return SliceEnded(f"The slice was over before its work was: {text.rstrip('.')}.")
+        said = f"The slice was over before its work was: {text.rstrip('.')}."
+        return SliceEnded(said, asked)
     if not title.startswith("ZeroGPU") and not isinstance(error, RuntimeError):
         raise error  # a defect of ours
     sys.stderr.write(f"no slice: {title}: {text}\n")
