@@ -12,7 +12,11 @@ from tests.intake import builders
 from workbench.adapter_settings import adapter_settings
 from workbench.errors import IntakeError
 from workbench.intake import adapter as adapters
+from workbench.intake import field_checks, lora_tensors
 from workbench.intake.adapter import inspect_adapter, read_adapter
+from workbench.intake.config import Claims, refuse_biases
+from workbench.intake.header import Tensor
+from workbench.limits import LIMITS
 from workbench.recipe import LoraSettings
 
 # What LoraConfig writes besides the fields that a person sets, version by version; read from the
@@ -392,3 +396,39 @@ def test_targets_named_twice_count_once(tmp_path: Path) -> None:
     folder = builders.adapter_folder(tmp_path / "in", builders.config(target_modules=targets))
     fields = read_adapter(folder, tmp_path / "w").settings.fields
     assert fields["target_modules"] == ["q_proj", "v_proj"]
+
+
+@pytest.mark.parametrize("rank", [0, 1, LIMITS.rank, LIMITS.rank + 1])
+def test_a_rank_has_its_bounds(rank: int) -> None:
+    found = {
+        "lora_A.weight": Tensor("a", "F32", (rank, 3), 0, 0),
+        "lora_B.weight": Tensor("b", "F32", (5, rank), 0, 0),
+    }
+    if 1 <= rank <= LIMITS.rank:
+        assert lora_tensors._module("q_proj", found, "adapter").rank == rank
+    else:
+        with pytest.raises(IntakeError, match=f"has rank {rank}"):
+            lora_tensors._module("q_proj", found, "adapter")
+
+
+def test_token_ids_are_whole_numbers_of_a_bounded_list() -> None:
+    good = ([], [0, 2**31 - 1], {"embed_tokens": [1, 2]}, [7] * LIMITS.rows)
+    for value in good:
+        field_checks.indices("ids", value)
+    bad = (3, "1", [-1], [2**31], [True], ["1"], [1.0], [[1]], [7] * (LIMITS.rows + 1),
+           {"embed tokens": [1]}, {"embed_tokens": 1})  # fmt: skip
+    for value in bad:
+        with pytest.raises(IntakeError, match="ids"):
+            field_checks.indices("ids", value)
+
+
+def test_biases_are_refused_unless_they_are_the_adapters_own() -> None:
+    def biased(name: str, *saved: str) -> None:
+        refuse_biases(Claims("LORA", {}, None, saved, ""), [Tensor(name, "F32", (1,), 0, 4)])
+
+    biased("layers.0.q_proj.lora_B.bias")
+    biased("lm_head.bias", "lm_head")
+    biased("layers.0.bias.weight")
+    for name in ("layers.0.q_proj.bias", "lm_head.bias"):
+        with pytest.raises(IntakeError, match="biases of the base"):
+            biased(name, "score")

@@ -70,6 +70,8 @@ def test_a_kit_comes_back_as_it_was_written(tmp_path: Path) -> None:
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
     first = full(tmp_path).read_bytes()
     assert full(tmp_path).read_bytes() == first
+    with zipfile.ZipFile(full(tmp_path)) as archive:  # the earliest time that a zip can say
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     assert not list(tmp_path.glob("*.part"))
 
 

@@ -8,6 +8,7 @@ import pytest
 from workbench.errors import IntakeError
 from workbench.intake.column_questions import Choice
 from workbench.intake.columns import REQUIRED
+from workbench.intake.delimited import cells_of
 from workbench.intake.rows import parse_examples, parse_rows, read_examples, read_rows, table_rows
 from workbench.limits import LIMITS
 from workbench.samples import Example
@@ -171,3 +172,20 @@ def test_a_list_of_nothing_among_objects_is_an_empty_cell() -> None:
 def test_an_index_without_a_name_is_neither_output_nor_system_turn() -> None:
     (row,) = parse_rows('{"": "7", "text": "a"}', "jsonl").examples
     assert (row.input, row.output) == ("a", None)
+
+
+def test_the_line_that_is_no_utf8_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'\n{"input": "a"}\n{"input": "\x81\xfe"}\n')
+    with pytest.raises(IntakeError, match=r"line 3"):
+        read_rows(path)
+
+
+def test_a_quotation_mark_between_tabs_goes_on_in_no_other_line() -> None:
+    assert [cells for cells, _ in cells_of('a\t"b\nc"\td', "\t")] == [["a", '"b'], ['c"', "d"]]
+    assert [cells for cells, _ in cells_of('a\t"b\nc"', "\t")] == [["a", "b\nc"]]
+
+
+def test_an_object_in_a_column_with_a_meaning_stays_whole() -> None:
+    rows = parse_rows(json.dumps({"input": {"text": "hi"}, "foo": "x"}), "jsonl")
+    assert rows.input_columns == ("input",) and rows.examples[0].input == '{"text": "hi"}'

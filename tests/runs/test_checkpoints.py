@@ -170,3 +170,15 @@ def test_forget_does_not_follow_a_link(tmp_path: Path) -> None:
     assert checkpoints.newest(tmp_path / "outside") is not None
     checkpoints.forget(tmp_path / "outside")
     assert not (tmp_path / "outside").exists()
+
+
+def test_f5_damaged_ones_are_named(tmp_path: Path) -> None:
+    assert checkpoints.damaged(tmp_path / "nowhere") == []
+    for step in (1, 2):
+        write(tmp_path, step)
+    assert checkpoints.damaged(tmp_path) == []
+    (tmp_path / "step-000001" / "manifest.json").unlink()
+    _truncate(tmp_path / "step-000002")
+    assert checkpoints.damaged(tmp_path) == ["step-000001", "step-000002"]
+    assert checkpoints.newest(tmp_path) is None
+    assert checkpoints.damaged(tmp_path) == ["bad-step-000001", "bad-step-000002"]

@@ -1,5 +1,6 @@
 """Where a Space keeps its runs."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,12 @@ def test_elsewhere_data_means_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.delenv("SPACE_ID")
     assert runs_root() == tmp_path / "runs"
     assert not storage.is_lost_at_restart(runs_root())
+
+
+def test_who_may_write_is_told_by_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "probe.db"
+    with closing(storage._open(path)) as writer, closing(storage._open(path)) as other:
+        assert storage._may_write(writer)
+        assert not storage._may_write(other)
+        writer.execute("COMMIT")
+        assert storage._may_write(other)
