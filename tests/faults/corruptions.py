@@ -7,7 +7,9 @@ a folder or a link in its place. ``CORRUPTIONS`` has them by name.
 import json
 import os
 import shutil
+import socket
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -250,8 +252,145 @@ def _of_folders() -> Iterator[Corruption]:
     )
 
 
+_RECORDS = ("recipe.json", "result.json", "inputs/inputs.json", "lease.json", "stop.json",
+            "exit.json", "templates.json", "slices.json", "run.db", "worker.log",
+            "checkpoints/step-000002/manifest.json", "checkpoints/step-000002/meta.json",
+            "exports/adapter/README.md", "exports/adapter/adapter_config.json")  # fmt: skip
+
+
+def _replaced(path: Path, make: Change) -> None:
+    path.unlink(missing_ok=True)
+    make(path)
+
+
+def _socket(path: Path) -> None:
+    """A socket that nobody listens at, by a short name: theirs may not be long."""
+    with closing(socket.socket(socket.AF_UNIX)) as made, tempfile.TemporaryDirectory() as place:
+        made.bind(f"{place}/s")
+        os.rename(f"{place}/s", path)
+
+
+def _sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(2**40)
+
+
+def _of_endless() -> Iterator[Corruption]:
+    """What never ends, or is larger than any memory, where a small file is expected."""
+    kinds: dict[str, Change] = {
+        "endless zeros": lambda path: path.symlink_to("/dev/zero"),
+        "a terabyte of nothing": _sparse,
+        "a socket": _socket,
+    }
+    for name in _RECORDS:
+        for kind, make in kinds.items():
+            yield Corruption(
+                f"{name}: {kind}",
+                lambda folder, name=name, make=make: _replaced(folder / name, make),
+                told=name in ("recipe.json", "result.json", "inputs/inputs.json", "run.db"),
+            )
+
+
+def _of_texts() -> Iterator[Corruption]:
+    """JSON that can be read and says what cannot be."""
+    changes: dict[str, dict[str, Any]] = {
+        "recipe.json": {"name": [], "evaluation": None, "source_base": 7, "unknown": {"a": 1}},
+        "result.json": {"verdict": {"kind": 1}, "arms": [float("nan")], "versions": "new",
+                        "task_name": "\x1b[2J\u202e", "device": [],
+                        "counts": {"kept": -(10**400)}},
+        "inputs/inputs.json": {"seeds": None, "attribution": 3,
+                               "discriminator": {"file": "/etc/passwd"}},
+        "templates.json": {"x": 3}, "slices.json": {"job": 3, "at": "x"},
+    }  # fmt: skip
+    for name, fields in changes.items():
+        for key, value in fields.items():
+
+            def change(folder: Path, name: str = name, key: str = key, value: Any = value) -> None:
+                path = folder / name
+                content = json.loads(path.read_text()) if path.exists() else {}
+                path.write_text(json.dumps(content | {key: value}))
+
+            yield Corruption(f"{name}: {key} is {str(value)[:20]!r}", change, told=False)
+    marked = b"\xef\xbb\xbf"
+    for name in ("recipe.json", "result.json", "inputs/inputs.json"):
+
+        def mark(folder: Path, name: str = name) -> None:
+            (folder / name).write_bytes(marked + (folder / name).read_bytes())
+
+        def double(folder: Path, name: str = name) -> None:
+            text = (folder / name).read_text()
+            (folder / name).write_text(text.rstrip()[:-1] + ', "schema": 1, "schema": {}}')
+
+        yield Corruption(f"{name}: a mark before it", mark, told=False)
+        yield Corruption(f"{name}: a key twice", double, told=False)
+
+
+def _of_strangers() -> Iterator[Corruption]:
+    """Things beside a run's files, and files of other runs or times in their place."""
+
+    def junk(folder: Path) -> None:
+        for number in range(3000):
+            (folder / f"{number}.part").touch()
+
+    def loop(folder: Path) -> None:
+        (folder / "inputs" / "again").symlink_to("..")
+        (folder / "exports" / "again").symlink_to("..")
+
+    def times(folder: Path) -> None:
+        for path, at in zip(sorted(folder.rglob("*")), (0, 2**33, -(2**31), 1) * 99, strict=False):
+            os.utime(path, (at, at))
+
+    def steps(folder: Path) -> None:
+        for name in ("step-9" + "9" * 99, "step-٣", "step-", "step--1", "step-1e9", "bad-step-1"):
+            (folder / "checkpoints" / name).mkdir()
+        (folder / "checkpoints" / "step-000009").write_text("x")
+
+    def two_zips(folder: Path) -> None:
+        whole = next(folder.glob("exports/*.zip"))
+        shutil.copy(whole, folder / "exports" / "a second.zip")
+        os.truncate(folder / "exports" / "a second.zip", 50)
+
+    def swapped(folder: Path) -> None:
+        seeds, rows = next(folder.glob("inputs/seeds-*")), next(folder.glob("inputs/evaluation-*"))
+        kept = seeds.read_bytes()
+        seeds.write_bytes(rows.read_bytes())
+        rows.write_bytes(kept)
+
+    def lying(folder: Path) -> None:
+        path = folder / "checkpoints/step-000002/tensors.safetensors"
+        path.write_bytes((2**63 - 1).to_bytes(8, "little") + path.read_bytes()[8:])
+
+    def journal(folder: Path) -> None:
+        (folder / "run.db-journal").write_bytes(os.urandom(8000))
+
+    def upper(folder: Path) -> None:
+        (folder / "run.db").rename(folder / "RUN.DB")
+
+    def bare(folder: Path) -> None:
+        shutil.rmtree(folder / "exports" / "adapter", ignore_errors=True)
+
+    def card(folder: Path) -> None:
+        (folder / "exports" / "adapter").mkdir(exist_ok=True)
+        (folder / "exports" / "adapter" / "README.md").write_bytes(b"\xff\xfe\x00")
+
+    yield Corruption("thousands of left-overs", junk, told=False)
+    yield Corruption("links that lead back", loop, told=False)
+    yield Corruption("times of another age", times, told=False)
+    yield Corruption("checkpoints of no step", steps, told=False)
+    yield Corruption("a second zip that is damaged", two_zips, told=False, spares_adapter=False)
+    yield Corruption("seeds and rows swapped", swapped)
+    yield Corruption("a checkpoint whose header lies", lying)
+    yield Corruption("a journal that is none", journal, told=False)
+    yield Corruption("run.db in capitals", upper)
+    yield Corruption("no packed folder", bare, told=False)
+    yield Corruption("a card of no text", card, told=False)
+
+
 CORRUPTIONS = {
     entry.name: entry
-    for family in (_of_files, _of_json, _of_database, _of_folders)
+    for family in (
+        *(_of_files, _of_json, _of_database, _of_folders),
+        *(_of_endless, _of_texts, _of_strangers),
+    )
     for entry in family()
 }

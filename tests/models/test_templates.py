@@ -1,6 +1,7 @@
 """T13: a chat template of the Hub cannot take time, memory or room; it renders as transformers'."""
 
 import json
+import os
 import resource
 from pathlib import Path
 
@@ -115,3 +116,26 @@ def test_t13_the_child_has_no_secret_of_the_server(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ModelError):
         templates.render("another {{ messages }}", {}, CHATS)
     assert set(given) == {"PYTHONPATH"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[" * 100_000, b"[1]", b"3", b'{"x": 3}', b'{"x": [3]}', b"\xff\xfe",
+     "a pipe", "a folder", "a terabyte"],
+)  # fmt: skip
+def test_what_was_kept_may_be_damaged(
+    content: bytes | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / templates.KEPT_NAME
+    monkeypatch.setattr(templates, "_kept_in", tmp_path)
+    match content:
+        case bytes():
+            path.write_bytes(content)
+        case "a pipe":
+            os.mkfifo(path)
+        case "a folder":
+            path.mkdir()
+        case _:
+            with path.open("wb") as file:
+                file.truncate(2**40)
+    assert templates._read_kept() == {}

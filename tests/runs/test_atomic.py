@@ -97,3 +97,11 @@ def test_sweep_takes_old_partials_only(tmp_path: Path) -> None:
         os.utime(path, (past, past))
     assert set(atomic.sweep(tmp_path)) == {old_folder, old_file}
     assert young.exists() and whole.exists()
+
+
+def test_what_is_larger_than_any_of_ours_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "large.json").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(OSError, match="too large"):
+        atomic.read_bytes(tmp_path / "large.json")
+    assert atomic.read_json(tmp_path / "large.json") is None

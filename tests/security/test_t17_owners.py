@@ -197,3 +197,16 @@ def test_t18_copies_of_uploads_go_sooner_on_a_shared_server(
     assert build_page().delete_cache == (600, 86_400)
     monkeypatch.setenv("WORKBENCH_SHARED", "1")
     assert build_page().delete_cache == (600, 3600)
+
+
+def test_the_key_of_addresses_is_made_anew_when_it_is_damaged(tmp_path: Path) -> None:
+    key = tmp_path / ".queue" / "address.key"
+    with owners.visited_by(owners.Visitor("1.2.3.4", ())):
+        mark = owners.address_mark(tmp_path)
+        assert mark == owners.address_mark(tmp_path) and len(mark) == 32
+        for damage in (b"", b"x"):
+            key.write_bytes(damage)
+            new = owners.address_mark(tmp_path)
+            assert new == owners.address_mark(tmp_path) != mark
+    with owners.visited_by(owners.Visitor("", ())):
+        assert owners.address_mark(tmp_path) == ""

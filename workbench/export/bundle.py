@@ -40,6 +40,10 @@ class Bundle:
     folder: Path
     archive: Path
 
+    def card(self) -> str:
+        """The model card; where somebody saved it as anything but UTF-8, with marks for that."""
+        return atomic.read_bytes(self.folder / CARD).decode("utf-8", "replace")
+
 
 def write_bundle(
     exports: Path,
@@ -95,7 +99,8 @@ def _require_same(archive: Path, folder: Path) -> None:
     with zipfile.ZipFile(archive) as opened:
         members = {name.rpartition("/")[2]: name for name in opened.namelist()}
         card = folder / CARD
-        if card.is_file() and (folder / WEIGHTS).is_file():
+        readable = card.is_file() and card.stat().st_size <= 4 * CARD_CHARACTERS
+        if readable and (folder / WEIGHTS).is_file():
             edited = card.stat().st_mtime > archive.stat().st_mtime  # by hand, in the folder
             if edited or card.read_bytes() == opened.read(members[CARD]):
                 return

@@ -28,6 +28,7 @@ PROCESSOR_SECONDS = 3
 _ROOT = Path(__file__).parents[2]
 SECONDS = 30
 KEPT_NAME = "templates.json"
+KEPT_BYTES = 64 * 1024**2
 _REMEMBERED = 64
 
 Turns = Sequence[Mapping[str, str]]
@@ -96,12 +97,21 @@ def _in_child(request: str) -> list[str]:
 
 
 def _read_kept() -> dict[str, list[str]]:
-    if _kept_in is not None:
-        with suppress(OSError, ValueError):
-            kept = json.loads((_kept_in / KEPT_NAME).read_text(encoding="utf-8"))
-            if isinstance(kept, dict):
-                return kept
-    return {}
+    """By the digest of its request; nothing of a file that is damaged, or none of ours."""
+    if _kept_in is None:
+        return {}
+    path = _kept_in / KEPT_NAME
+    try:
+        if not path.is_file() or path.stat().st_size > KEPT_BYTES:
+            return {}
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    whole = isinstance(kept, dict) and all(
+        isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+        for texts in kept.values()
+    )
+    return kept if whole else {}
 
 
 def _write_kept(kept: dict[str, list[str]]) -> None:

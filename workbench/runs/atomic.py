@@ -28,6 +28,7 @@ from workbench.errors import RunError
 
 Record = TypeVar("Record")
 PART = ".part"
+_READ_BYTES = 256 * 1024**2
 # A partial of a living writer is younger than this; nothing of ours takes longer for one file.
 SWEEP_AGE_SECONDS = 3600.0
 _BLOCK = 1024 * 1024
@@ -50,14 +51,17 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of an ordinary file; OSError for whatever else has its name.
+    """The content of an ordinary small file; OSError for whatever else has its name.
 
-    A pipe would be waited for without end.
+    A pipe would be waited for without end, and a file that is larger than any of ours may not fit
+    into memory.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
+        if os.fstat(descriptor).st_size > _READ_BYTES:
+            raise OSError(errno.EFBIG, "it is too large to be one of this program", str(path))
         return file.read()
 
 

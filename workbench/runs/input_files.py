@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,9 @@ def _settings(stored: dict[str, Any]) -> AdapterSettings:
 
 def _rows(folder: Path, entry: dict[str, Any]) -> tuple[Example, ...]:
     path = folder / entry["file"]
-    content = path.read_bytes() if path.is_file() else b""
+    content = b""
+    with suppress(OSError):
+        content = atomic.read_bytes(path)
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise RunError(changed(path, "the rows"))
     return tuple(_row(json.loads(line)) for line in content.splitlines())

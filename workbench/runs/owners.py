@@ -14,7 +14,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ OWNER = "owner"  # the fact of a run that holds the hash
 ADDRESS = "address"  # the fact with the mark of the address it was made or last started from
 WORKING_LIMIT = 2  # runs of one owner that work or wait: one and the next
 ADDRESS_LIMIT = 4  # the same for an address, behind which several people may be
+_KEY_BYTES = 32
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
@@ -112,9 +113,13 @@ def address_mark(root: Path) -> str:
         return ""
     path = root / ".queue" / "address.key"
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    if not path.exists():
-        atomic.write_text(path, secrets.token_hex(32))
-    return hmac.new(path.read_bytes(), who.address.encode(), "sha256").hexdigest()[:32]
+    key = b""
+    with suppress(OSError):
+        key = atomic.read_bytes(path)
+    if len(key) != 2 * _KEY_BYTES:  # not there yet, or damaged
+        key = secrets.token_hex(_KEY_BYTES).encode()
+        atomic.write_bytes(path, key)
+    return hmac.new(key, who.address.encode(), "sha256").hexdigest()[:32]
 
 
 def require_room(run: Run) -> None:

@@ -9,7 +9,7 @@ from workbench import jobs
 from workbench import recipe as recipes
 from workbench.errors import RunError
 from workbench.evaluate.outcome import MERGED, TRANSFERRED, outcome
-from workbench.export.bundle import CARD, Bundle, find_bundle, public_recipe, replace_card
+from workbench.export.bundle import Bundle, find_bundle, public_recipe, replace_card
 from workbench.export.dataset import CSV_NOTE
 from workbench.export.snippets import SNIPPETS
 from workbench.intake.kit import write_kit
@@ -175,12 +175,11 @@ def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
             boxes["with"]: _PEFT,
             boxes["snippet"]: "",
         }
-    card = (bundle.folder / CARD).read_text(encoding="utf-8")
     return drawn | {
         boxes["state"]: "",
         boxes["zip"]: _download(bundle),
         boxes["facts"]: plain.facts(_bundle_facts(bundle, now)),
-        boxes["card"]: gr.update(value=card, interactive=True),
+        boxes["card"]: gr.update(value=bundle.card(), interactive=True),
         boxes["save"]: gr.update(interactive=True),
         boxes["with"]: _PEFT,
         boxes["snippet"]: _snippet(now.run_id, _PEFT),
@@ -192,7 +191,7 @@ def _snippet(run_id: str, way: str) -> str:
     run, bundle = workspace.packed(run_id)
     if way in SNIPPETS:
         return SNIPPETS[way](run.recipe)
-    code = _CODE.search((bundle.folder / CARD).read_text(encoding="utf-8"))
+    code = _CODE.search(bundle.card())
     return code.group(1).rstrip() if code else ""
 
 
