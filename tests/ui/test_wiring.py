@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from gradio_client import Client
 
-from tests.ui import fake_run
+from tests.ui import fake_fleet, fake_run
+from workbench.fleet import standing
 from workbench.runs.folder import Run, find_run
 from workbench.samples import REJECTED
 from workbench.ui.page import build_page, launch_options
@@ -78,3 +79,21 @@ def test_a_failure_leaves_what_is_shown(client: Client, runs: Path) -> None:
          "data": [[f"seed {n}", ""] for n in range(16)], "metadata": None},
          drawn, page, "")  # fmt: skip
     assert len(run.inputs.seeds) == 12
+
+
+def test_the_fleet_page_shows_retries_and_hands_out(
+    client: Client, runs: Path, tmp_path: Path
+) -> None:
+    place = fake_fleet.fleet(tmp_path / "out")
+    folder, counts, report, rows, chosen = call(client, "_look", place.root, "Failed", "")
+    assert folder == place.root and "<dt>Failed</dt><dd>1</dd>" in counts and "non-inf" in report
+    assert [row[0] for row in rows["data"]] == ["letters"]
+    assert chosen["value"] == "letters"
+    call(client, "_again", place.root, "letters")
+    assert standing.read(place, ["letters"])["letters"].state == standing.WAITING
+    found = fake_fleet.with_a_run(place, tmp_path / "elsewhere")
+    call(client, "_look", place.root, "All", "")
+    opened = call(client, "_open_1", place.root, found.name)
+    assert find_run(runs, opened).name == found.name
+    table = Path(call(client, "_export", place.root, "CSV")["value"])
+    assert len(table.read_text().splitlines()) == len(fake_fleet.STANDINGS) + 2
