@@ -132,8 +132,8 @@ def test_a_long_curve_is_as_light_as_a_short_one(draft: Run, steps: int) -> None
     ]
     curve = train_tab.curve_of(now, True)["value"]
     assert min(steps, 20) <= len(curve) <= 201
-    assert curve["step"].is_unique and curve["step"].is_monotonic_increasing
-    assert (curve["step"].iloc[0], curve["step"].iloc[-1]) == (1, steps)
+    shown = [int(step) for step in curve["step"]]
+    assert shown == sorted(set(shown)) and (shown[0], shown[-1]) == (1, steps)
 
 
 def test_sections_draw_few_components_each(page: gr.Blocks) -> None:

@@ -17,7 +17,7 @@ from workbench.ui.snapshot import Snapshot
 TAB = "train"
 # Gradio looks through every value that it sends: 400 points each took the server 15 ms a tick.
 _LOSS_POINTS = 200
-_FEWEST_STEPS = 20  # of an axis: on a shorter one there are marks at half steps
+_FEW_STEPS = 20  # are named one by one: an axis of so few numbers has marks at half steps
 
 
 def build(parts: Parts) -> None:
@@ -145,11 +145,12 @@ def _tiles(now: Snapshot) -> str:
 
 
 def curve_of(now: Snapshot, visible: bool) -> dict[str, Any]:
-    """The loss curve, thinned out to what a screen can show, on the way to its last step."""
+    """The loss curve, thinned out to what a screen can show."""
     metrics = thinned(now.tail.metrics, _LOSS_POINTS)
     curve = pd.DataFrame({"step": [m.step for m in metrics], "loss": [m.loss for m in metrics]})
-    last = max(_FEWEST_STEPS, metrics[-1].steps if metrics else 0)
-    return gr.update(value=curve, x_lim=[0, last], visible=visible)
+    if metrics and metrics[-1].steps <= _FEW_STEPS:
+        curve["step"] = curve["step"].astype(str)
+    return gr.update(value=curve, visible=visible)
 
 
 def thinned(metrics: list[Metric], most: int) -> list[Metric]:

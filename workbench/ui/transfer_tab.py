@@ -135,10 +135,10 @@ def _examples(setup: SimpleNamespace) -> None:
                 _seeds(setup)
             with gr.Column(scale=5, min_width=300):
                 setup.evaluation = _rows_file(
-                    "evaluation", "Evaluation rows with answers: to judge the result"
+                    "evaluation", "Evaluation rows with answers"
                 )
                 setup.unlabelled = _rows_file(
-                    "unlabelled", "Own inputs without answers: used first"
+                    "unlabelled", "Own inputs without answers"
                 )
                 setup.discriminator = gr.File(
                     label="Discriminator adapter: a zip or its two files",
