@@ -10,9 +10,9 @@ what, or of those in files that begin with --only, a fixed random sample is draw
 At first every test of their packages runs once, unchanged, and it is kept how long it takes and
 which functions it enters. A change is then tried, in a copy of the sources, on the tests that enter
 its function, and after those on the ones that enter its file or are in a file that names it (what
-runs in a process of its own is entered by no test). Quick ones come first, until one fails or those
-of --seconds have passed. A change with which they take much longer counts as noticed. Each try is a
-fork of this process, which has the large packages in memory.
+runs in a process of its own is entered by no test). Those that enter least come first, until one
+fails or those of --seconds have passed. A change with which they take much longer counts as
+noticed. Each try is a fork of this process, which has the large packages in memory.
 
 Survivors are written to survivors.txt with their difference; the last line has the share that was
 noticed. What was found is kept in the folder, so that the same command goes on where it was ended:
@@ -235,7 +235,7 @@ def _try(
 
 
 def _planned(mutant: Mutant, tests: list[Test], seconds: float) -> list[Test]:
-    """What is to notice it: those nearest to it first, and of those the quick ones."""
+    """What is to notice it: those nearest to it first, and of those the ones that enter least."""
     function = _function(mutant.file, mutant.line)
     names_it = re.compile(rf"\b{Path(mutant.file).stem}\b")
 
@@ -245,15 +245,15 @@ def _planned(mutant: Mutant, tests: list[Test], seconds: float) -> list[Test]:
             return 0
         return 1 if entered else 2 if names_it.search((ROOT / test.file).read_text()) else 3
 
-    ordered = sorted(
-        (distance(test), test.seconds, test.name, number) for number, test in enumerate(tests)
-    )
-    planned, sum_of_seconds = [], 0.0
-    for far, taken, _, number in ordered:
-        sum_of_seconds += taken
-        if far == 3 or (planned and sum_of_seconds > seconds):
-            break
-        planned.append(tests[number])
+    def of_all(test: Test) -> int:
+        return sum(map(len, test.functions.values()))
+
+    near = [test for test in tests if distance(test) < 3]
+    planned, left = [], seconds
+    for test in sorted(near, key=lambda test: (distance(test), of_all(test), test.seconds)):
+        if not planned or test.seconds <= left:
+            planned.append(test)
+            left -= test.seconds
     return planned
 
 

@@ -1,13 +1,19 @@
 """The table for people and machines, and the verdict for the whole."""
 
 import csv
+import json
+import os
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet
 import pytest
 
 from workbench.evaluate.intervals import noninferiority_p, paired_difference
+from workbench.fleet import standing as standings
 from workbench.fleet import table
+from workbench.fleet.place import STANDING, Place
 from workbench.fleet.standing import DONE, FAILED, Attempt, Measured, Standing
 
 
@@ -61,3 +67,44 @@ def test_the_p_value_agrees_with_the_interval(only_a: int, only_b: int) -> None:
         0.025, abs=1e-6
     )
     assert noninferiority_p(difference, 40, flags=True) < 0.01
+
+
+DAMAGES: dict[str, Any] = {
+    "a p-value of no chance": {"p_value": 5.0}, "a p-value of nothing": {"p_value": float("nan")},
+    "a mean without end": {"source": float("inf")}, "no interval": {"low": float("-inf")},
+    "rows of no number": {"rows": 2**70}, "rows below none": {"rows": -3},
+    "a margin of words": {"margin_points": "wide"}, "another shape": [1, 2],
+}  # fmt: skip
+WHOLE: dict[str, Any] = {
+    "an unknown state": {"state": "dancing"}, "a time to come": {"at": 1e300},
+    "endless seconds": {"seconds": {"distil": float("inf")}}, "steps of numbers": {"stages": [1]},
+    "attempts of words": {"attempts": ["none"]}, "another's name": {"name": "other"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, *WHOLE, "a pipe", "a folder", "half", "no text"])
+def test_a_damaged_standing_hides_no_other(damage: str, tmp_path: Path) -> None:
+    place = Place(str(tmp_path))
+    for name in ("sound", "hurt"):
+        standings.write(place, standing(name, 0.01))
+    path = tmp_path / "hurt" / STANDING
+    told_of = asdict(standing("hurt", 0.01))
+    if damage in DAMAGES:
+        change = DAMAGES[damage]
+        new = told_of["measured"] | change if isinstance(change, dict) else change
+        path.write_text(json.dumps(told_of | {"measured": new}))
+    elif damage in WHOLE:
+        path.write_text(json.dumps(told_of | WHOLE[damage]))
+    elif damage == "half":
+        path.write_text(path.read_text()[:90])
+    elif damage == "no text":
+        path.write_bytes(b"\xff\xfe" * 50)
+    else:
+        path.unlink()
+        os.mkfifo(path) if damage == "a pipe" else path.mkdir()
+    found = standings.read(place, place.names())
+    assert set(found) == {"sound"}
+    rows = table.rows(found.values())
+    table.as_text(rows)
+    table.write_csv(tmp_path / "t.csv", rows)
+    table.write_parquet(tmp_path / "t.parquet", rows)

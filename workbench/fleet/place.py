@@ -65,9 +65,11 @@ class Place:
 
     def standings(self, names: Sequence[str]) -> dict[str, bytes]:
         """The content of ``standing.json`` by run; runs without one are left out."""
-        if not names:
-            return {}
         paths = {self._path(name, STANDING): name for name in names}
+        if self.is_folder:  # a pipe would be waited for without end
+            paths = {path: name for path, name in paths.items() if Path(path).is_file()}
+        if not paths:
+            return {}
         with _told(self.url):
             found = self.files.cat(list(paths), on_error="omit")
         content = found if isinstance(found, dict) else dict.fromkeys(paths, found)

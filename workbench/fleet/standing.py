@@ -7,9 +7,9 @@ it when a worker is lost. Everything measured in it is read from the run.
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from workbench.errors import RunError
 from workbench.evaluate.intervals import noninferiority_p
@@ -20,6 +20,9 @@ from workbench.runs.folder import Run
 from workbench.stages import ORDER
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
+# One that says anything else is damaged, and must not spoil the sums over all of them.
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Attempt:
 
     reason: str
     message: str
-    seconds: float = 0.0
+    seconds: Finite = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,15 @@ class Measured:
     verdict: str
     sentence: str
     measure: str
-    rows: int
-    source: float
-    transferred: float
-    retention: float | None
-    difference: float
-    low: float
-    high: float
-    margin_points: float
-    p_value: float
+    rows: Count
+    source: Finite
+    transferred: Finite
+    retention: Finite | None
+    difference: Finite
+    low: Finite
+    high: Finite
+    margin_points: Finite
+    p_value: Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,14 @@ class Standing:
     source_base: str
     target_base: str
     task_name: str = ""
-    state: str = WAITING
+    state: Literal["waiting", "running", "done", "failed"] = WAITING
     holder: str = ""
     stages: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     measured: Measured | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-    elapsed: float = 0.0
-    at: float = 0.0
+    seconds: dict[str, Finite] = field(default_factory=dict)
+    elapsed: Finite = 0.0
+    at: Annotated[float, Field(ge=0, le=1e11)] = 0.0
 
 
 _READER = TypeAdapter(Standing)
