@@ -4,7 +4,6 @@
 operation that was expected. Estimates take their median.
 """
 
-import math
 import statistics
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from workbench.runs import atomic
 
 FILE = "paces.json"
 _KEPT = 5
+_LEAST, _MOST = 1e-30, 1e9  # seconds for an operation: beyond is no measurement
 
 
 def pace(root: Path, device: str, stage: str, kind: str) -> float | None:
@@ -48,4 +48,4 @@ def _read(root: Path) -> dict[str, list[float]]:
 
 
 def _usable(value: object) -> bool:
-    return isinstance(value, float) and math.isfinite(value) and value > 0
+    return isinstance(value, float) and _LEAST < value < _MOST
