@@ -9,7 +9,7 @@ import pytest
 from tests.ui import fake_fleet
 from workbench.errors import RunError
 from workbench.fleet import standing
-from workbench.fleet.place import Place
+from workbench.fleet.place import Place, PlaceError
 from workbench.fleet.standing import Standing
 from workbench.ui import fleet_tab, workspace
 from workbench.ui.page import build_page, launch_options
@@ -93,6 +93,13 @@ def test_a_copy_of_a_run_is_opened(place: Place, runs: Path, tmp_path: Path) -> 
     assert fleet_tab._open(place.root, found.name)[0] != opened
     run.rename("Mine")
     assert standing.read(place, [found.name])[found.name].measured == found.measured
+
+
+def test_of_what_was_deleted_no_empty_run_is_left(place: Place, runs: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(PlaceError, match="no run dates"):
+            fleet_tab._open(place.root, "dates")
+    assert not [path for path in runs.iterdir() if not path.name.startswith(".")]
 
 
 @pytest.mark.parametrize("name", ["", None, "gone", "../out/dates", "a/b"])

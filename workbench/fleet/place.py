@@ -91,11 +91,18 @@ class Place:
                 self.files.pipe_file(path, text.encode())
 
     def fetch(self, name: str, folder: Path) -> None:
-        """Make ``folder`` the run as its copy here is."""
+        """Make ``folder`` the run as its copy here is.
+
+        Raises:
+            PlaceError: there is none, or the place cannot be reached.
+        """
         partial = atomic.partial_name(folder)
         root = self._path(name)
         with _told(self.url):
-            for path in self.files.find(root):
+            found = self.files.find(root)
+            if self._path(name, DATABASE) not in found:
+                raise PlaceError(f"{self.url} has no run {name} any more: its database is missing.")
+            for path in found:
                 relative = path[len(root) :].lstrip("/")
                 if relative == STANDING or relative.endswith(atomic.PART):
                     continue
