@@ -160,14 +160,14 @@ def beside(now: Snapshot) -> str:
         span = f"{100 * agreed['low']:.1f}–{100 * agreed['high']:.1f}"
         rows.append(("Same answer as the source", f"{words.percent(agreed['mean'])} ({span})"))
     if likely := teacher.get("likelihood"):
-        rows.append(
-            ("Likelihood to the source", f"{likely['mean']:+.2f} ({likely['low']:+.2f} to "
-             f"{likely['high']:+.2f}) nats per character beside its own samples")
-        )  # fmt: skip
+        mean, low, high = (f"{likely[end]:+.2f}" for end in ("mean", "low", "high"))
+        words_of = f"{mean} nats per character against its own samples ({low} to {high})"
+        rows.append(("Log-likelihood under the source", words_of))
     if "excess" in teacher:
         both = f"{teacher['excess']:+.2f} against {teacher['own_excess']:+.2f}"
         rows.append(("What the adapter adds to it", f"{both} nats per character"))
-    return plain.facts(rows, "Beside it: new adapter against source") if rows else ""
+    rows = [(name, value.replace("-", "−")) for name, value in rows]
+    return plain.facts(rows, "New adapter against source, measured beside it") if rows else ""
 
 
 def label_rows(compared: Compared) -> list[tuple[str, int, float, float]]:
@@ -190,6 +190,7 @@ def score_table(compared: Compared) -> str:
     rows = [
         (f"{width * place}–{width * (place + 1)}", f"{source[place]:,}", f"{target[place]:,}")
         for place in reversed(range(len(source)))
+        if source[place] or target[place]
     ]
     return plain.table(("score", "source", "new adapter"), rows, "Answers by score")
 

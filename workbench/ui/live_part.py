@@ -97,9 +97,9 @@ def _done(parts: Parts) -> dict[str, gr.Button]:
         Section(
             "done",
             TAB,
-            [part, verdict, bars, aimed, weak, again],
+            shown := [part, verdict, bars, aimed, weak, again],
             lambda now: f"{now.run_id}|{sorted(now.done)}|{now.recipe.evaluation}|{now.busy}",
-            lambda now: _draw_done(now, part, verdict, bars, aimed, weak, again),
+            lambda now: _draw_done(now, shown),
         ),
         Section(
             "made with",
@@ -157,15 +157,8 @@ def finished(now: Snapshot) -> bool:
     return Stage.EVALUATE in now.done
 
 
-def _draw_done(
-    now: Snapshot,
-    part: gr.Column,
-    verdict: gr.HTML,
-    bars: gr.HTML,
-    aimed: gr.HTML,
-    weak: gr.HTML,
-    again: gr.Button,
-) -> Drawn:
+def _draw_done(now: Snapshot, shown: list[Any]) -> Drawn:
+    part, verdict, bars, aimed, weak, again = shown
     compared = compare_views.read(now) if finished(now) else None
     if compared is None:
         return {part: gr.update(visible=False)}

@@ -179,10 +179,10 @@ def strip(
     name: str,
     state: str,
     phase: str,
-    done: int,
-    total: int,
-    numbers: str,
-    rail: Sequence[tuple[str, str]],
+    done: int = 0,
+    total: int = 0,
+    numbers: str = "",
+    rail: Sequence[tuple[str, str]] = (),
     message: str = "",
 ) -> str:
     """The status strip. ``rail`` is (word, "done" | "now" | "later") per stage."""

@@ -66,16 +66,7 @@ def _resumable(now: Snapshot) -> bool:
 def text(now: Snapshot) -> str:
     """The strip's HTML for one look at a run."""
     if now.run is None:
-        return plain.strip(
-            name="No run open",
-            state="draft",
-            phase="",
-            done=0,
-            total=0,
-            numbers="",
-            rail=[],
-            message=_message(now),
-        )
+        return plain.strip(name="No run open", state="draft", phase="", message=_message(now))
     complete = now.state.state in ("finished", "ready for review")
     return plain.strip(
         name=now.name,
