@@ -37,15 +37,23 @@ def played(play: Coroutine[Any, Any, None]) -> None:
 
 
 def asking_functions() -> Iterator[tuple[str, bool]]:
-    """Functions of the page that ask a model or the Hub, and whether they are marked."""
+    """Functions of the page that ask a model or the Hub, and whether they, or those that they are
+    in, are marked."""
     for path in sorted(UI.glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.FunctionDef):
-                continue
-            called = {ast.unparse(n.func) for n in ast.walk(node) if isinstance(n, ast.Call)}
-            if called & {"jobs.consult", "fetch_adapter", "push"}:
-                marks = [ast.unparse(mark) for mark in node.decorator_list]
-                yield f"{path.name}: {node.name}", any("in_line" in mark for mark in marks)
+        for name, marked in _asking(ast.parse(path.read_text()), False):
+            yield f"{path.name}: {name}", marked
+
+
+def _asking(inside: ast.AST, marked: bool) -> Iterator[tuple[str, bool]]:
+    for node in ast.iter_child_nodes(inside):
+        if not isinstance(node, ast.FunctionDef):
+            yield from _asking(node, marked)
+            continue
+        here = marked or any("in_line" in ast.unparse(mark) for mark in node.decorator_list)
+        called = {ast.unparse(n.func) for n in ast.walk(node) if isinstance(n, ast.Call)}
+        if called & {"jobs.consult", "fetch_adapter", "push", "keep"}:
+            yield node.name, here
+        yield from _asking(node, here)
 
 
 def test_f11_whoever_asks_a_model_or_the_hub_waits_in_line() -> None:

@@ -48,6 +48,25 @@ def test_t19_another_sites_page_may_not_call_upload_or_read(site: Site, origin: 
     assert b"*" not in dict(gate._answered([(b"Access-Control-Allow-Origin", b"*")], "/")).values()
 
 
+@pytest.mark.parametrize(
+    "origins",
+    [["http://evil.example", "{own}"], ["{own}", "http://evil.example"], ["{own}", "{own}"],
+     ["http://[::1"], ["{own}@evil.example"]],
+)  # fmt: skip
+def test_t19_an_origin_that_is_none_or_two(site: Site, origins: list[str]) -> None:
+    headers = [("Origin", origin.format(own=site.address)) for origin in origins]
+    answer = httpx.post(f"{site.address}/gradio_api/reset", headers=headers, json={}, timeout=30)
+    assert answer.status_code == (400 if len(origins) > 1 else 403)
+
+
+def test_who_has_not_asked_hears_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    http = site.visitor("deaf").http
+    for session in ("unknown", "%00", "a" * 100, ""):
+        answer = http.get(f"/gradio_api/queue/data?session_hash={session}")
+        assert answer.status_code == 404 and "Load it again" in answer.json()["detail"]
+    assert caplog.text.count("unexpected") == 0
+
+
 def test_t19_a_form_of_another_site_is_known_without_its_origin(site: Site) -> None:
     caller = site.visitor("form", **{"Sec-Fetch-Site": "cross-site"})
     assert caller.upload("a.json", b"{}").status_code == 403

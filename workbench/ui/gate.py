@@ -46,6 +46,7 @@ _POSTS = {"/login", f"{API}/run/predict", f"{API}/queue/join", f"{API}/upload"} 
     f"{API}/{name}" for name in ("cancel", "reset")
 }
 _STREAMS = (f"{API}/queue/data", f"{API}/heartbeat/", f"{API}/upload_progress")
+_WHENCE = (b"host", b"origin", b"sec-fetch-site")
 _HOME = {"localhost", "127.0.0.1", "::1"}
 _BODY_SECONDS = 30.0
 _NAME_BYTES = 255  # of a file: with a longer one the disk answers with an error
@@ -154,6 +155,9 @@ class Gate:
 
     def _check(self, scope: Scope, headers: dict[str, str]) -> None:
         method, path = scope["method"], scope["path"]
+        whence = [name for name, _ in scope["headers"] if name in _WHENCE]
+        if len(whence) != len(set(whence)):
+            raise Refused(400, "The request says twice where it comes from.")
         if not self.hosts.allow(headers.get("host", "")):
             raise Refused(
                 421,
@@ -175,6 +179,8 @@ class Gate:
     ) -> None:
         path = scope["path"]
         if path.startswith(_STREAMS):
+            if path.startswith(f"{API}/queue/data"):
+                self.traffic.require_call(_session_of(scope))
             with self.traffic.stream(address, _session_of(scope)):
                 await self.inner(scope, receive, send)
         elif scope["method"] != "POST":
@@ -219,7 +225,10 @@ def _foreign(headers: dict[str, str]) -> bool:
     """Whether another site's page makes the request; browsers say so, programs need not."""
     origin = headers.get("origin")
     if origin is not None:
-        return urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+        try:
+            return urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+        except ValueError:
+            return True
     return headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
 
 

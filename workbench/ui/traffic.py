@@ -118,6 +118,11 @@ class Traffic:
         if not self._logins.take(address):
             raise Refused(429, "Too many logins were tried. Wait a minute.")
 
+    def require_call(self, session: str) -> None:
+        """Raise Refused for who listens for answers without having asked: Gradio would fail."""
+        if session not in self.page._queue.pending_messages_per_session:
+            raise Refused(404, "No answer is on its way to this page. Load it again.")
+
     @contextmanager
     def stream(self, address: str, session: str) -> Iterator[None]:
         """Count a connection that stays open."""
