@@ -4,6 +4,7 @@ cannot fill the queue or the disk. On a laptop nothing is limited."""
 import dataclasses
 import re
 import shutil
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from workbench.limits import LIMITS
 from workbench.runs import lease, owners, quota
 from workbench.runs.folder import Run, find_run
 from workbench.stages import Stage
-from workbench.ui import runs_tab, saves, transfer_actions, workspace
+from workbench.ui import runs_tab, saves, transfer_actions, visitors, workspace
 from workbench.ui.page import build_page
 
 ANNA, BERT = "a" * 32, "b" * 32
@@ -210,3 +211,18 @@ def test_the_key_of_addresses_is_made_anew_when_it_is_damaged(tmp_path: Path) ->
             assert new == owners.address_mark(tmp_path) != mark
     with owners.visited_by(owners.Visitor("", ())):
         assert owners.address_mark(tmp_path) == ""
+
+
+def test_tokens_are_remembered_of_the_sessions_that_were_here_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(visitors, "_SESSIONS", 2)
+    monkeypatch.setattr(visitors, "_TOKENS", 2)
+    monkeypatch.setattr(visitors, "_shown", OrderedDict())
+    for session, token in (("a", ANNA), ("b", BERT), ("c", ANNA)):
+        assert visitors._tokens(session, ("no token", 3, token)) == [token]
+    assert visitors._tokens("c", (BERT,)) == [BERT, ANNA]
+    assert visitors._tokens("c", ("c" * 32,)) == ["c" * 32, BERT]
+    assert visitors._tokens("b", ()) == [BERT]
+    assert visitors._tokens("a", ()) == []
+    assert visitors._tokens("", (ANNA,)) == [ANNA] and visitors._tokens("", ()) == []
