@@ -1,5 +1,6 @@
 """The same things on a GPU, where there is one: loading, switching, gradients, seeds."""
 
+import gc
 import random
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,9 +15,11 @@ from workbench.models import forward, training
 from workbench.models import resident as resident_module
 from workbench.models.forward import logits_at, packed_logits_at, padded
 from workbench.models.packed import ROUNDED, Row, one_behind_the_other
+from workbench.models.recorded import Recorded
 from workbench.models.resident import Resident, load
 from workbench.models.training import TrainingRow, train
-from workbench.recipe import LoraSettings, TrainingSettings
+from workbench.recipe import LoraSettings, StudentSettings, TrainingSettings
+from workbench.students import STUDENTS
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
@@ -114,6 +117,24 @@ def test_training_is_that_of_a_gpu_without_fewer_passes(
     assert losses[0][-1] < 0.97 * losses[0][0]
 
 
+@pytest.mark.parametrize("quantize", [False, True])
+@pytest.mark.parametrize("method", STUDENTS)
+def test_every_student_trains(
+    method: str, quantize: bool, tiny_target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = random_ids(16, 40)
+    rows = [TrainingRow(ids[i], ids[i + 8]) for i in range(8)]
+    losses = []
+    for packs in (True, False):
+        if not packs:
+            monkeypatch.setattr(training, "can_pack", lambda _: False)
+        resident = load(tiny_target, quantize=quantize)
+        resident.attach_new("student", StudentSettings(method=method, rank=4, alpha=8), seed=1)
+        losses.append([s.loss for s in train(resident, "student", rows, SETTINGS, seed=5)])
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert losses[0][-1] < losses[0][0]
+
+
 @pytest.mark.parametrize("family", ["tiny_source", "tiny_target"])
 @pytest.mark.parametrize("shared", [0, 400])
 def test_recorded_steps_give_the_logits_of_unrecorded_ones(
@@ -141,3 +162,37 @@ def steps_agree(folder: Path, shared: int) -> None:
         found, right = recorded.step(tokens).float(), plain.step(tokens).float()
         assert torch.cosine_similarity(found, right, dim=1).min() > 0.999, step
     assert recorded.recorded._graph is not None and plain.recorded._graph is None
+
+
+def test_a_dead_graph_does_not_break_a_recording() -> None:
+    def dead() -> None:
+        recorded = Recorded(lambda given: given + 1)
+        for _ in range(2):
+            recorded(torch.ones(4, device="cuda"))
+        recorded.itself = recorded  # type: ignore[attr-defined]  # only the collector frees it
+
+    def work(given: Tensor) -> Tensor:
+        kept = [[at] for at in range(2000)]  # makes the collector run, if it may
+        return given + len(kept)
+
+    recorded = Recorded(work)
+    thresholds = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for at in range(4):
+            dead()
+            found = recorded(torch.full((4,), float(at), device="cuda"))
+            assert found.tolist() == [2000.0 + at] * 4
+    finally:
+        gc.set_threshold(*thresholds)
+    assert recorded._graph is not None
+
+
+def test_what_waits_for_the_gpu_is_worked_off_on_the_same_stream() -> None:
+    stream = torch.cuda.current_stream()
+    recorded = Recorded(lambda given: given + float(given.sum()))
+    for at in range(4):
+        given = torch.full((4,), float(at), device="cuda")
+        assert recorded(given).tolist() == [5.0 * at] * 4
+        assert torch.cuda.current_stream() == stream
+    assert recorded._graph is None

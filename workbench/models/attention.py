@@ -224,7 +224,9 @@ def _segmented(
     window: int | None,
 ) -> Tensor:
     """Every row of a single row [1, heads, tokens, head] by itself: PyTorch's flash attention."""
-    packed = [part[0].transpose(0, 1) for part in (query, key, value)]
+    # It knows 16 bits only, and some adapters (IA3 on a 4-bit base) lift what they touch to 32.
+    half = torch.bfloat16 if query.dtype == torch.float32 else query.dtype
+    packed = [part[0].transpose(0, 1).to(half) for part in (query, key, value)]
     mixed = torch.ops.aten._flash_attention_forward(
         *packed,
         key_values.segments,
@@ -237,7 +239,7 @@ def _segmented(
         scale=scale,
         window_size_left=None if window is None else window - 1,
     )[0]
-    return mixed[None]
+    return mixed[None].to(query.dtype)
 
 
 def _fused(

@@ -4,7 +4,9 @@ The work must find everything that changes in tensors that stay where they are, 
 for the GPU. Where a model's code does, it is worked off as it stands.
 """
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -50,7 +52,9 @@ class Recorded:
         graph = torch.cuda.CUDAGraph()
         self._given = [tensor.clone() for tensor in given]
         try:
-            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            with _undisturbed(), torch.cuda.graph(
+                graph, pool=self._pool, capture_error_mode="thread_local"
+            ):  # fmt: skip
                 self._result = self._work(*self._given)
         except RuntimeError as error:
             if is_out_of_memory(error):
@@ -58,3 +62,21 @@ class Recorded:
             self._possible = False  # the work waits for the GPU somewhere
         else:
             self._graph = graph
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No garbage is collected meanwhile, and the stream stays the caller's, whatever happens.
+
+    A dead graph that is collected while another is recorded breaks the recording: bitsandbytes
+    then ends the process. And ``torch.cuda.graph`` leaves its own stream in force when a recording
+    fails: what follows would run beside what still uses the same memory.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        with torch.cuda.stream(torch.cuda.current_stream()):
+            yield
+    finally:
+        if collects:
+            gc.enable()
