@@ -55,7 +55,7 @@ def test_history_is_worked_with(open_run: Callable[..., Any], server: Server) ->
     go_to(page, "Runs")
     # By role: a table of few rows is made of other elements than one of many.
     row = page.locator("#runs-table").get_by_role("row").filter(has_text="▸ Dutch requests")
-    for words in ("Finished", "→", "just now", "MB", "gemma-3-270m, lora"):
+    for words in ("Finished", "→", "just now", "MB", "gemma-3-270m, LoRA"):
         expect(row).to_contain_text(words)
 
     page.get_by_role("button", name="Duplicate").click()
