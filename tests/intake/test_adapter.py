@@ -14,8 +14,9 @@ from workbench.errors import IntakeError
 from workbench.intake import adapter as adapters
 from workbench.intake import field_checks, lora_tensors
 from workbench.intake.adapter import inspect_adapter, read_adapter
-from workbench.intake.config import Claims, refuse_biases
+from workbench.intake.config import Claims, other_settings, refuse_biases
 from workbench.intake.header import Tensor
+from workbench.intake.methods import METHODS
 from workbench.limits import LIMITS
 from workbench.recipe import LoraSettings
 
@@ -432,3 +433,13 @@ def test_biases_are_refused_unless_they_are_the_adapters_own() -> None:
     for name in ("layers.0.q_proj.bias", "lm_head.bias"):
         with pytest.raises(IntakeError, match="biases of the base"):
             biased(name, "score")
+
+
+def test_a_method_whose_weights_tell_no_layers_must_name_them() -> None:
+    by_name = [name for name, method in METHODS.items() if method.mark and method.by_name]
+    assert by_name
+    for name in by_name:
+        settings = other_settings(Claims(name, {}, ("q_proj", "v_proj"), (), ""), [])
+        assert settings.fields["target_modules"] == ["q_proj", "v_proj"]
+        with pytest.raises(IntakeError, match="name them"):
+            other_settings(Claims(name, {}, None, (), ""), [])

@@ -7,8 +7,9 @@ import pytest
 
 from workbench.errors import IntakeError
 from workbench.intake.column_questions import Choice
-from workbench.intake.columns import REQUIRED
+from workbench.intake.columns import REQUIRED, _chosen
 from workbench.intake.delimited import cells_of
+from workbench.intake.records import Record, table_of
 from workbench.intake.rows import parse_examples, parse_rows, read_examples, read_rows, table_rows
 from workbench.limits import LIMITS
 from workbench.samples import Example
@@ -189,3 +190,10 @@ def test_a_quotation_mark_between_tabs_goes_on_in_no_other_line() -> None:
 def test_an_object_in_a_column_with_a_meaning_stays_whole() -> None:
     rows = parse_rows(json.dumps({"input": {"text": "hi"}, "foo": "x"}), "jsonl")
     assert rows.input_columns == ("input",) and rows.examples[0].input == '{"text": "hi"}'
+
+
+def test_a_column_is_chosen_by_its_number() -> None:
+    table = table_of(iter([Record(1, {"column 1": "a", "column 2": "b"})]))
+    assert _chosen(table, "2", "It") == _chosen(table, "column 2", "It") == "column 2"
+    with pytest.raises(IntakeError, match="has no column"):
+        _chosen(table, "3", "It")
