@@ -1,6 +1,9 @@
 """What a GPU does in fewer passes is the same: here on the CPU, where nothing of it is a gain."""
 
+import gc
 import random
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -126,20 +129,33 @@ def test_adapters_with_dropout_keep_their_own_forward(tiny_source: Path) -> None
 class Unrecorded:
     """Stands where a GPU would replay a step: the same state, worked off as it is."""
 
-    def __init__(self, batch: GroupedBatch) -> None:
-        self.batch, self.forgotten = batch, 0
+    forgotten = 0
 
     def forget(self) -> None:
         self.forgotten += 1
 
-    def __call__(self, tokens: Tensor) -> Tensor:
-        return self.batch._step(tokens)
+    def __call__(self, work: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:
+        return work(tokens)
+
+
+def test_a_batch_that_is_over_waits_for_no_garbage_collector(resident: Resident) -> None:
+    batch = GroupedBatch(resident, [], room=5)
+    batch.recorded = Recorded()
+    batch.read(random_ids(4, 9))
+    batch.step(torch.tensor([40, 41, 42, 43]))  # worked off as it stands
+    recording = weakref.ref(batch.recorded)
+    gc.disable()
+    try:
+        del batch
+        assert recording() is None
+    finally:
+        gc.enable()
 
 
 def test_steps_that_could_be_recorded_give_the_same_logits(resident: Resident) -> None:
     rows = random_ids(4, 9)
     plain, ready = (GroupedBatch(resident, [], room=5) for _ in range(2))
-    ready.recorded = Unrecorded(ready)  # type: ignore[assignment]
+    ready.recorded = Unrecorded()  # type: ignore[assignment]
     torch.testing.assert_close(ready.read(rows), plain.read(rows))
     for step in range(12):
         if step == 7:

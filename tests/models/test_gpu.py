@@ -166,22 +166,22 @@ def steps_agree(folder: Path, shared: int) -> None:
 
 def test_a_dead_graph_does_not_break_a_recording() -> None:
     def dead() -> None:
-        recorded = Recorded(lambda given: given + 1)
+        recorded = Recorded()
         for _ in range(2):
-            recorded(torch.ones(4, device="cuda"))
+            recorded(lambda given: given + 1, torch.ones(4, device="cuda"))
         recorded.itself = recorded  # type: ignore[attr-defined]  # only the collector frees it
 
     def work(given: Tensor) -> Tensor:
         kept = [[at] for at in range(2000)]  # makes the collector run, if it may
         return given + len(kept)
 
-    recorded = Recorded(work)
+    recorded = Recorded()
     thresholds = gc.get_threshold()
     gc.set_threshold(1)
     try:
         for at in range(4):
             dead()
-            found = recorded(torch.full((4,), float(at), device="cuda"))
+            found = recorded(work, torch.full((4,), float(at), device="cuda"))
             assert found.tolist() == [2000.0 + at] * 4
     finally:
         gc.set_threshold(*thresholds)
@@ -190,9 +190,9 @@ def test_a_dead_graph_does_not_break_a_recording() -> None:
 
 def test_what_waits_for_the_gpu_is_worked_off_on_the_same_stream() -> None:
     stream = torch.cuda.current_stream()
-    recorded = Recorded(lambda given: given + float(given.sum()))
+    recorded = Recorded()
     for at in range(4):
         given = torch.full((4,), float(at), device="cuda")
-        assert recorded(given).tolist() == [5.0 * at] * 4
+        assert recorded(lambda x: x + float(x.sum()), given).tolist() == [5.0 * at] * 4
         assert torch.cuda.current_stream() == stream
     assert recorded._graph is None

@@ -54,9 +54,9 @@ def double(given: Tensor) -> Tensor:
 
 
 def test_the_second_call_records_undisturbed_and_later_ones_replay(seen: list[Any]) -> None:
-    work = Recorded(double)
+    recorded = Recorded()
     for _ in range(4):
-        work(torch.ones(1))
+        recorded(double, torch.ones(1))
     assert seen == [
         "in the caller's stream",
         ("garbage is collected", False),
@@ -68,9 +68,9 @@ def test_the_second_call_records_undisturbed_and_later_ones_replay(seen: list[An
 
 def test_what_cannot_be_recorded_is_worked_off_on_the_callers_stream(seen: list[Any]) -> None:
     seen.append("fails")
-    work = Recorded(double)
+    recorded = Recorded()
     for at in range(4):
-        assert work(torch.full((1,), float(at))) == 2 * at
+        assert recorded(double, torch.full((1,), float(at))) == 2 * at
     assert seen.count("back in the caller's stream") == 1  # tried once
     assert Graph.replays == 0
     assert gc.isenabled()

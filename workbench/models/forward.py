@@ -279,7 +279,7 @@ class GroupedBatch:
 
     def __init__(self, resident: Resident, prefix: Prefix, room: int) -> None:
         self.resident, self.prefix, self.room = resident, prefix, room
-        self.recorded = Recorded(self._step) if resident.device.type == "cuda" else None
+        self.recorded = Recorded() if resident.device.type == "cuda" else None
 
     @torch.inference_mode()
     def read(self, rows: Sequence[list[int]]) -> Tensor:
@@ -308,7 +308,7 @@ class GroupedBatch:
             self.recorded.forget()
             size = for_device(ALIGNED, tokens.device)
             self.state.reserve(-(-(used + self.room) // size) * size)
-        logits = self.recorded(tokens)
+        logits = self.recorded(self._step, tokens)
         self.state.used = used + 1  # a replay does not count
         return logits
 

@@ -6,6 +6,7 @@ rows are then rounded up, with tokens that no row sees and whose loss has no wei
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -57,9 +58,9 @@ class Passes:
         kind = (longest, *(tensor.numel() for tensor in given))
         if kind not in self._recorded:
             self._pool = self._pool or torch.cuda.graph_pool_handle()
-            work = _with_longest(self._work, longest)
-            self._recorded[kind] = Recorded(work, self._pool)
-        return self._recorded[kind](*(tensor.to(device) for tensor in given))
+            self._recorded[kind] = Recorded(self._pool)
+        work = partial(self._work, longest)
+        return self._recorded[kind](work, *(tensor.to(device) for tensor in given))
 
     def are_recorded(self, tokens: int) -> bool:
         """Whether a pass over so many tokens would be recorded."""
@@ -86,10 +87,6 @@ class Passes:
         loss = self._loss(logits, targets, weights)
         loss.backward()
         return loss.detach()
-
-
-def _with_longest(work: Callable[..., Tensor], longest: int) -> Callable[..., Tensor]:
-    return lambda *given: work(longest, *given)
 
 
 def one_behind_the_other(

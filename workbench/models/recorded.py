@@ -18,16 +18,17 @@ from workbench.models.batches import is_out_of_memory
 class Recorded:
     """A function of tensors. Its result is valid until the next call.
 
-    The first call is worked off as it stands, which also loads kernels; the second records.
+    The first call is worked off as it stands, which also loads kernels; the second records. The
+    function is given with every call and not kept: who owns it owns this, and in a circle the
+    recording and its memory would wait for the garbage collector.
 
     Args:
-        work: what is done.
         pool: of memory, shared with others that are kept as long and are never under way at the
             same time; None for one of its own.
     """
 
-    def __init__(self, work: Callable[..., Tensor], pool: Any = None) -> None:
-        self._work, self._pool = work, pool
+    def __init__(self, pool: Any = None) -> None:
+        self._pool = pool
         self._possible = True
         self.forget()
 
@@ -36,26 +37,26 @@ class Recorded:
         self._warm = False
         self._graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self, *given: Tensor) -> Tensor:
-        """The work's result; shapes are those of the last call, unless it was forgotten."""
+    def __call__(self, work: Callable[..., Tensor], *given: Tensor) -> Tensor:
+        """The work's result; it and the shapes are the last call's, unless that was forgotten."""
         if self._graph is None and self._warm and self._possible:
-            self._record(given)
+            self._record(work, given)
         if self._graph is None:
             self._warm = True
-            return self._work(*given)
+            return work(*given)
         for kept, new in zip(self._given, given, strict=True):
             kept.copy_(new)
         self._graph.replay()
         return self._result
 
-    def _record(self, given: tuple[Tensor, ...]) -> None:
+    def _record(self, work: Callable[..., Tensor], given: tuple[Tensor, ...]) -> None:
         graph = torch.cuda.CUDAGraph()
         self._given = [tensor.clone() for tensor in given]
         try:
             with _undisturbed(), torch.cuda.graph(
                 graph, pool=self._pool, capture_error_mode="thread_local"
             ):  # fmt: skip
-                self._result = self._work(*self._given)
+                self._result = work(*self._given)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
