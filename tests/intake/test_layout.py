@@ -113,6 +113,7 @@ def test_checkpoints_alone_are_named_in_order() -> None:
         ([CONFIG, CONFIG.upper(), WEIGHTS], "twice"),
         (["adapter_config (1).json", "adapter_config (2).json", WEIGHTS], "twice"),
         ([CONFIG, "adapter_model-00001-of-00002.safetensors"], "part 2 of 2"),
+        ([CONFIG, "adapter_model-00002-of-00002.safetensors"], "part 1 of 2"),
     ],
 )
 def test_what_is_missing_has_its_sentence(names: list[str], words: str) -> None:

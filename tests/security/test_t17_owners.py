@@ -4,11 +4,14 @@ cannot fill the queue or the disk. On a laptop nothing is limited."""
 import dataclasses
 import re
 import shutil
+import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from gradio.context import LocalContext
 
 from tests.jobs.conftest import root, run_with, wait_until  # noqa: F401  fixtures
 from tests.ui import fake_run
@@ -16,6 +19,7 @@ from workbench import jobs
 from workbench.errors import BusyError, RunError
 from workbench.events import StageFinished
 from workbench.limits import LIMITS
+from workbench.models import hub_access
 from workbench.runs import lease, owners, quota
 from workbench.runs.folder import Run, find_run
 from workbench.stages import Stage
@@ -226,3 +230,22 @@ def test_tokens_are_remembered_of_the_sessions_that_were_here_last(
     assert visitors._tokens("b", ()) == [BERT]
     assert visitors._tokens("a", ()) == []
     assert visitors._tokens("", (ANNA,)) == [ANNA] and visitors._tokens("", ()) == []
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_with_whose_login_a_handler_asks_the_hub(
+    is_shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    monkeypatch.setenv("WORKBENCH_SHARED", "1" if is_shared else "")
+    login = {"access_token": "t", "expires_at": time.time() + 99,
+             "userinfo": {"preferred_username": "anna"}}  # fmt: skip
+    inner = SimpleNamespace(scope={"session": {"oauth_info": login}})
+    request = SimpleNamespace(headers={}, session_hash="s", client=None, request=inner)
+    former = LocalContext.request.set(request)  # type: ignore[arg-type]
+    try:
+        access = visitors.known(hub_access.current)()
+    finally:
+        LocalContext.request.reset(former)
+    assert access.own is not is_shared
+    assert access.tokens() == ([False, "t"] if is_shared else [None])
