@@ -46,4 +46,22 @@ def test_pairs_ceilings_and_two_hops(
     assert list(peft.measure(*asked, **kinds)) == []  # nothing is owed any more
     written = peft.read_lines(tmp_path / "out" / peft.RESULTS)
     assert written == lines
-    assert "| lora | two hops |" in peft.table(written)
+    assert "| lora | two hops | " in peft.table(written)
+
+
+def test_a_table_has_means_over_seeds_with_intervals_and_the_worst_task_first() -> None:
+    def line(task: str, seed: int, moved: float, student: str = "dora") -> peft.Line:
+        values = {"source": 0.9, "transferred": moved, "low": -0.1, "high": 0.02}
+        return {"task": task, "seed": seed, "teacher": "lora", "student": student, **values}
+
+    ceiling = {"task": "a", "seed": 0, "teacher": "real rows", "student": "dora",
+               "source": None, "transferred": 0.8}  # fmt: skip
+    lines = [line("a", 0, 0.88), line("a", 1, 0.86), line("b", 0, 0.81), ceiling]
+    rows = peft.table([*lines, line("a", 0, 0.72, peft.HOPS)]).splitlines()[2:]
+    assert rows == [
+        "| lora | dora | b | 1 | 0.900 | 0.810 | 0.900 | -0.090 (-0.100 to +0.020) |",
+        "| lora | dora | a | 2 | 0.900 | 0.870 | 0.967 | -0.030 (-0.100 to +0.020) |",
+        "| real rows | dora | a | 1 | – | 0.800 | – | – |",
+        # Against the first source, of whose copy the interval speaks.
+        "| lora | two hops | a | 1 | 0.900 | 0.720 | 0.800 | -0.180 (-0.240 to -0.120) |",
+    ]

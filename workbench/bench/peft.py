@@ -78,17 +78,52 @@ def read_lines(path: Path) -> list[Line]:
 
 
 def table(lines: Sequence[Line]) -> str:
-    """Markdown: means over tasks and seeds by teacher and student."""
-    groups: dict[tuple[str, str], list[Line]] = {}
+    """Markdown by pair and task: means over seeds, worst of a pair first.
+
+    The interval of a difference is the mean of the seeds' intervals: on the safe side, as seeds
+    share test rows.
+    """
+    groups: dict[tuple[str, str], dict[str, list[Line]]] = {}
     for line in lines:
-        groups.setdefault((line["teacher"], line["student"]), []).append(line)
-    rows = ["| teacher | student | source | student | kept | runs |", "|---|---|---|---|---|---|"]
-    for (teacher, student), group in groups.items():
-        source = sum(line["source"] or 0 for line in group) / len(group)
-        new = sum(line["transferred"] for line in group) / len(group)
-        kept = f"{new / source:.3f}" if source else "–"
-        rows.append(f"| {teacher} | {student} | {source:.3f} | {new:.3f} | {kept} | {len(group)} |")
+        by_task = groups.setdefault((line["teacher"], line["student"]), {})
+        by_task.setdefault(line["task"], []).append(line)
+    rows = [
+        "| from | to | task | seeds | source | moved | kept | difference, 95 % |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for (teacher, student), by_task in groups.items():
+        means = {task: _means(group) for task, group in by_task.items()}
+        for task in sorted(means, key=lambda task: means[task]["kept"] or means[task]["moved"]):
+            mean = means[task]
+            cells = [teacher, student, task, str(len(by_task[task]))]
+            if teacher == CEILING:
+                cells += ["–", f"{mean['moved']:.3f}", "–", "–"]
+            else:
+                by = f"{mean['moved'] - mean['source']:+.3f}"
+                by += f" ({mean['low']:+.3f} to {mean['high']:+.3f})"
+                cells += [f"{mean['source']:.3f}", f"{mean['moved']:.3f}"]
+                cells += [f"{mean['kept']:.3f}", by]
+            rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def _means(group: Sequence[Line]) -> dict[str, float]:
+    """Over the seeds of a pair and task; what a ceiling lacks is 0."""
+
+    def mean(name: str) -> float:
+        return sum(line.get(name) or 0.0 for line in group) / len(group)
+
+    source, moved, low, high = map(mean, ("source", "transferred", "low", "high"))
+    if group[0]["student"] == HOPS:  # its interval is against the adapter in between
+        shift = moved - source - (low + high) / 2
+        low, high = low + shift, high + shift
+    return {
+        "source": source,
+        "moved": moved,
+        "kept": moved / source if source else 0.0,
+        "low": low,
+        "high": high,
+    }
 
 
 def _of_task(
