@@ -443,3 +443,23 @@ def test_a_method_whose_weights_tell_no_layers_must_name_them() -> None:
         assert settings.fields["target_modules"] == ["q_proj", "v_proj"]
         with pytest.raises(IntakeError, match="name them"):
             other_settings(Claims(name, {}, None, (), ""), [])
+
+
+def test_layers_of_other_methods_are_those_that_the_weights_have() -> None:
+    name = "base_model.model.layers.0.q_proj.boft_R"
+    claims = Claims("BOFT", {}, ("k_proj",), (), "")
+    settings = other_settings(claims, [Tensor(name, "F32", (1, 4, 4, 4), 0, 0)])
+    assert settings.fields["target_modules"] == ["layers.0.q_proj"]
+    with pytest.raises(IntakeError, match="hold no layer of the method BOFT"):
+        other_settings(claims, [])
+
+
+def test_so_many_folders_below_the_one_handed_over_are_looked_into(tmp_path: Path) -> None:
+    def below(folders: int) -> Path:
+        top = tmp_path / str(folders)
+        builders.adapter_folder(top.joinpath(*"abcdefghij"[:folders]))
+        return top
+
+    assert read_adapter(below(adapters._DEPTH), tmp_path / "w").weights.exists()
+    with pytest.raises(IntakeError, match="adapter_config"):
+        read_adapter(below(adapters._DEPTH + 1), tmp_path / "w2")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import IntakeError
+from workbench.intake import json_tables
 from workbench.intake.column_questions import Choice
 from workbench.intake.columns import REQUIRED, _chosen
 from workbench.intake.delimited import cells_of
@@ -197,3 +198,44 @@ def test_a_column_is_chosen_by_its_number() -> None:
     assert _chosen(table, "2", "It") == _chosen(table, "column 2", "It") == "column 2"
     with pytest.raises(IntakeError, match="has no column"):
         _chosen(table, "3", "It")
+
+
+def test_what_an_instruction_is_about_belongs_to_the_input() -> None:
+    row = {"instruction": "Name the topic.", "description": "a cab", "output": "travel"}
+    rows = parse_rows(json.dumps(row), "jsonl")
+    assert rows.examples == (Example("Name the topic.\n\na cab", "travel"),)
+
+
+def test_the_answer_to_a_question_is_its_output_whatever_else_is_said_of_it() -> None:
+    row = {"question": "a cab?", "answer": "yes", "category": "travel"}
+    assert parse_rows(json.dumps(row), "jsonl").examples == (Example("a cab?", "yes"),)
+
+
+def test_columns_whose_cells_are_lists_are_columns() -> None:
+    columns = {
+        "question": ["a?", "b?"],
+        "choices": [["x", "y"], ["y", "z"]],
+        "answers": [{"text": ["x"]}, {"text": ["z"]}],
+    }
+    rows = parse_rows(json.dumps(columns), "json")
+    assert [row.output for row in rows.examples] == ["x", "z"]
+
+
+def test_only_rows_within_rows_have_a_bound_of_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_tables, "_MOST_CELLS", 6)
+    flat = [{"input": f"{n}", "output": "x"} for n in range(20)]
+    assert len(parse_rows(json.dumps(flat), "json").examples) == 20
+    within = json.dumps([{"instances": flat[:3]}])
+    assert len(parse_rows(within, "json").examples) == 3
+    with pytest.raises(IntakeError, match="rows within rows"):
+        parse_rows(json.dumps([{"instances": flat[:4]}]), "json")
+
+
+def test_an_instruction_and_its_input_are_one_turn_behind_what_stands_before() -> None:
+    text = "Below is a task.\n\n### Instruction:\n{}\n\n### Input:\na cab\n\n### Response:\ntravel"
+    texts = [{"text": text.format(asked)} for asked in ("Name the topic.", "Say what it is.")]
+    rows = parse_rows("\n".join(map(json.dumps, texts)), "jsonl")
+    assert [row.input for row in rows.examples] == [
+        "Name the topic.\n\na cab",
+        "Say what it is.\n\na cab",
+    ]

@@ -256,7 +256,7 @@ def _listed(directory: int, label: str) -> list[str]:
                 f"The folder {label} holds over {_LISTED_FILES:,} files. Choose the folder of the "
                 "adapter itself."
             )
-        folders[:] = sorted(folders) if inside.count("/") < _DEPTH else []
+        folders[:] = sorted(folders) if len(Path(inside).parts) < _DEPTH else []
     return names
 
 
