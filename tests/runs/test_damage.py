@@ -99,3 +99,18 @@ def test_the_list_is_read_again_only_where_something_changed(
     (tmp_path / listing.KNOWN).write_text(json.dumps({"schema": 1, "runs": {"x": 3}}))
     listing._memory.clear()
     assert len(list_runs(tmp_path)) == 3
+
+
+def test_a_run_that_cannot_be_looked_into_stays_in_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = a_run(tmp_path)
+    (tmp_path / "holiday photos").mkdir()
+
+    def refused(path: Path) -> list[str]:
+        if Path(path) == run.folder:
+            raise PermissionError(13, "Permission denied")
+        return []
+
+    monkeypatch.setattr(damage.os, "listdir", refused)
+    assert [line.id for line in list_runs(tmp_path)] == [run.id]

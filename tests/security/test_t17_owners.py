@@ -215,6 +215,7 @@ def test_the_key_of_addresses_is_made_anew_when_it_is_damaged(tmp_path: Path) ->
             assert new == owners.address_mark(tmp_path) != mark
     with owners.visited_by(owners.Visitor("", ())):
         assert owners.address_mark(tmp_path) == ""
+    assert (key.parent.stat().st_mode | key.stat().st_mode) & 0o077 == 0  # nobody else's to read
 
 
 def test_tokens_are_remembered_of_the_sessions_that_were_here_last(

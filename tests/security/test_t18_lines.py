@@ -220,8 +220,9 @@ def test_t18_an_address_has_so_many_new_sessions_and_never_all_places() -> None:
         for n in range(5):
             async with light.turn("a", f"new {n}"):
                 pass
-        with pytest.raises(Refused):
+        with pytest.raises(Refused) as refused:
             await light.turn("a", "one more").__aenter__()
+        assert refused.value.status == 429
         for address, session in (("a", "new 0"), ("b", "one more")):
             async with light.turn(address, session):
                 pass
@@ -240,6 +241,14 @@ def test_t18_a_session_that_asks_all_the_time_is_no_page_and_is_answered_later(
     assert [steady for steady, _ in paces] == [True] * 19 + [False] * 81
     seconds = [seconds for _, seconds in paces]
     assert not any(seconds[:20]) and seconds[27] == 1.0 and seconds[-1] > 4.0
+
+
+def test_t18_so_many_sessions_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic, "_SESSIONS", 2)
+    light = traffic._Light()
+    for session in "abca":
+        light._pace(session)
+    assert list(light._rate) == ["c", "a"]
 
 
 def test_t18_a_session_has_so_many_light_calls() -> None:
