@@ -14,7 +14,7 @@ from workbench.errors import IntakeError
 from workbench.intake import adapter as adapters
 from workbench.intake import field_checks, lora_tensors
 from workbench.intake.adapter import inspect_adapter, read_adapter
-from workbench.intake.config import Claims, other_settings, refuse_biases
+from workbench.intake.config import Claims, other_settings, refuse_biases, require_claimed
 from workbench.intake.header import Tensor
 from workbench.intake.methods import METHODS
 from workbench.limits import LIMITS
@@ -463,3 +463,10 @@ def test_so_many_folders_below_the_one_handed_over_are_looked_into(tmp_path: Pat
     assert read_adapter(below(adapters._DEPTH), tmp_path / "w").weights.exists()
     with pytest.raises(IntakeError, match="adapter_config"):
         read_adapter(below(adapters._DEPTH + 1), tmp_path / "w2")
+
+
+def test_layers_that_were_saved_whole_are_in_the_weights() -> None:
+    whole = [Tensor("base_model.model.lm_head.weight", "F32", (8, 4), 0, 0)]
+    require_claimed(Claims("LORA", {}, None, ("lm_head",), ""), whole)
+    with pytest.raises(IntakeError, match=r'"modules_to_save".*embed_tokens.*no such layer'):
+        require_claimed(Claims("LORA", {}, None, ("lm_head", "embed_tokens"), ""), whole)

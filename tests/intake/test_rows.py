@@ -131,6 +131,11 @@ def test_rows_without_outputs_are_bad_where_outputs_are_wanted() -> None:
         ("x" * (LIMITS.input_characters + 1), "text", "200001 characters"),
         ("a => " + "x" * (LIMITS.output_characters + 1), "text", "the output has 50001"),
         ("a", "xml", '"jsonl", "json", "csv" or "text"'),
+        (
+            '[\n{"input": "a",\n"output": "b"}\n]\xa0',
+            "json",
+            "not valid JSON (extra data at line 4",
+        ),
     ],
 )
 def test_refusals_say_what_is_wrong(text: str, kind: str, words: str) -> None:

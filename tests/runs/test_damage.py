@@ -36,6 +36,16 @@ def test_f5_a_damaged_event_is_skipped_and_counted(tmp_path: Path, body: str) ->
     assert problem.file == "run.db" and "1 events" in problem.what
 
 
+@pytest.mark.parametrize("at", ["noon", float("inf"), b"x"])
+def test_f5_an_event_whose_time_is_damaged_is_kept(tmp_path: Path, at: object) -> None:
+    run = a_run(tmp_path)
+    run.journal.append(Warned("distil", "said"))
+    run.database.read("UPDATE events SET at = ?", (at,))
+    assert [(entry.at, entry.event) for entry in run.journal.log()] == [
+        (0.0, Warned("distil", "said"))
+    ]
+
+
 def test_f5_damaged_facts_and_steps_are_sentences(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     run.remember("script", 1)

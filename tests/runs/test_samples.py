@@ -267,6 +267,7 @@ class TestUndo:
         run.samples.edit(sample.id, 0, input="b")
         run.samples.edit(sample.id, 1, teacher_output="mine")
         edited = run.samples.edit(sample.id, 2, status=REJECTED)
+        assert edited.reason == "rejected by hand"
         again = open_run(run.folder).samples
         assert again.history() == ("rejected", None)
         assert [again.undo() for _ in range(4)] == ["rejected", "edit", "edit", None]
