@@ -449,7 +449,7 @@ def test_layers_of_other_methods_are_those_that_the_weights_have() -> None:
     name = "base_model.model.layers.0.q_proj.boft_R"
     claims = Claims("BOFT", {}, ("k_proj",), (), "")
     settings = other_settings(claims, [Tensor(name, "F32", (1, 4, 4, 4), 0, 0)])
-    assert settings.fields["target_modules"] == ["layers.0.q_proj"]
+    assert settings.fields == {"target_modules": ["layers.0.q_proj"]}
     with pytest.raises(IntakeError, match="hold no layer of the method BOFT"):
         other_settings(claims, [])
 
@@ -470,3 +470,22 @@ def test_layers_that_were_saved_whole_are_in_the_weights() -> None:
     require_claimed(Claims("LORA", {}, None, ("lm_head",), ""), whole)
     with pytest.raises(IntakeError, match=r'"modules_to_save".*embed_tokens.*no such layer'):
         require_claimed(Claims("LORA", {}, None, ("lm_head", "embed_tokens"), ""), whole)
+
+
+def test_a_layer_saved_whole_is_no_lora_matrix() -> None:
+    layer = "base_model.model.layers.0.q_proj"
+    tensors = [
+        Tensor(f"{layer}.lora_A.weight", "F32", (2, 8), 0, 0),
+        Tensor(f"{layer}.lora_B.weight", "F32", (8, 2), 0, 0),
+        Tensor("base_model.model.score.weight", "F32", (3, 8), 0, 0),
+    ]
+    modules = lora_tensors.lora_modules(tensors, ("score",))
+    assert [module.name for module in modules] == ["layers.0.q_proj"]
+    with pytest.raises(IntakeError, match="modules_to_save"):
+        lora_tensors.lora_modules(tensors)
+
+
+def test_a_zip_with_windows_names_is_read(tmp_path: Path) -> None:
+    files = builders.members(builders.adapter_folder(tmp_path / "in"))
+    path = builders.zipped(tmp_path / "a.zip", {rf"mine\{n}": raw for n, raw in files.items()})
+    assert read_adapter(path, tmp_path / "w").weights.exists()

@@ -9,6 +9,7 @@ from workbench.errors import IntakeError
 from workbench.intake import json_tables
 from workbench.intake.column_questions import Choice
 from workbench.intake.columns import REQUIRED, _chosen
+from workbench.intake.conversations import NotText, history_turns
 from workbench.intake.delimited import cells_of
 from workbench.intake.records import Record, table_of
 from workbench.intake.rows import parse_examples, parse_rows, read_examples, read_rows, table_rows
@@ -244,3 +245,15 @@ def test_an_instruction_and_its_input_are_one_turn_behind_what_stands_before() -
         "Name the topic.\n\na cab",
         "Say what it is.\n\na cab",
     ]
+
+
+def test_an_empty_line_of_a_table_ends_nothing_and_empty_cells_behind_a_row_are_none() -> None:
+    rows = parse_rows("input,output\na,x\n , \nb,y,,\n", "csv")
+    assert rows.examples == (Example("a", "x"), Example("b", "y"))
+
+
+def test_a_history_is_pairs_of_texts() -> None:
+    assert [turn.text for turn in history_turns([["a", "b"], ["c", "d"]])] == list("abcd")
+    for other in (["ab"], [["a"]], [["a", "b", "c"]], [["a", 1]]):
+        with pytest.raises(NotText, match="pairs"):
+            list(history_turns(other))

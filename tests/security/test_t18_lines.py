@@ -241,6 +241,8 @@ def test_t18_a_session_that_asks_all_the_time_is_no_page_and_is_answered_later(
     assert [steady for steady, _ in paces] == [True] * 19 + [False] * 81
     seconds = [seconds for _, seconds in paces]
     assert not any(seconds[:20]) and seconds[27] == 1.0 and seconds[-1] > 4.0
+    light._rate |= {"young": (999.5, 1000.0, 20.0), "older": (998.5, 1000.0, 20.0)}
+    assert [light._pace(session)[0] for session in ("young", "older")] == [False, True]
 
 
 def test_t18_so_many_sessions_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
