@@ -460,9 +460,9 @@ def test_so_many_folders_below_the_one_handed_over_are_looked_into(tmp_path: Pat
         builders.adapter_folder(top.joinpath(*"abcdefghij"[:folders]))
         return top
 
-    assert read_adapter(below(adapters._DEPTH), tmp_path / "w").weights.exists()
+    assert read_adapter(below(8), tmp_path / "w").weights.exists()
     with pytest.raises(IntakeError, match="adapter_config"):
-        read_adapter(below(adapters._DEPTH + 1), tmp_path / "w2")
+        read_adapter(below(9), tmp_path / "w2")
 
 
 def test_layers_that_were_saved_whole_are_in_the_weights() -> None:

@@ -1,11 +1,18 @@
-"""Whose turn it is."""
+"""Whose turn it is, and what is told of a process: how it ended, how long it takes."""
 
 import os
 from pathlib import Path
 
-from workbench.jobs import turns
+import pytest
+
+from tests.runs.making import a_run
+from workbench.errors import WorkbenchError
+from workbench.events import Progress
+from workbench.jobs import questions, turns
+from workbench.jobs.state import _ending, _remaining
 from workbench.runs import lease
 from workbench.runs.lease import Holder
+from workbench.runs.summary import summary
 
 
 def test_a_worker_without_standard_input_has_its_turn(tmp_path: Path) -> None:
@@ -21,3 +28,18 @@ def test_a_worker_without_standard_input_has_its_turn(tmp_path: Path) -> None:
     finally:
         os.dup2(kept, 0)
         os.close(kept)
+
+
+def test_how_a_process_ended_is_told(tmp_path: Path) -> None:
+    assert _ending(0) == "exit code 0" and "SIGHUP" in _ending(-1)
+    assert "want of memory" in _ending(-9) and "signal 99" in _ending(-99)
+    for code, words in ((-9, "want of memory"), (3, "exit code 3")):
+        with pytest.raises(WorkbenchError, match=words):
+            questions._read(b"", code, tmp_path)
+
+
+def test_the_first_progress_of_a_stage_tells_no_time(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    run.journal.append(Progress("distil", 1, 9, "steps"))
+    glance = summary(run)
+    assert glance.progress is not None and _remaining(run, glance, glance.progress) is None

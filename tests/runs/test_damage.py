@@ -11,6 +11,7 @@ from workbench.events import Metric, StageStarted, Warned
 from workbench.runs import damage
 from workbench.runs.folder import open_run
 from workbench.runs.listing import list_runs
+from workbench.runs.results import Answer
 from workbench.runs.summary import summary
 from workbench.stages import Stage
 
@@ -124,3 +125,13 @@ def test_a_run_that_cannot_be_looked_into_stays_in_the_list(
 
     monkeypatch.setattr(damage.os, "listdir", refused)
     assert [line.id for line in list_runs(tmp_path)] == [run.id]
+
+
+@pytest.mark.parametrize("change", ["correct = 7", "score = 1.5", "prediction = x'00'"])
+def test_f5_a_damaged_answer_is_told(tmp_path: Path, change: str) -> None:
+    run = a_run(tmp_path)
+    run.answers.put("source_base", [Answer(0, "a", True)])
+    assert not list(damage.problems(run.folder))
+    run.database.read(f"UPDATE answers SET {change}")
+    (problem,) = damage.problems(run.folder)
+    assert problem.file == "run.db" and "source_base" in problem.what

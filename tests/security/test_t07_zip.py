@@ -345,3 +345,19 @@ def test_t07_mutated_archives_are_read_or_refused(tmp_path: Path, edits: list) -
     except IntakeError:
         return
     assert set(found.files) <= set(WANTED)
+
+
+def test_t07_a_long_comment_hides_no_end(tmp_path: Path) -> None:
+    path = pack(tmp_path / "a.zip", good(tmp_path))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b"x" * 65_535
+    assert read_adapter(path, tmp_path / "w").weights.exists()
+
+
+@pytest.mark.parametrize(("at", "format_"), [(10, "<H"), (12, "<I")])
+def test_t07_a_long_list_of_members_is_not_read(tmp_path: Path, at: int, format_: str) -> None:
+    path = pack(tmp_path / "a.zip", good(tmp_path))
+    raw = bytearray(path.read_bytes())
+    struct.pack_into(format_, raw, raw.rfind(b"PK\x05\x06") + at, 60_000 if at == 10 else 10**9)
+    path.write_bytes(raw)
+    assert "too many members" in refused(path, tmp_path)

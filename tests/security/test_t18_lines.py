@@ -219,7 +219,7 @@ def test_t18_an_address_has_so_many_new_sessions_and_never_all_places() -> None:
         light._sessions = traffic._Allowance(1e-6, 5.0)
         for n in range(5):
             async with light.turn("a", f"new {n}"):
-                pass
+                assert light._running == {"a": 1}
         with pytest.raises(Refused) as refused:
             await light.turn("a", "one more").__aenter__()
         assert refused.value.status == 429
