@@ -1,13 +1,14 @@
 """Whose turn it is, and what is told of a process: how it ended, how long it takes."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.runs.making import a_run
 from workbench.errors import WorkbenchError
-from workbench.events import Progress
+from workbench.events import Progress, StageStarted
 from workbench.jobs import questions, turns
 from workbench.jobs.state import _ending, _remaining
 from workbench.runs import lease
@@ -40,6 +41,7 @@ def test_how_a_process_ended_is_told(tmp_path: Path) -> None:
 
 def test_the_first_progress_of_a_stage_tells_no_time(tmp_path: Path) -> None:
     run = a_run(tmp_path)
-    run.journal.append(Progress("distil", 1, 9, "steps"))
-    glance = summary(run)
-    assert glance.progress is not None and _remaining(run, glance, glance.progress) is None
+    run.journal.append(StageStarted("distil"), Progress("distil", 1, 9, "steps"))
+    glance = replace(summary(run), progress_at=run.journal.log()[-1].at)  # that was rounded
+    assert glance.progress is not None
+    assert _remaining(run, glance, glance.progress) is None
