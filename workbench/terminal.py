@@ -187,7 +187,8 @@ def result_table(result: dict[str, Any]) -> str:
     lines = [f"Task: {result['task_name']}{told}   preset: {result['preset']}", ""]
     measure = result["measure"]
     measure = measure[:1].upper() + measure[1:] if " " in measure or measure.islower() else measure
-    lines.append(f"{measure:<30} {'value':>7}   95 % interval      n")
+    wide = max(map(len, ARM_WORDS.values()))
+    lines.append(f"{measure:<{wide}} {'value':>7}   95 % interval      n")
     unit = "%" if result["measure"] == "accuracy" else " "
     for arm, values in result["arms"].items():
         if not values:
@@ -195,7 +196,7 @@ def result_table(result: dict[str, Any]) -> str:
         whole = arm == "source_adapter" and result.get("source") == "model"
         title = "Source model" if whole else ARM_WORDS[arm]
         lines.append(
-            f"{title:<30} {values['accuracy'] * 100:6.1f} {unit}   "
+            f"{title:<{wide}} {values['accuracy'] * 100:6.1f} {unit}   "
             f"{values['low'] * 100:5.1f} to {values['high'] * 100:5.1f} {unit}   {values['n']:>4}"
         )
     if result["verdict"]:
