@@ -78,6 +78,10 @@ def test_another_target_takes_samples_and_answers_as_they_are(
     assert run.answers.get("source_adapter") == moved.answers.get("source_adapter")
     assert result["arms"]["transferred"]["n"] == 10
     assert "lineage" not in result
+    # What wrote them and what decided, not what this run would have chosen.
+    first = moved.result() or {}
+    assert result["writer"] == first["writer"] and result["writer"]
+    assert result["filter"] == first["filter"]
     assert transfer(root, "else", *more) == 0  # the same command changes nothing
     assert len(run.samples.all()) == len(told)
 

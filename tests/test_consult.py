@@ -21,7 +21,7 @@ from workbench.runs.folder import Run, create
 from workbench.samples import KEPT, REJECTED, Example, Sample, sample_id
 from workbench.stages import Stage
 from workbench.steps import writer_choice
-from workbench.steps.writer_choice import CHOICE
+from workbench.synthesis_plan import CHOICE
 from workbench.synthesize.per_label import Text
 
 

@@ -29,6 +29,7 @@ from workbench.samples import KEPT, MIXED, REJECTED, SPAN_SWAP, Example, Sample
 from workbench.stages import Stage
 from workbench.steps import comparison, label_balance, rounds, synthesis, writer_choice
 from workbench.steps.soft_labels import SOFT_LABELS
+from workbench.synthesis_plan import CHOICE
 
 SEEDS = [Example(f"please move {n} coins to box {n * 7}", f"box{n % 3}") for n in range(1, 7)]
 ROWS = [Example(f"put {n} coins into box {n}", f"box{n % 3}") for n in range(70)]
@@ -432,7 +433,7 @@ def test_what_has_learned_its_inputs_writes_them(
         run = make_run(name=writer, synthesis__writer="auto", synthesis__max_rounds=1)
         for _ in advance(run, Stage.SYNTHESIZE):
             pass
-        choice = run.recall(writer_choice.CHOICE)
+        choice = run.recall(CHOICE)
         assert choice["writer"] == writer
         assert f"{gain:.1f} nats per token" in choice["why"]
 

@@ -25,6 +25,7 @@ from workbench.runs.recipe_rules import ANSWER_FIELDS, differing
 from workbench.runs.state import INDEPENDENT_ARMS
 from workbench.samples import Example, normalise
 from workbench.stages import Stage
+from workbench.synthesis_plan import CHOICE, PROBES
 
 
 def run_named(root: Path, name: str) -> Run:
@@ -110,6 +111,9 @@ def take_samples(new: Run, old: Run) -> None:
     if not old.stage_done(Stage.LABEL):
         raise RunError(f'The samples of "{old.name}" are not all answered yet. Finish that first.')
     new.answers.put(SEED_ANSWERS, old.answers.get(SEED_ANSWERS))
+    for fact in (CHOICE, PROBES):
+        if (remembered := old.recall(fact)) is not None:
+            new.remember(fact, remembered)
     changed = set(differing(old.recipe, new.recipe))
     if old.inputs.evaluation == new.inputs.evaluation and not changed & {
         *(field for field in ANSWER_FIELDS if not field.startswith(("target", "quantize"))),

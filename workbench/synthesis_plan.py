@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from workbench.inputs import Inputs
 from workbench.recipe import TransferRecipe
 
+# Where a run remembers who writes and why, and what the teacher answered to random words.
+CHOICE, PROBES = "writer", "label probes"
+
 NEW_SHARE = 1 / 3  # answers recur when the next one is new with at most this probability
 SEEN_TWICE = 2  # samples from which an answer counts as a label
 # Samples for each label that is seen: with 77 labels 65, 156 and 312 gave .810, .840 and .833.

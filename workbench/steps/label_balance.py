@@ -23,14 +23,13 @@ from workbench.stages import Stage
 from workbench.steps.rounds import label
 from workbench.steps.seed_answers import answered_seeds
 from workbench.steps.writing import round_size
-from workbench.synthesis_plan import recur
+from workbench.synthesis_plan import PROBES, recur
 from workbench.synthesize.labels import task_labels
 from workbench.synthesize.per_label import plan, probe_labels
 from workbench.synthesize.selection import FOREIGN, select
 from workbench.synthesize.span_swap import swap_spans
 from workbench.teach import TEACHER
 
-PROBES = "label probes"  # where the run remembers them
 FREE_SHARE = 1 / 8  # of a round's prompts name no label: they bring what nobody asked for
 MOST_SURPLUS = 2  # times what is wanted: then no thin label is waited for
 MIXED_ROUND = {"cpu": 128, "cuda": 2048}  # mixed inputs that are answered and committed together

@@ -22,7 +22,7 @@ from workbench.stages import Stage
 from workbench.steps.comparison import load_student, summarise
 from workbench.steps.distillation import newest_state
 from workbench.steps.synthesis import filter_of
-from workbench.steps.writer_choice import CHOICE
+from workbench.synthesis_plan import CHOICE
 
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes")
 _SETTLED = ("batch_rows", "learning_rate")  # by the number of rows, where the recipe leaves it open

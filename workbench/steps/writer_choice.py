@@ -13,10 +13,10 @@ from workbench.runs.folder import Run
 from workbench.samples import Example
 from workbench.stages import WRITERS
 from workbench.steps.rounds import input_tokens
+from workbench.synthesis_plan import CHOICE
 from workbench.synthesize.adapter_writer import input_gain, input_lead, write_inputs
 from workbench.teach import TEACHER
 
-CHOICE = "writer"  # where the run remembers it
 # Nats per token that an adapter gains on inputs, from which it has learned to write them. Of the
 # adapters in docs/method.md answer-only ones stay below half of it, others above four times of it.
 LEAST_GAIN = 0.4
