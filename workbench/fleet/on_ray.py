@@ -5,6 +5,7 @@ place. Actors end with the process that hands out the work: nothing is left runn
 """
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray
+import torch
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
 import workbench
@@ -59,7 +61,7 @@ class RayPool:
     def __init__(
         self, place_url: str, workers: int, gpus: float = 0, address: str = "", scratch: str = ""
     ) -> None:
-        threads = max(1, (os.cpu_count() or 1) // workers) if workers and not address else 1
+        threads = max(1, _cores() // workers) if workers and not address else 1
         _begin(address, threads * workers)
         if workers == 0:
             workers = int(ray.cluster_resources().get("GPU", 0) / (gpus or 1))
@@ -131,12 +133,21 @@ def _begin(address: str, cpus: int) -> None:
     else:
         os.environ["PYTHONPATH"] = environment.python_path()
         options |= {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
+        # Ray's own search finds none where the driver's library lies elsewhere.
+        options |= {"num_gpus": torch.cuda.device_count()}
         options |= {"num_cpus": cpus} if cpus else {}
     try:
         ray.init(**options)
     except (RayError, ConnectionError, RuntimeError, ValueError) as error:
         where = f"The Ray cluster {address} cannot be used" if address else "Ray cannot start"
         raise RunError(f"{where}: {str(error).strip().splitlines()[0]}") from error
+
+
+def _cores() -> int:
+    """Cores that this process may use; a job service gives it less than the machine has."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _end_of(seat: _Seat) -> tuple[Outcome, bool]:
