@@ -398,8 +398,8 @@ def test_no_consistency_without_answers_asked_for(reviewable: Run) -> None:
 
 def test_more_for_a_thin_answer(reviewable: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     now = take(reviewable)
-    choices = write_views.thin_choices(now)
-    assert choices["value"] == "routing" and write_views.can_write_for(now)
+    shown, choices = write_views.write_for(now)
+    assert choices["value"] == "routing" and shown["visible"]
     asked: list[Any] = []
     fresh = [
         Sample(sample_id(text), text, "target", 12, "routing", status, teacher_output="routing")
@@ -425,7 +425,7 @@ def test_more_for_a_thin_answer(reviewable: Run, monkeypatch: pytest.MonkeyPatch
 def test_nothing_more_is_written_once_trained_on(
     finished: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not write_views.can_write_for(take(finished))
+    assert not write_views.write_for(take(finished))[0]["visible"]
     answer = {"samples": [], "round": asdict(RoundFinished(12, 0, 0, 0, 0, 0, 0))}
     monkeypatch.setattr(jobs, "consult", lambda *given: answer)
     with pytest.raises(RunError, match="went on meanwhile"):

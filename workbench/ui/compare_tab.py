@@ -8,8 +8,8 @@ from workbench import jobs
 from workbench.errors import RunError
 from workbench.stages import Stage
 from workbench.ui import charts, compare_views, plain, workspace
+from workbench.ui.boxes import button_row, chart_box, plotted, rows_table, text_shown
 from workbench.ui.failures import told, with_clock
-from workbench.ui.figures import plotted, rows_table
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 from workbench.ui.waiting_line import MODELS, in_line
@@ -37,14 +37,10 @@ def build(parts: Parts) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
             by_label = plain.block()
-            labels = gr.Plot(
-                label="Per label", show_label=False, elem_id="label-chart", visible=False
-            )
+            labels = chart_box("Per label", "label-chart")
         with gr.Column(min_width=320):
             by_confusion = plain.block()
-            confusion = gr.Plot(
-                label="Confusions", show_label=False, elem_id="confusion-chart", visible=False
-            )
+            confusion = chart_box("Confusions", "confusion-chart")
     plain.block(plain.heading("Row by row", "The worst for the new adapter first."))
     no_rows = plain.block(elem_id="rows-none")
     which = gr.Radio(
@@ -62,16 +58,12 @@ def build(parts: Parts) -> None:
     )
     plain.block(plain.heading("Playground", "Ask both, side by side."))
     question = gr.Textbox(label="Input", lines=2, elem_id="playground-input")
-    with gr.Row(elem_classes="buttons"):
+    with button_row():
         ask = gr.Button("Ask both", elem_id="playground-ask")
         waiting = plain.block(elem_id="playground-state")
     with gr.Row():
-        source = gr.Textbox(
-            label="Source + adapter", interactive=False, lines=3, elem_id="playground-source"
-        )
-        target = gr.Textbox(
-            label="Target + new adapter", interactive=False, lines=3, elem_id="playground-target"
-        )
+        source = text_shown("Source + adapter", "playground-source", lines=3)
+        target = text_shown("Target + new adapter", "playground-target", lines=3)
 
     outputs = [
         verdict, bars, margin, by_label, labels, by_confusion, confusion, rows, which, no_rows,

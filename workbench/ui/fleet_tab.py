@@ -21,8 +21,8 @@ from workbench.runs import atomic
 from workbench.runs.folder import checked_id, open_run
 from workbench.stages import ORDER
 from workbench.ui import plain, words, workspace
+from workbench.ui.boxes import button_row, files_made, rows_table, small_button
 from workbench.ui.failures import say, told
-from workbench.ui.figures import rows_table
 from workbench.ui.sections import Parts
 
 SHOWN = 200  # rows; a browser has no use for ten thousand
@@ -58,8 +58,8 @@ def build(parts: Parts, tab: gr.Tab) -> None:
         folder = gr.Textbox(label="Output folder", elem_id="fleet-folder", scale=3, min_width=240)
         only = gr.Dropdown(list(_FILTERS), label="Which", elem_id="fleet-only", min_width=150)
         search = gr.Textbox(label="Name or base contains", elem_id="fleet-search", min_width=150)
-    with gr.Row(elem_classes="buttons"):
-        look = gr.Button("Show", variant="primary", size="sm", elem_id="fleet-look")
+    with button_row():
+        look = small_button("Show", "fleet-look", variant="primary")
     counts, report = plain.block(elem_id="fleet-counts"), plain.block(elem_id="fleet-report")
     rows = rows_table(
         {"transfer": "24%", "verdict or state": "19%", "kept": "10%", "difference (95 %)": "20%",
@@ -69,14 +69,14 @@ def build(parts: Parts, tab: gr.Tab) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
             chosen = gr.Dropdown([], label="Transfer", elem_id="fleet-chosen", filterable=True)
-            with gr.Row(elem_classes="buttons"):
-                open_ = gr.Button("Open a copy", size="sm", elem_id="fleet-open")
-                again = gr.Button("Try again", size="sm", elem_id="fleet-again")
+            with button_row():
+                open_ = small_button("Open a copy", "fleet-open")
+                again = small_button("Try again", "fleet-again")
         with gr.Column(min_width=300):
             kind = gr.Radio(list(_WRITERS), value="CSV", label="Table", elem_id="fleet-kind")
-            with gr.Row(elem_classes="buttons"):
-                make = gr.Button("Make the table", size="sm", elem_id="fleet-make")
-            made = gr.File(label="Table", visible=False, interactive=False, height=70)
+            with button_row():
+                make = small_button("Make the table", "fleet-make")
+            made = files_made("Table")
 
     quiet: dict[str, Any] = {"show_progress": "hidden"}
     asked, shown = [folder, only, search], [folder, counts, report, rows, names, chosen]

@@ -17,8 +17,8 @@ from workbench.ui import (
     workspace,
     write_actions,
 )
+from workbench.ui.boxes import button_row, rows_table, small_button
 from workbench.ui.failures import with_clock
-from workbench.ui.figures import rows_table
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 from workbench.ui.train_tab import curve_of, loss_curve
@@ -52,13 +52,10 @@ def build(parts: Parts) -> None:
         )
         curve = loss_curve("live-curve", 170)
         bars = plain.block(elem_id="live-bars")
-        with gr.Row(elem_classes="buttons"):
-            train = gr.Button("Train now", variant="primary", size="sm", elem_id="live-train")
-            notify = gr.Button("Tell me when it is done", size="sm", elem_id="notify")
-            links = {
-                name: gr.Button(words, size="sm", elem_id=f"open-{name}")
-                for name, words in _DETAILS.items()
-            }
+        with button_row():
+            train = small_button("Train now", "live-train", variant="primary")
+            notify = small_button("Tell me when it is done", "notify")
+            links = {name: small_button(words, f"open-{name}") for name, words in _DETAILS.items()}
         closing = plain.block(elem_id="may-close")
     notify.click(None, None, None, js="() => { window.Notification?.requestPermission(); }")
     done = _done(parts)
@@ -74,11 +71,11 @@ def _done(parts: Parts) -> dict[str, gr.Button]:
         verdict = plain.block(elem_id="transfer-verdict")
         bars = plain.block(elem_id="transfer-bars")
         aimed = plain.block(elem_id="aimed-at")
-        with gr.Row(elem_classes="buttons", elem_id="next-round"):
+        with button_row(elem_id="next-round"):
             weak = plain.block(elem_id="weakest")
-            again = gr.Button("Write more", size="sm", elem_id="write-and-train")
+            again = small_button("Write more", "write-and-train")
         waiting = plain.block(elem_id="next-round-state")
-        with gr.Row(elem_classes="buttons", elem_id="onward-buttons"):
+        with button_row(elem_id="onward-buttons"):
             buttons = {
                 name: gr.Button(
                     words,
@@ -106,11 +103,11 @@ def _done(parts: Parts) -> dict[str, gr.Button]:
             TAB,
             [made, led, facts],
             lambda now: f"{now.run_id}|{sorted(now.begun)}|{sorted(now.done)}|{now.kept}",
-            lambda now: {
-                made: gr.update(visible=bool(now.begun)),
-                led: onward.history(now),
-                facts: transfer_views.made_with(now) if now.begun else "",
-            },
+            lambda now: (
+                gr.update(visible=bool(now.begun)),
+                onward.history(now),
+                transfer_views.made_with(now) if now.begun else "",
+            ),
         ),
     ]
     parts.changed.append(

@@ -14,8 +14,9 @@ from workbench.recipe import override, recommended
 from workbench.runs.folder import Run, create
 from workbench.stages import Stage
 from workbench.ui import plain, transfer_views, words, workspace
+from workbench.ui.boxes import button_row, small_button
 from workbench.ui.failures import say
-from workbench.ui.sections import Drawn, Parts, Section
+from workbench.ui.sections import Parts, Section
 from workbench.ui.snapshot import Snapshot
 from workbench.ui.transfer_actions import public_base
 from workbench.ui.transfer_views import ROUNDS
@@ -36,9 +37,9 @@ def build(parts: Parts, tab: str) -> None:
             allow_custom_value=True,
             elem_id="onward-base",
         )
-        with gr.Row(elem_classes="buttons"):
-            same = gr.Button("Train from the same samples", size="sm", elem_id="onward-same")
-            again = gr.Button("Move the new adapter", size="sm", elem_id="onward-again")
+        with button_row():
+            same = small_button("Train from the same samples", "onward-same")
+            again = small_button("Move the new adapter", "onward-again")
         plain.block(
             plain.sentence(
                 "The same samples: the source adapter's answers are there already, and only the "
@@ -52,16 +53,12 @@ def build(parts: Parts, tab: str) -> None:
             tab,
             [part],
             lambda now: f"{now.run_id}|{Stage.EXPORT in now.done}|{now.busy}",
-            lambda now: _draw(now, part),
+            lambda now: (gr.update(visible=Stage.EXPORT in now.done and not now.busy),),
         )
     )
     given, opened = [parts.run_id, base, parts.owner], [parts.run_id, parts.tabs]
     parts.press(same, from_same_samples, given, opened, afresh=True)
     parts.press(again, move_again, given, opened, afresh=True)
-
-
-def _draw(now: Snapshot, part: gr.Accordion) -> Drawn:
-    return {part: gr.update(visible=Stage.EXPORT in now.done and not now.busy)}
 
 
 def from_same_samples(run_id: str, base: str | None, owner: str = "") -> tuple[str, Any]:

@@ -19,6 +19,7 @@ from workbench.runs import storage
 from workbench.runs.folder import Run
 from workbench.runs.listing import archive
 from workbench.ui import consent_box, plain, words, workspace
+from workbench.ui.boxes import button_row, small_button
 from workbench.ui.failures import told
 from workbench.ui.sections import Drawn
 from workbench.ui.snapshot import Snapshot
@@ -70,8 +71,8 @@ def build(run_id: gr.Textbox, consent: gr.Checkbox) -> dict[str, Any]:
             min_width=200,
             elem_id="push-samples",
         )
-    with gr.Row(elem_classes="buttons"):
-        button = gr.Button("Push to the Hub", size="sm", interactive=False, elem_id="push")
+    with button_row():
+        button = small_button("Push to the Hub", "push", interactive=False)
     state = plain.block(elem_id="push-state")
     if storage.is_lost_at_restart(workspace.runs_root()):
         _keeping(run_id, repository, consent, token, state)
@@ -89,8 +90,8 @@ def _keeping(
 ) -> None:
     """Where runs are lost at a restart: all of one, finished or not, into a private repository."""
     plain.block(plain.sentence(KEEP, "note"))
-    with gr.Row(elem_classes="buttons"):
-        button = gr.Button("Keep the whole run", size="sm", elem_id="keep-run")
+    with button_row():
+        button = small_button("Keep the whole run", "keep-run")
     handler = keep_with_login if login_is_offered() else keep_with_token
     asked = [run_id, repository, consent, token]
     button.click(told(handler), asked, [state, token], show_progress="hidden", concurrency_limit=4)

@@ -7,8 +7,8 @@ import gradio as gr
 from workbench.intake.rows import FILE_TYPES
 from workbench.ui import consent_box, plain
 from workbench.ui import review_actions as actions
+from workbench.ui.boxes import button_row, files_made, rows_table, small_button, text_shown
 from workbench.ui.failures import told
-from workbench.ui.figures import rows_table
 from workbench.ui.sections import Parts, Section
 
 TAB = "review"
@@ -84,7 +84,7 @@ def build(parts: Parts) -> None:
     _wire_files(parts, finder, files)
     parts.sections += [
         Section("review rows", TAB, [token], lambda now: now.samples_token,
-                lambda now: {token: now.samples_token}),
+                lambda now: (now.samples_token,)),
         Section(
             "review labels",
             TAB,
@@ -131,24 +131,24 @@ def _table() -> tuple[gr.Dataframe, dict[str, Any]]:
         show_label=False,
     )
     pager: dict[str, Any] = {}
-    with gr.Row(elem_classes="buttons"):
-        pager["back"] = gr.Button("‹ Page", size="sm", elem_id="page-back")
+    with button_row():
+        pager["back"] = small_button("‹ Page", "page-back")
         pager["page"] = gr.Number(
             1, label="Page", precision=0, minimum=1, container=False, min_width=70,
             elem_id="page-number",
         )  # fmt: skip
-        pager["forward"] = gr.Button("Page ›", size="sm", elem_id="page-forward")
+        pager["forward"] = small_button("Page ›", "page-forward")
         pager["sentence"] = plain.block(elem_id="page-sentence")
-    with gr.Row(elem_classes="buttons"):
-        pager["keep"] = gr.Button("Keep all of these", size="sm", elem_id="bulk-keep")
-        pager["reject"] = gr.Button("Reject all of these", size="sm", elem_id="bulk-reject")
-        pager["again"] = gr.Button("Regenerate these", size="sm", elem_id="bulk-regenerate")
+    with button_row():
+        pager["keep"] = small_button("Keep all of these", "bulk-keep")
+        pager["reject"] = small_button("Reject all of these", "bulk-reject")
+        pager["again"] = small_button("Regenerate these", "bulk-regenerate")
     with gr.Accordion("One answer for all of these", open=False):
         pager["answer"] = gr.Textbox(
             label="Answer", info="For what the filter shows, on all pages.", elem_id="bulk-answer"
         )
-        with gr.Row(elem_classes="buttons"):
-            pager["relabel"] = gr.Button("Give it to all of these", size="sm", elem_id="bulk-give")
+        with button_row():
+            pager["relabel"] = small_button("Give it to all of these", "bulk-give")
     return table, pager
 
 
@@ -157,28 +157,22 @@ def _editor() -> tuple[_Editor, dict[str, Any]]:
     box = gr.Textbox(label="Input", lines=3, max_lines=14, elem_id="review-input")
     answer = gr.Textbox(label="Answer", lines=1, max_lines=10, elem_id="review-answer")
     buttons: dict[str, Any] = {}
-    with gr.Row(elem_classes="buttons"):
-        buttons["accept"] = gr.Button(
-            "✓ Accept", variant="primary", size="sm", elem_id="review-accept"
-        )
-        buttons["reject"] = gr.Button("✕ Reject", size="sm", elem_id="review-reject")
-        buttons["previous"] = gr.Button("‹ Back", size="sm", elem_id="review-previous")
-        buttons["next"] = gr.Button("Next ›", size="sm", elem_id="review-next")
-    with gr.Row(elem_classes="buttons"):
-        buttons["save"] = gr.Button("Save edit", size="sm", elem_id="review-save")
-        buttons["again"] = gr.Button("Regenerate", size="sm", elem_id="review-regenerate")
-        buttons["hand"] = gr.Button("Write one by hand", size="sm", elem_id="review-hand")
-    with gr.Row(elem_classes="buttons"):
-        buttons["undo"] = gr.Button("Undo", size="sm", interactive=False, elem_id="review-undo")
-        buttons["redo"] = gr.Button("Redo", size="sm", interactive=False, elem_id="review-redo")
+    with button_row():
+        buttons["accept"] = small_button("✓ Accept", "review-accept", variant="primary")
+        buttons["reject"] = small_button("✕ Reject", "review-reject")
+        buttons["previous"] = small_button("‹ Back", "review-previous")
+        buttons["next"] = small_button("Next ›", "review-next")
+    with button_row():
+        buttons["save"] = small_button("Save edit", "review-save")
+        buttons["again"] = small_button("Regenerate", "review-regenerate")
+        buttons["hand"] = small_button("Write one by hand", "review-hand")
+    with button_row():
+        buttons["undo"] = small_button("Undo", "review-undo", interactive=False)
+        buttons["redo"] = small_button("Redo", "review-redo", interactive=False)
     facts = plain.block(elem_id="review-facts")
-    nearest = gr.Textbox(
-        label="Nearest example", interactive=False, lines=2, elem_id="review-nearest"
-    )
-    with gr.Row(elem_classes="buttons"):
-        buttons["work"] = gr.Button(
-            "Score and label what is waiting", size="sm", visible=False, elem_id="review-work"
-        )
+    nearest = text_shown("Nearest example", "review-nearest", lines=2)
+    with button_row():
+        buttons["work"] = small_button("Score and label these", "review-work", visible=False)
     chosen = gr.Textbox(visible="hidden", label="Chosen sample", elem_id="review-chosen")
     version = gr.Number(-1, visible="hidden", label="Its version", precision=0)
     return _Editor(where, box, answer, facts, nearest, chosen, version), buttons
@@ -202,10 +196,8 @@ def _files() -> dict[str, Any]:
                 elem_id="review-format",
             )
             files["consent"] = consent_box.box("review-consent")
-            files["make"] = gr.Button("Make the file", size="sm", elem_id="review-export")
-            files["file"] = gr.File(
-                label="File", visible=False, interactive=False, height=80, elem_id="review-file"
-            )
+            files["make"] = small_button("Make the file", "review-export")
+            files["file"] = files_made("File", "review-file")
     return files
 
 

@@ -19,6 +19,7 @@ from workbench.intake.row_format import fitted_rows, proposed_format
 from workbench.intake.rows import Rows, read_rows
 from workbench.runs.folder import Run
 from workbench.ui import plain, workspace
+from workbench.ui.boxes import small_button
 from workbench.ui.failures import say, told, warn
 
 OUTPUTS = {"seeds": OPTIONAL, "evaluation": REQUIRED, "unlabelled": NONE}
@@ -58,7 +59,7 @@ def build() -> ColumnsPart:
                 elem_id="input-columns",
             )
             output = gr.Dropdown(label="Output", elem_id="output-column")
-        take = gr.Button("Read these columns", size="sm", elem_id="columns-take")
+        take = small_button("Read these columns", "columns-take")
     return ColumnsPart(group, rows, inputs, output, gr.State(()), take)
 
 

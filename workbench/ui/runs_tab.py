@@ -16,8 +16,8 @@ from workbench.runs.recipe_rules import differing
 from workbench.samples import KEPT
 from workbench.stages import ARM_WORDS
 from workbench.ui import fields, plain, snapshot, words, workspace
+from workbench.ui.boxes import button_row, rows_table, small_button
 from workbench.ui.failures import say, told
-from workbench.ui.figures import rows_table
 from workbench.ui.sections import Parts, pressed
 
 _SHARED = "Those that this browser began. Nobody else can open them."
@@ -30,10 +30,10 @@ def build(parts: Parts, tab: gr.Tab) -> None:
     trash = gr.State([])
     everything = "Everything on this machine, the newest change first."
     plain.block(plain.heading("Runs", _SHARED if owners.shared() else everything))
-    with gr.Row(elem_classes="buttons"):
-        new = gr.Button("New run", size="sm", elem_id="runs-new")
-        look = gr.Button("Refresh", size="sm", elem_id="runs-refresh")
-        back = gr.Button("Undo delete", size="sm", visible=False, elem_id="runs-restore")
+    with button_row():
+        new = small_button("New run", "runs-new")
+        look = small_button("Refresh", "runs-refresh")
+        back = small_button("Undo delete", "runs-restore", visible=False)
     table = rows_table(
         {
             "run": "24%",
@@ -50,13 +50,13 @@ def build(parts: Parts, tab: gr.Tab) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
             chosen = gr.Dropdown([], label="Run", elem_id="runs-chosen", filterable=True)
-            with gr.Row(elem_classes="buttons"):
-                open_ = gr.Button("Open", variant="primary", size="sm", elem_id="runs-open")
-                copy = gr.Button("Duplicate", size="sm", elem_id="runs-duplicate")
-                delete = gr.Button("Delete", variant="stop", size="sm", elem_id="runs-delete")
+            with button_row():
+                open_ = small_button("Open", "runs-open", variant="primary")
+                copy = small_button("Duplicate", "runs-duplicate")
+                delete = small_button("Delete", "runs-delete", variant="stop")
             name = gr.Textbox(label="New name", max_length=80, elem_id="runs-name")
-            with gr.Row(elem_classes="buttons"):
-                rename = gr.Button("Rename", size="sm", elem_id="runs-rename")
+            with button_row():
+                rename = small_button("Rename", "runs-rename")
         with gr.Column(min_width=300):
             other = gr.Dropdown([], label="Compare it with", elem_id="runs-other", filterable=True)
             compared = plain.block(elem_id="runs-compared")

@@ -42,7 +42,7 @@ class Section:
     Attributes:
         name: unique on the page.
         tab: id of the tab it is on, or of the part that has to be opened first, or ALWAYS.
-        outputs: its components; ``draw`` returns updates for some or all of them.
+        outputs: its components; ``draw`` gives updates of all in this order, or by component.
         token: what it depends on, as text; equal tokens mean "as shown".
         draw: builds the updates; called only when the token differs.
         fields: element id -> component that people type into: left alone while they do.
@@ -54,7 +54,7 @@ class Section:
     tab: str
     outputs: Sequence[Any]
     token: Callable[[Snapshot], str]
-    draw: Callable[[Snapshot], Drawn]
+    draw: Callable[[Snapshot], Drawn | tuple[Any, ...]]
     fields: Mapping[str, Any] = field(default_factory=dict)
     drawn: gr.Textbox | None = None
 
@@ -74,7 +74,10 @@ class Drawings:
         key = (self._section.token(now), now.recipe_token, now.inputs_token)
         with self._lock:
             if key not in self._drawn:
-                self._drawn[key] = self._section.draw(now)
+                drawn = self._section.draw(now)
+                if isinstance(drawn, tuple):
+                    drawn = dict(zip(self._section.outputs, drawn, strict=True))
+                self._drawn[key] = drawn
             while len(self._drawn) > _REMEMBERED:
                 self._drawn.popitem(last=False)
             drawn = self._drawn[key]

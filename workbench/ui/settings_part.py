@@ -14,6 +14,7 @@ from workbench.recipe import PRESETS, TransferRecipe, is_read, recommended, with
 from workbench.recipe.declaring import RecipeField
 from workbench.runs.recipe_rules import fixed_by
 from workbench.ui import plain, saves, transfer_actions, workspace
+from workbench.ui.boxes import button_row, small_button, text_shown
 from workbench.ui.failures import told, with_clock
 from workbench.ui.fields import FIELDS, control, element, in_words, raw, shown
 from workbench.ui.sections import Drawn, Parts, Section
@@ -54,37 +55,32 @@ def names_of(group: str) -> list[str]:
     ]
 
 
-def build(parts: Parts) -> dict[str, Any]:
-    """Place the settings and let them follow the run."""
+def build(parts: Parts) -> None:
+    """Place the settings, let them follow the run, and save every value as it is given."""
     form: Form = {}
     with gr.Accordion("Settings", open=False, visible=False, elem_id="settings") as part:
         changed = plain.block(elem_id="settings-changed")
-        with gr.Row(elem_classes="buttons"):
+        with button_row():
             preset = gr.Radio(
                 [(words, name) for name, words in _PRESET_WORDS.items() if name in PRESETS],
                 label="Preset",
                 info="Sets everything below that it names; the rest stays.",
                 elem_id="preset",
             )
-            undo = gr.Button("Back to the preset", size="sm", elem_id="settings-undo")
+            undo = small_button("Back to the preset", "settings-undo")
         heads = {}
         for group in _GROUPS:
             heads[group] = plain.block(plain.small_heading(group))
             with gr.Row():
                 form[group] = {name: control(name) for name in names_of(group)}
-        with gr.Row(elem_classes="buttons"):
-            propose = gr.Button("Find the prompt", size="sm", elem_id="propose")
+        with button_row():
+            propose = small_button("Find the prompt", "propose")
             proposing = plain.block()
             recipe = gr.UploadButton(
                 "Load a recipe (.json)", file_types=[".json"], size="sm", elem_id="recipe-file"
             )
-        proposal = gr.Textbox(
-            label="Likelihood of the examples' outputs under each prompt",
-            interactive=False,
-            lines=3,
-            visible=False,
-            elem_id="format-proposal",
-        )
+        told_of = "Likelihood of the examples' outputs under each prompt"
+        proposal = text_shown(told_of, "format-proposal", lines=3, visible=False)
     drawn = {
         group: gr.Textbox(visible="hidden", label=f"{group} form", elem_id=f"{group}-drawn")
         for group in _GROUPS
@@ -97,13 +93,33 @@ def build(parts: Parts) -> dict[str, Any]:
             TAB,
             [part, preset, changed, undo],
             lambda now: f"{now.run_id}|{now.recipe_token}|{sorted(now.begun)}",
-            lambda now: _draw_head(now, part, preset, changed, undo),
+            _draw_head,
         )
     )
-    return {
-        "form": form, "drawn": drawn, "preset": preset, "undo": undo, "propose": propose,
-        "proposing": proposing, "proposal": proposal, "recipe": recipe,
-    }  # fmt: skip
+    run, owner, actions = parts.run_id, parts.owner, transfer_actions
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
+    for group, boxes in form.items():
+        given = list(boxes.values())
+        typed = (gr.Textbox, gr.Number)
+        parts.changed.append(
+            gr.on(
+                [box.blur if isinstance(box, typed) else box.input for box in given],
+                actions.save_fields(list(boxes)),
+                [run, drawn[group], parts.page, owner, *given],
+                [run, *given],
+                trigger_mode="always_last",
+                **quiet,
+            )
+        )
+    parts.opened += [
+        preset.input(told(take_preset), [run, preset], None, **quiet),
+        recipe.upload(told(actions.take_recipe), [run, recipe, owner], [run]),
+        with_clock(
+            propose.click, "scoring the examples under each prompt", proposing, actions.propose,
+            [run], [proposal],
+        ),
+    ]  # fmt: skip
+    parts.press(undo, undo_changes, [run], afresh=True)
 
 
 def _section(group: str, head: gr.HTML, boxes: dict[str, Component], drawn: gr.Textbox) -> Section:
@@ -147,9 +163,7 @@ def changes(recipe: TransferRecipe) -> list[RecipeField]:
     ]
 
 
-def _draw_head(
-    now: Snapshot, part: gr.Accordion, preset: gr.Radio, changed: gr.HTML, undo: gr.Button
-) -> Drawn:
+def _draw_head(now: Snapshot) -> tuple[Any, ...]:
     different = changes(now.recipe)
     base = with_preset(recommended(), now.recipe.preset) if different else now.recipe
     told_of = ", ".join(
@@ -158,53 +172,12 @@ def _draw_head(
     )
     fixed = fixed_by("preset")
     free = not (fixed is not None and now.started(fixed))
-    return {
-        part: gr.update(
-            visible=free and now.has_teacher,
-            label=f"Settings · {len(different)} changed from the preset"
-            if different
-            else "Settings",
-        ),
-        preset: gr.update(value=now.recipe.preset),
-        changed: plain.sentence(f"{told_of}.", "note") if told_of else "",
-        undo: gr.update(visible=bool(different)),
-    }
-
-
-def wire(parts: Parts, boxes: dict[str, Any]) -> None:
-    """Save every value as it is given."""
-    run, owner = parts.run_id, parts.owner
-    for group, form in boxes["form"].items():
-        given = list(form.values())
-        typed = (gr.Textbox, gr.Number)
-        parts.changed.append(
-            gr.on(
-                [box.blur if isinstance(box, typed) else box.input for box in given],
-                transfer_actions.save_fields(list(form)),
-                [run, boxes["drawn"][group], parts.page, owner, *given],
-                [run, *given],
-                show_progress="hidden",
-                trigger_mode="always_last",
-            )
-        )
-    parts.opened += [
-        boxes["preset"].input(
-            told(take_preset), [run, boxes["preset"]], None, show_progress="hidden"
-        ),
-        boxes["recipe"].upload(
-            told(transfer_actions.take_recipe), [run, boxes["recipe"], owner], [run]
-        ),
-    ]
-    parts.press(boxes["undo"], undo_changes, [run], afresh=True)
-    parts.opened.append(
-        with_clock(
-            boxes["propose"].click,
-            "scoring the examples under each prompt",
-            boxes["proposing"],
-            transfer_actions.propose,
-            [run],
-            [boxes["proposal"]],
-        )
+    title = f"Settings · {len(different)} changed from the preset" if different else "Settings"
+    return (
+        gr.update(visible=free and now.has_teacher, label=title),
+        gr.update(value=now.recipe.preset),
+        plain.sentence(f"{told_of}.", "note") if told_of else "",
+        gr.update(visible=bool(different)),
     )
 
 

@@ -34,7 +34,7 @@ def build(parts: Parts) -> None:
     if not slices.active():
         return
     due = gr.Textbox(visible="hidden", label="Slice", elem_id="slice-due")
-    parts.sections.append(Section("slice", ALWAYS, [due], _mark, lambda now: {due: _mark(now)}))
+    parts.sections.append(Section("slice", ALWAYS, [due], _mark, lambda now: (_mark(now),)))
     parts.changed.append(due.change(told(next_slice), [due], None, show_progress="hidden"))
 
 

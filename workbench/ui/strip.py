@@ -5,8 +5,9 @@ import gradio as gr
 from workbench import jobs
 from workbench.stages import ORDER, WORDS, Stage
 from workbench.ui import plain, slices_part, snapshot, words, workspace
+from workbench.ui.boxes import button_row, small_button
 from workbench.ui.failures import say, told
-from workbench.ui.sections import ALWAYS, Drawn, Parts, Section
+from workbench.ui.sections import ALWAYS, Parts, Section
 from workbench.ui.snapshot import Snapshot
 
 _SOON = 10.0  # seconds in which nothing takes longer than thought
@@ -19,19 +20,15 @@ def build(parts: Parts) -> gr.HTML:
     with gr.Column(elem_id="status"):
         with gr.Row(elem_id="status-row"):
             strip = plain.block(elem_id="strip")
-            go_on = gr.Button(
-                "Continue", variant="primary", size="sm", visible=False, elem_id="continue"
-            )
-            stop = gr.Button("Stop", variant="stop", size="sm", visible=False, elem_id="stop")
+            go_on = small_button("Continue", "continue", variant="primary", visible=False)
+            stop = small_button("Stop", "stop", variant="stop", visible=False)
         with gr.Column(visible=False, elem_id="stop-choices") as choices:
             question = plain.block()
-            with gr.Row(elem_classes="buttons"):
-                pause = gr.Button("Stop, continue later", size="sm", elem_id="stop-pause")
-                keep = gr.Button("Stop, keep what is learnt", size="sm", elem_id="stop-keep")
-                discard = gr.Button(
-                    "Stop, discard this step", variant="stop", size="sm", elem_id="stop-discard"
-                )
-                stay = gr.Button("Keep running", variant="primary", size="sm", elem_id="stop-go-on")
+            with button_row():
+                pause = small_button("Stop, continue later", "stop-pause")
+                keep = small_button("Stop, keep what is learnt", "stop-keep")
+                discard = small_button("Stop, discard this step", "stop-discard", variant="stop")
+                stay = small_button("Keep running", "stop-go-on", variant="primary")
 
     parts.sections.append(
         Section(
@@ -39,7 +36,7 @@ def build(parts: Parts) -> gr.HTML:
             ALWAYS,
             [go_on, stop],
             lambda now: f"{now.busy}|{_resumable(now)}",
-            lambda now: _draw(now, go_on, stop),
+            lambda now: (gr.update(visible=_resumable(now)), gr.update(visible=now.busy)),
         )
     )
     stop.click(
@@ -50,13 +47,6 @@ def build(parts: Parts) -> gr.HTML:
         parts.press(button, handler, [parts.run_id], [choices])
     parts.press(go_on, _continue, [parts.run_id])
     return strip
-
-
-def _draw(now: Snapshot, go_on: gr.Button, stop: gr.Button) -> Drawn:
-    return {
-        go_on: gr.update(visible=_resumable(now)),
-        stop: gr.update(visible=now.busy),
-    }
 
 
 def _resumable(now: Snapshot) -> bool:

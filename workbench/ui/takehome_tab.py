@@ -18,6 +18,7 @@ from workbench.runs import owners
 from workbench.runs.folder import Run
 from workbench.stages import Stage
 from workbench.ui import consent_box, plain, push_part, words, workspace
+from workbench.ui.boxes import button_row, code_shown, files_made, small_button
 from workbench.ui.failures import say, told, with_clock
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
@@ -42,32 +43,17 @@ def build(parts: Parts) -> None:
             boxes["card"] = gr.Textbox(
                 label="README.md", lines=30, max_lines=40, elem_classes="mono", elem_id="card"
             )
-            with gr.Row(elem_classes="buttons"):
-                boxes["save"] = gr.Button("Save the card", size="sm", elem_id="card-save")
+            with button_row():
+                boxes["save"] = small_button("Save the card", "card-save")
     plain.block(plain.heading("Use it, repeat it"))
     with gr.Row(equal_height=False):
         with gr.Column():
             boxes["with"] = gr.Radio(
                 [_PEFT, *SNIPPETS], value=_PEFT, label="Use it with", elem_id="snippet-with"
             )
-            boxes["snippet"] = gr.Textbox(
-                label="Commands",
-                lines=11,
-                max_lines=14,
-                interactive=False,
-                buttons=["copy"],
-                elem_classes="mono",
-                elem_id="snippet",
-            )
+            boxes["snippet"] = code_shown("Commands", "snippet", lines=11, max_lines=14)
         with gr.Column():
-            boxes["command"] = gr.Textbox(
-                label="The command that repeats this run",
-                lines=3,
-                interactive=False,
-                buttons=["copy"],
-                elem_classes="mono",
-                elem_id="command",
-            )
+            boxes["command"] = code_shown("The command that repeats this run", "command", lines=3)
             plain.block(
                 plain.sentence(
                     "It needs the inputs and the recipe from this page. What you decided by hand "
@@ -108,42 +94,30 @@ def _downloads(boxes: dict[str, Any]) -> None:
         "Train the adapter first", variant="primary", interactive=False, elem_id="download-adapter"
     )
     boxes["facts"] = plain.block(elem_id="bundle-facts")
-    boxes["earlier"] = gr.File(
-        label="Adapters of earlier rounds",
-        file_count="multiple",
-        visible=False,
-        interactive=False,
-        elem_id="earlier-rounds",
-    )
+    boxes["earlier"] = files_made("Adapters of earlier rounds", "earlier-rounds", several=True)
     plain.block(plain.heading("Data set", f"The kept samples with their answers. {CSV_NOTE}"))
-    with gr.Row(elem_classes="buttons"):
+    with button_row():
         boxes["format"] = gr.Dropdown(
             list(consent_box.WRITERS), value="JSONL", label="Format", min_width=110, container=False
         )
-        boxes["make"] = gr.Button("Make the data set", size="sm", elem_id="make-dataset")
+        boxes["make"] = small_button("Make the data set", "make-dataset")
     boxes["consent"] = consent_box.box("dataset-consent")
-    boxes["data"] = gr.File(label="Data set", visible=False, interactive=False, height=70)
+    boxes["data"] = files_made("Data set")
     plain.block(plain.heading("Recipe and inputs"))
-    with gr.Row(elem_classes="buttons"):
-        boxes["recipe"] = gr.Button("Recipe file", size="sm", elem_id="make-recipe")
-        boxes["inputs"] = gr.Button("Inputs as a kit", size="sm", elem_id="make-kit")
-    boxes["recipe_file"] = gr.File(label="Recipe", visible=False, interactive=False, height=70)
-    boxes["inputs_file"] = gr.File(label="Kit", visible=False, interactive=False, height=70)
+    with button_row():
+        boxes["recipe"] = small_button("Recipe file", "make-recipe")
+        boxes["inputs"] = small_button("Inputs as a kit", "make-kit")
+    boxes["recipe_file"] = files_made("Recipe")
+    boxes["inputs_file"] = files_made("Kit")
     plain.block(
         plain.heading("Merged model", "Base and adapter as one, in 16 bit; loads without PEFT.")
     )
-    with gr.Row(elem_classes="buttons"):
-        boxes["merge"] = gr.Button("Merge", size="sm", interactive=False, elem_id="merge")
-        boxes["measure"] = gr.Button("Measure it", size="sm", visible=False, elem_id="measure")
+    with button_row():
+        boxes["merge"] = small_button("Merge", "merge", interactive=False)
+        boxes["measure"] = small_button("Measure it", "measure", visible=False)
         boxes["merging"] = plain.block()
     boxes["merged"] = plain.block(elem_id="merged-state")
-    boxes["merged_files"] = gr.File(
-        label="Merged model",
-        file_count="multiple",
-        visible=False,
-        interactive=False,
-        elem_id="merged-files",
-    )
+    boxes["merged_files"] = files_made("Merged model", "merged-files", several=True)
 
 
 def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:

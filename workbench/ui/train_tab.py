@@ -10,7 +10,7 @@ from workbench import machine
 from workbench.events import Metric
 from workbench.stages import Stage
 from workbench.ui import plain, words
-from workbench.ui.figures import rows_table
+from workbench.ui.boxes import code_shown, rows_table
 from workbench.ui.sections import Parts, Section
 from workbench.ui.snapshot import Snapshot
 
@@ -30,24 +30,14 @@ def build(parts: Parts) -> None:
     )  # fmt: skip
     need = plain.block(elem_id="train-fit")
     with gr.Accordion("Log", open=False):
-        log = gr.Textbox(
-            show_label=False,
-            label="Log of this run",
-            lines=10,
-            max_lines=18,
-            interactive=False,
-            autoscroll=True,
-            elem_classes="mono",
-            elem_id="run-log",
-            buttons=["copy"],
-        )
+        log = code_shown("Log of this run", "run-log", show_label=False, lines=10, max_lines=18)
     parts.sections += [
         Section(
             "train need",
             TAB,
             [need],
             lambda now: f"{now.run_id}|{now.busy}|{now.kept}|{sorted(now.done)}|{now.recipe_token}",
-            lambda now: {need: _need(now)},
+            lambda now: (_need(now),),
         ),
         Section(
             "train curve",
@@ -57,24 +47,21 @@ def build(parts: Parts) -> None:
                 f"{now.run_id}|{len(now.tail.metrics)}|{_last_step(now)}|"
                 f"{now.state.remaining_seconds}"
             ),
-            lambda now: {
-                tiles: _tiles(now),
-                curve: curve_of(now, bool(now.tail.metrics)),
-            },
+            lambda now: (_tiles(now), curve_of(now, bool(now.tail.metrics))),
         ),
         Section(
             "train probes",
             TAB,
             [probes],
             lambda now: f"{now.run_id}|{hash(tuple(now.tail.probes))}",
-            lambda now: {probes: gr.update(value=_probes(now), visible=bool(now.tail.probes))},
+            lambda now: (gr.update(value=_probes(now), visible=bool(now.tail.probes)),),
         ),
         Section(
             "log",
             TAB,
             [log],
             lambda now: f"{now.run_id}|{len(now.tail.log)}|{now.tail.log[-1:]}",
-            lambda now: {log: "\n".join(now.tail.log)},
+            lambda now: ("\n".join(now.tail.log),),
         ),
     ]
 

@@ -22,8 +22,8 @@ from workbench.ui import (
     transfer_actions,
     transfer_views,
 )
+from workbench.ui.boxes import button_row, code_shown, rows_table, small_button, text_shown
 from workbench.ui.failures import told, with_clock
-from workbench.ui.figures import rows_table
 from workbench.ui.sections import Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 
@@ -45,13 +45,12 @@ def build(parts: Parts) -> None:
             _start(setup)
             pause = fields.control("pause_for_review")
     live_part.build(parts)
-    settings = settings_part.build(parts)
+    settings_part.build(parts)
     with gr.Column(elem_id="examples-part") as examples:
         _examples(setup)
     setup.drawn = gr.Textbox(visible="hidden", label="Transfer form", elem_id="transfer-drawn")
     _sections(parts, setup, pause, examples)
     _wire(parts, setup, pause)
-    settings_part.wire(parts, settings)
 
 
 def _adapter(setup: SimpleNamespace) -> None:
@@ -79,25 +78,19 @@ def _adapter(setup: SimpleNamespace) -> None:
                 min_width=180,
                 elem_id="hub-adapter",
             )
-            setup.fetch = gr.Button("Fetch", size="sm", elem_id="fetch-adapter")
+            setup.fetch = small_button("Fetch", "fetch-adapter")
     setup.refused = plain.block(elem_id="adapter-refused")
-    with gr.Row(elem_classes="buttons", visible=False, elem_id="adapter-part") as setup.several:
+    with button_row(visible=False, elem_id="adapter-part") as setup.several:
         setup.which = gr.Dropdown(label="Folder", container=False, elem_id="adapter-which")
-        setup.take_part = gr.Button("Take this one", size="sm", elem_id="adapter-part-take")
+        setup.take_part = small_button("Take this one", "adapter-part-take")
     setup.card = plain.block(elem_id="adapter-card")
-    with gr.Row(elem_classes="buttons", visible=False) as setup.buttons:
-        setup.change = gr.Button("Change the adapter", size="sm", elem_id="adapter-change")
-        setup.inspect = gr.Button("Check it against its base", size="sm", elem_id="inspect")
-        setup.own = gr.Button("Ten inputs that it writes itself", size="sm", elem_id="own-inputs")
+    with button_row(visible=False) as setup.buttons:
+        setup.change = small_button("Change the adapter", "adapter-change")
+        setup.inspect = small_button("Check it against its base", "inspect")
+        setup.own = small_button("Ten inputs that it writes itself", "own-inputs")
     setup.asking = plain.block()
-    setup.written = gr.Textbox(
-        label="Written by the adapter itself: these may be rows that it was trained on",
-        interactive=False,
-        visible=False,
-        lines=10,
-        max_lines=20,
-        elem_id="own-inputs-text",
-    )
+    written = "Written by the adapter itself: these may be rows that it was trained on"
+    setup.written = text_shown(written, "own-inputs-text", visible=False, lines=10, max_lines=20)
     setup.waiting = gr.State(())
 
 
@@ -123,9 +116,9 @@ def _start(setup: SimpleNamespace) -> None:
     setup.go = gr.Button(
         "Add an adapter first", variant="primary", interactive=False, elem_id="transfer-go"
     )
-    with gr.Row(elem_classes="buttons", elem_id="no-adapter") as setup.none:
+    with button_row(elem_id="no-adapter") as setup.none:
         plain.block(plain.sentence("No adapter at hand?"))
-        setup.example = gr.Button("Load the example", size="sm", elem_id="load-example")
+        setup.example = small_button("Load the example", "load-example")
 
 
 def _examples(setup: SimpleNamespace) -> None:
@@ -151,14 +144,8 @@ def _examples(setup: SimpleNamespace) -> None:
             visible=False,
             max_height=260,
         )
-        setup.preview = gr.Textbox(
-            label="The first example as the source model reads it",
-            interactive=False,
-            lines=2,
-            max_lines=12,
-            elem_classes="mono",
-            elem_id="prompt-preview",
-        )
+        read_as = "The first example as the source model reads it"
+        setup.preview = code_shown(read_as, "prompt-preview", lines=2, max_lines=12)
 
 
 def _seeds(setup: SimpleNamespace) -> None:
@@ -176,8 +163,8 @@ def _seeds(setup: SimpleNamespace) -> None:
         max_lines=12,
         elem_id="seeds-pasted",
     )
-    with gr.Row(elem_classes="buttons"):
-        setup.add = gr.Button("Add these lines", size="sm", elem_id="seeds-add")
+    with button_row():
+        setup.add = small_button("Add these lines", "seeds-add")
         setup.seeds_file = gr.UploadButton(
             "Upload examples (.jsonl, .csv, .parquet, .txt)",
             file_types=list(FILE_TYPES),

@@ -13,8 +13,8 @@ from workbench.runs.folder import Run
 from workbench.samples import KEPT, REJECTED, Sample
 from workbench.stages import Stage
 from workbench.ui import charts, onward, plain, snapshot, transfer_views, workspace, write_views
+from workbench.ui.boxes import plotted
 from workbench.ui.failures import say
-from workbench.ui.figures import plotted
 from workbench.ui.transfer_views import EARLIER
 from workbench.ui.waiting_line import MODELS, in_line
 

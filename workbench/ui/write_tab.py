@@ -7,8 +7,8 @@ import gradio as gr
 
 from workbench.ui import plain, write_views
 from workbench.ui import write_actions as actions
+from workbench.ui.boxes import button_row, chart_box, rows_table, small_button
 from workbench.ui.failures import told, with_clock
-from workbench.ui.figures import rows_table
 from workbench.ui.sections import Parts, Section
 
 TAB = "write"
@@ -26,15 +26,15 @@ def build(parts: Parts) -> None:
         "newest-samples",
         max_height=420,
     )
-    with gr.Row(elem_classes="buttons"):
-        preview = gr.Button("Preview ten", size="sm", elem_id="synthesize-preview")
-        cancel = gr.Button("Cancel", size="sm", visible=False, elem_id="preview-cancel")
-        with gr.Row(elem_classes="buttons", visible=False) as more:
+    with button_row():
+        preview = small_button("Preview ten", "synthesize-preview")
+        cancel = small_button("Cancel", "preview-cancel", visible=False)
+        with button_row(visible=False) as more:
             more_count = gr.Number(
                 100, label="More samples", container=False, precision=0, minimum=1, min_width=90,
                 elem_id="more-count",
             )  # fmt: skip
-            more_button = gr.Button("Write more", size="sm", elem_id="more-button")
+            more_button = small_button("Write more", "more-button")
     waiting = plain.block(elem_id="preview-state")
     previewed = rows_table(
         {"preview, not kept": "68%", "answer": "32%"},
@@ -49,13 +49,29 @@ def build(parts: Parts) -> None:
         with gr.Column(min_width=320):
             coverage = _Coverage()
     plain.block(plain.heading("Map", "Close = similar; gaps are not covered."))
-    with gr.Row(elem_classes="buttons"):
-        draw_map = gr.Button("Draw the map", size="sm", elem_id="draw-map")
+    with button_row():
+        draw_map = small_button("Draw the map", "draw-map")
         drawing = plain.block()
-    chart = gr.Plot(show_label=False, label="Map of inputs", visible=False, elem_id="sample-map")
+    chart = chart_box("Map of inputs", "sample-map")
 
-    _sections(parts, more, preview, tiles, why, rows)
-    parts.sections += [*threshold.sections(), *coverage.sections()]
+    parts.sections += [
+        Section(
+            "write more",
+            TAB,
+            (more, preview),
+            lambda now: f"{now.run_id}|{write_views.can_grow(now)}|{now.inputs_token}",
+            write_views.more,
+        ),
+        Section(
+            "write rows",
+            TAB,
+            (tiles, why, rows),
+            lambda now: f"{now.samples_token}|{now.tail.rounds}|{now.recipe.synthesis}",
+            write_views.made,
+        ),
+        *threshold.sections(),
+        *coverage.sections(),
+    ]
     run = parts.run_id
     quiet: dict[str, Any] = {"show_progress": "hidden"}
     begun = preview.click(None, None, [waiting, cancel], js=_PREVIEWING)
@@ -75,15 +91,13 @@ class _Threshold:
 
     def __init__(self) -> None:
         plain.block(plain.heading("Scores", "Move the line to see what it keeps."))
-        self.chart = gr.Plot(
-            show_label=False, label="Scores", elem_id="score-histogram", visible=False
-        )
+        self.chart = chart_box("Scores", "score-histogram")
         self.slider = gr.Slider(
             0, 1, 0.5, step=0.01, label="Keep from", elem_id="threshold", interactive=True
         )
         self.kept = plain.block(elem_id="threshold-kept")
-        with gr.Row(elem_classes="buttons"):
-            self.apply = gr.Button("Apply this line", size="sm", elem_id="threshold-apply")
+        with button_row():
+            self.apply = small_button("Apply this line", "threshold-apply")
         self.asked = plain.block(elem_id="consistency")
         self.by_answer = rows_table(
             {"intended label": "46%", "texts": "16%", "actual = intended": "22%", "match": "16%"},
@@ -95,24 +109,20 @@ class _Threshold:
 
     def sections(self) -> list[Section]:
         """Scores as they arrive; and whether the teacher answers as asked."""
-        outputs = (self.chart, self.slider, self.kept, self.apply)
-        views = write_views
         return [
             Section(
                 "write scores",
                 TAB,
-                outputs,
+                (self.chart, self.slider, self.kept, self.apply),
                 lambda now: f"{now.samples_token}|{now.inputs_token}|{now.recipe.synthesis}",
-                lambda now: dict(zip(outputs, views.scores(now), strict=True)),
+                write_views.scores,
             ),
             Section(
                 "write consistency",
                 TAB,
                 (self.asked, self.by_answer),
                 lambda now: now.samples_token,
-                lambda now: dict(
-                    zip((self.asked, self.by_answer), views.consistency(now), strict=True)
-                ),
+                write_views.consistency,
             ),
         ]
 
@@ -136,17 +146,15 @@ class _Coverage:
     def __init__(self) -> None:
         plain.block(plain.heading("Answer coverage", "What the source answers, and how often."))
         self.thin = plain.block(elem_id="thin-labels")
-        with gr.Row(elem_classes="buttons", visible=False, equal_height=True) as self.more:
+        with button_row(visible=False, equal_height=True) as self.more:
             self.answer = gr.Dropdown(
                 [], label="More for one answer", min_width=180, elem_id="more-answer"
             )
             self.count = gr.Number(
                 16, label="Texts", precision=0, minimum=1, min_width=80, elem_id="more-texts"
             )
-            self.write = gr.Button("Write for it", size="sm", elem_id="more-for-answer")
-        self.chart = gr.Plot(
-            show_label=False, label="Label coverage", elem_id="coverage", visible=False
-        )
+            self.write = small_button("Write for it", "more-for-answer")
+        self.chart = chart_box("Label coverage", "coverage")
         self.openings = rows_table(
             {"answers begin with": "78%", "answers": "22%"},
             "Opening words",
@@ -169,53 +177,19 @@ class _Coverage:
 
     def sections(self) -> list[Section]:
         """Coverage, and what more can be written for while nothing is trained."""
-        views, shown = write_views, (self.thin, self.chart, self.openings, self.groups)
         return [
             Section(
                 "write coverage",
                 TAB,
-                shown,
+                (self.thin, self.chart, self.openings, self.groups),
                 lambda now: now.samples_token,
-                lambda now: dict(zip(shown, views.coverage(now), strict=True)),
+                write_views.coverage,
             ),
             Section(
                 "write for label",
                 TAB,
-                [self.more, self.answer],
-                lambda now: f"{now.samples_token}|{views.can_grow(now)}",
-                lambda now: {
-                    self.more: gr.update(visible=views.can_write_for(now)),
-                    self.answer: views.thin_choices(now),
-                },
+                (self.more, self.answer),
+                lambda now: f"{now.samples_token}|{write_views.can_grow(now)}",
+                write_views.write_for,
             ),
         ]
-
-
-def _sections(
-    parts: Parts,
-    more: gr.Row,
-    preview: gr.Button,
-    tiles: gr.HTML,
-    why: gr.HTML,
-    rows: gr.Dataframe,
-) -> None:
-    views = write_views
-    parts.sections += [
-        Section(
-            "write more",
-            TAB,
-            [more, preview],
-            lambda now: f"{now.run_id}|{views.can_grow(now)}|{now.inputs_token}",
-            lambda now: {
-                more: gr.update(visible=views.can_grow(now)),
-                preview: gr.update(interactive=now.has_teacher),
-            },
-        ),
-        Section(
-            "write rows",
-            TAB,
-            [tiles, why, rows],
-            lambda now: f"{now.samples_token}|{now.tail.rounds}|{now.recipe.synthesis}",
-            lambda now: {tiles: views.tiles(now), why: views.why(now), rows: views.newest(now)},
-        ),
-    ]

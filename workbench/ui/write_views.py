@@ -13,7 +13,7 @@ from workbench.samples import KEPT, PENDING, REJECTED, SPAN_SWAP, Sample
 from workbench.stages import Stage
 from workbench.synthesis_plan import expected_samples
 from workbench.ui import charts, plain, words
-from workbench.ui.figures import plotted
+from workbench.ui.boxes import plotted
 from workbench.ui.snapshot import Snapshot
 
 _NEWEST = 20
@@ -42,10 +42,18 @@ def can_grow(now: Snapshot) -> bool:
     return locked(now) and not now.started(Stage.DISTIL) and not now.busy
 
 
-def why(now: Snapshot) -> str:
-    """Who writes the inputs and why, once that is decided."""
-    chosen = (now.run.recall("writer") if now.run else None) or {}
-    return plain.sentence(str(chosen.get("why", "")))
+def more(now: Snapshot) -> tuple[Any, Any]:
+    """Whether more can be asked for, and a preview."""
+    return gr.update(visible=can_grow(now)), gr.update(interactive=now.has_teacher)
+
+
+def made(now: Snapshot) -> tuple[str, str, list[list[str]]]:
+    """Counters, who writes the inputs and why, and the newest samples."""
+    if now.run is None:
+        return tiles(now), "", []
+    chosen = now.run.recall("writer") or {}
+    newest = [row(sample) for sample in now.run.samples.page(limit=_NEWEST)]
+    return tiles(now), plain.sentence(str(chosen.get("why", ""))), newest
 
 
 def wanted(now: Snapshot) -> int:
@@ -76,13 +84,6 @@ def tiles(now: Snapshot) -> str:
             ("Repeated", f"{repeated:,}", share),
         ]
     )
-
-
-def newest(now: Snapshot) -> list[list[str]]:
-    """The newest samples as plain text."""
-    if now.run is None:
-        return []
-    return [row(sample) for sample in now.run.samples.page(limit=_NEWEST)]
 
 
 def row(sample: Sample) -> list[str]:
@@ -183,20 +184,14 @@ def consistency(now: Snapshot) -> tuple[str, Any]:
     return sentence, gr.update(value=rows, visible=True)
 
 
-def thin_choices(now: Snapshot) -> Any:
-    """Answers that more can be written for, the thinnest first."""
-    rows = _covered(now)
-    if not can_grow(now) or not rows or _free_text(now, len(rows)):
-        return gr.update(choices=[], value=None)
+def write_for(now: Snapshot) -> tuple[Any, Any]:
+    """Whether answers come from a set that more can be written for, and these, thinnest first."""
+    rows = _covered(now) if can_grow(now) else ()
+    if not rows or _free_text(now, len(rows)):
+        return gr.update(visible=False), gr.update(choices=[], value=None)
     ordered = sorted(rows, key=lambda row: row.count)[:_ANSWERS_SHOWN]
     choices = [(f"{row.label[:60]} ({row.count:,})", row.label) for row in ordered]
-    return gr.update(choices=choices, value=ordered[0].label)
-
-
-def can_write_for(now: Snapshot) -> bool:
-    """The answers come from a set that more can be asked of."""
-    rows = _covered(now) if can_grow(now) else ()
-    return bool(rows) and not _free_text(now, len(rows))
+    return gr.update(visible=True), gr.update(choices=choices, value=ordered[0].label)
 
 
 def _covered(now: Snapshot) -> tuple[LabelCount, ...]:

@@ -1,0 +1,57 @@
+"""Components as this page uses them, and charts as Gradio takes them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+import plotly.graph_objects as go
+from gradio.components.plot import PlotData
+
+
+def small_button(words: str, element: str, **more: Any) -> gr.Button:
+    """A small button."""
+    return gr.Button(words, size="sm", elem_id=element, **more)
+
+
+def button_row(**more: Any) -> gr.Row:
+    """A row of small buttons."""
+    return gr.Row(elem_classes="buttons", **more)
+
+
+def text_shown(label: str, element: str, **more: Any) -> gr.Textbox:
+    """A text to read."""
+    return gr.Textbox(label=label, elem_id=element, interactive=False, **more)
+
+
+def code_shown(label: str, element: str, **more: Any) -> gr.Textbox:
+    """A text to read or copy, in letters of one width."""
+    return text_shown(label, element, buttons=["copy"], elem_classes="mono", **more)
+
+
+def files_made(label: str, element: str | None = None, several: bool = False) -> gr.File:
+    """A file to fetch, or several, hidden until they are made."""
+    look: dict[str, Any] = {"file_count": "multiple"} if several else {"height": 70}
+    return gr.File(label=label, visible=False, interactive=False, elem_id=element, **look)
+
+
+def chart_box(label: str, element: str) -> gr.Plot:
+    """A place for a figure, hidden until there is one."""
+    return gr.Plot(label=label, show_label=False, elem_id=element, visible=False)
+
+
+def plotted(figure: go.Figure) -> Any:
+    """An update that shows a figure: turned into JSON once, however many pages show it."""
+    return gr.update(value=PlotData(type="plotly", plot=str(figure.to_json())), visible=True)
+
+
+def rows_table(columns: Mapping[str, str], label: str, element: str, **more: Any) -> gr.Dataframe:
+    """A table of texts to read, by header and width of its columns."""
+    usual: dict[str, Any] = {"datatype": "str", "interactive": False, "wrap": True, "buttons": []}
+    return gr.Dataframe(
+        headers=list(columns),
+        column_count=len(columns),
+        column_widths=list(columns.values()),
+        label=label,
+        elem_id=element,
+        **{**usual, **more},
+    )
