@@ -148,7 +148,6 @@ def test_rows_without_outputs_are_no_evaluation(
 ) -> None:
     (tmp_path / "inputs.csv").write_text("text\nhello\nhm\n")
     for arguments in (
-        [*TRANSFER, "--evaluation", str(tmp_path / "inputs.csv")],
         ["evaluate", "--base", "hub:a/b", "--rows", str(tmp_path / "inputs.csv")],
         ["prepare", "--base", "hub:a/b", "--data", str(tmp_path / "inputs.csv")],
     ):

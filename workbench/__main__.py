@@ -253,7 +253,11 @@ def _transfer_parser(parser: argparse.ArgumentParser) -> None:
     _part_option(parser)
     parser.add_argument("--discriminator", type=Path, nargs="+", help="adapter, as above")
     parser.add_argument("--seeds", type=Path, help="rows or lines of text; outputs optional")
-    parser.add_argument("--evaluation", type=Path, help="held-out rows with outputs")
+    parser.add_argument(
+        "--evaluation",
+        type=Path,
+        help="held-out rows; outputs optional",
+    )
     parser.add_argument("--unlabelled", type=Path, help="your own inputs without outputs")
     parser.add_argument("--source-base", help="base that the adapter was trained on")
     parser.add_argument("--target-base", help="base that the adapter moves to")

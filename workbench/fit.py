@@ -18,7 +18,7 @@ from workbench.models import references
 from workbench.recipe import MODEL, PromptFormat, TransferRecipe, override
 from workbench.runs import calibration
 from workbench.stages import Stage
-from workbench.synthesis_plan import expected_samples, expected_writer
+from workbench.synthesis_plan import expected_samples, expected_writer, mixes
 
 GOOD, BAD, UNSURE = "good", "bad", "unsure"
 
@@ -331,8 +331,7 @@ def _samples(recipe: TransferRecipe, inputs: Inputs) -> int:
 def _trained_rows(recipe: TransferRecipe, inputs: Inputs) -> int:
     """Samples and what is mixed from them."""
     count = max(_samples(recipe, inputs), len(inputs.unlabelled))
-    labels = expected_writer(recipe, inputs) == "label"
-    return round(count * (1 + recipe.synthesis.mixed if labels else 1))
+    return round(count * (1 + recipe.synthesis.mixed if mixes(recipe, inputs) else 1))
 
 
 def _processor() -> _Place:

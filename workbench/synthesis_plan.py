@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from workbench.inputs import Inputs
 from workbench.recipe import TransferRecipe
@@ -11,6 +12,7 @@ from workbench.recipe import TransferRecipe
 CHOICE, PROBES = "writer", "label probes"
 
 NEW_SHARE = 1 / 3  # answers recur when the next one is new with at most this probability
+LABEL_WORDS = 4  # in most labels at most
 SEEN_TWICE = 2  # samples from which an answer counts as a label
 # Samples for each label that is seen: with 77 labels 65, 156 and 312 gave .810, .840 and .833.
 PER_LABEL = 100
@@ -58,9 +60,33 @@ def expected_samples(recipe: TransferRecipe, inputs: Inputs, on_gpu: bool) -> Sa
     """What a run will ask for, as far as its answers tell; while it writes it may become more."""
     if recipe.synthesis.samples:
         return SampleCount(recipe.synthesis.samples, "as the recipe asks")
-    seeds = [row.output for row in inputs.seeds if row.output]
-    held = [row.output for row in inputs.evaluation if row.output]
+    if not expects_labels(inputs):
+        return SampleCount(FREE_TEXT[on_gpu], "answers are free text")
+    seeds, held = _known(inputs)
     return samples_for(held if len(held) > len(seeds) else seeds * SEEN_TWICE, on_gpu)
+
+
+def mixes(recipe: TransferRecipe, inputs: Inputs) -> bool:
+    """Whether more inputs will be mixed from the samples, as far as that is known."""
+    return expected_writer(recipe, inputs) == "label" and expects_labels(inputs)
+
+
+def expects_labels(inputs: Inputs) -> bool:
+    """Whether the answers come from a limited set, as far as they are known.
+
+    A few examples have one of each, so their length tells it.
+    """
+    seeds, held = _known(inputs)
+    if len(held) > len(seeds):
+        return recur(held)
+    return not seeds or median(len(text.split()) for text in seeds) <= LABEL_WORDS
+
+
+def _known(inputs: Inputs) -> tuple[list[str], list[str]]:
+    seeds, held = (
+        [row.output for row in rows if row.output] for rows in (inputs.seeds, inputs.evaluation)
+    )
+    return seeds, held
 
 
 def expected_writer(recipe: TransferRecipe, inputs: Inputs) -> str:

@@ -14,7 +14,7 @@ from workbench import recipe as recipes
 from workbench.errors import IntakeError, RecipeError, RunError
 from workbench.inputs import AdapterFiles, Inputs, seeds_and_rest
 from workbench.intake.adapter import read_adapter
-from workbench.intake.columns import NONE, OPTIONAL, REQUIRED
+from workbench.intake.columns import EITHER, NONE, OPTIONAL
 from workbench.intake.hub import read_given
 from workbench.intake.kit import read_kit
 from workbench.intake.row_format import fitted_rows, proposed_format
@@ -157,7 +157,7 @@ def gather(
 
 
 def _row_files(options: argparse.Namespace) -> dict[str, Rows]:
-    wanted = {"seeds": OPTIONAL, "evaluation": REQUIRED, "unlabelled": NONE}
+    wanted = {"seeds": OPTIONAL, "evaluation": EITHER, "unlabelled": NONE}
     return {
         role: told_rows(path, outputs, options)
         for role, outputs in wanted.items()

@@ -306,11 +306,18 @@ def test_columns_that_are_not_understood_are_chosen_on_the_page(runs: Path, tmp_
     assert find_run(runs, run_id).inputs.seeds == (Example("wo?", "da"), Example("wann?", "bald"))
 
 
-def test_rows_without_outputs_are_no_evaluation_on_the_page(runs: Path, tmp_path: Path) -> None:
+def test_evaluation_rows_have_outputs_all_or_none(runs: Path, tmp_path: Path) -> None:
+    """Without any the verdict compares with the source; a row that lacks one is left out."""
     path = tmp_path / "rows.csv"
-    path.write_text("text\nhello\n")
-    row_uploads.take_file("evaluation")("", str(path))
-    assert not list(runs.iterdir())
+    path.write_text("text\nhello\nhm\n")
+    run_id, *_ = row_uploads.take_file("evaluation")("", str(path))
+    now = take(find_run(runs, run_id))
+    assert now.inputs.evaluation == (Example("hello"), Example("hm"))
+    assert "2 evaluation rows without right answers" in transfer_views.examples_sentence(now)
+    path.write_text("text,label\nhello,a\nhm,\nhi,b\n")
+    row_uploads.take_file("evaluation")(run_id, str(path))
+    now = take(find_run(runs, run_id))
+    assert now.inputs.evaluation == (Example("hello", "a"), Example("hi", "b"))
 
 
 def test_more_examples_than_seeds_are_inputs_and_an_instruction_goes_to_the_prompt(
@@ -477,6 +484,8 @@ def test_coverage_names_thin_labels(reviewable: Run) -> None:
 
 def test_coverage_of_free_text_is_lengths_opening_words_and_groups(draft: Run) -> None:
     """There was no coverage to show."""
+    draft.put_examples("seeds", [Example("a room", "the room has 3 beds and 2 baths")])
+    draft.put_examples("evaluation", ())
     words = ("beds", "baths")
     rows = [Example(f"input {n}", f"the room has {n} {words[n % 2]}") for n in range(40)]
     draft.samples.add(rows, "hand")
@@ -676,14 +685,14 @@ def test_without_labelled_rows_nothing_pretends_to_be_right(
         {"transferred": []}, False,
     )  # fmt: skip
     monkeypatch.setattr(compare_views, "read", lambda now: bare)
-    names = [
-        *("verdict", "bars", "margin", "by label", "labels", "by confusion", "confusion"),
-        *("rows", "which", "none", "beside"),
-    ]
-    drawn = compare_tab._draw(take(finished), names, "ask")  # type: ignore[arg-type]
+    names = (
+        *("verdict", "bars", "margin", "by_label", "labels", "by_confusion", "confusion"),
+        *("rows", "which", "no_rows", "beside", "ask"),
+    )
+    drawn = compare_tab._draw(take(finished), SimpleNamespace(**{name: name for name in names}))
     assert "Agrees with the teacher on 80.0\N{NO-BREAK SPACE}%" in drawn["verdict"]
     assert not drawn["rows"]["visible"] and not drawn["which"]["visible"]
-    assert "has not kept" in drawn["none"]
+    assert "has not kept" in drawn["no_rows"]
     monkeypatch.undo()
 
 

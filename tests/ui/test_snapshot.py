@@ -129,12 +129,11 @@ def test_strip_says_that_samples_wait_for_a_person(reviewable: Run) -> None:
     had nothing to do."""
     now = snapshot.take(reviewable.id, fresh=True)
     assert "Samples are ready" in strip.text(now) and "Stopped" not in strip.text(now)
-    go_on, stop = object(), object()
-    assert not strip._draw(now, go_on, stop)[go_on]["visible"]  # type: ignore[arg-type]
+    assert not strip._resumable(now)
     reviewable.journal.append(Stopped(Stage.LABEL, "stopped", "Stopped by request.", ""))
     now = snapshot.take(reviewable.id, fresh=True)
     assert "Stopped" in strip.text(now)
-    assert strip._draw(now, go_on, stop)[go_on]["visible"]  # type: ignore[arg-type]
+    assert strip._resumable(now)
 
 
 def test_strip_says_what_a_dead_run_is(runs: Path) -> None:

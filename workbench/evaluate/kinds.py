@@ -11,6 +11,7 @@ from statistics import median
 from workbench.evaluate.metrics import UNSPACED, is_json_structure, normalise_answer
 from workbench.recipe import AUTO
 from workbench.runs.folder import Run
+from workbench.synthesis_plan import LABEL_WORDS
 
 LABELS, JSON, NUMBERS, FREE_TEXT = "labels", "JSON", "numbers", "free text"
 KINDS = (LABELS, JSON, NUMBERS, FREE_TEXT)
@@ -21,7 +22,6 @@ RECURRING = 0.5  # distinct answers per answer, below which they recur whatever 
 ALL_DIFFERENT = 0.8  # distinct answers per answer, above which many short ones are no set either
 MANY = 40  # answers from which "all different" says something
 FEW_VALUES = 5  # numbers of so few values are labels: grades, true as 1 and false as 0
-LABEL_WORDS = 4  # in most labels at most
 # A number with its sign and unit, alone or where a text says that its result follows.
 _NUMBER = r"[-−+]?\s?[$€£¥]?\s?\d[\d.,'\u00a0\u2009\u202f ]*[%$€£¥]?(?:\s?[^\W\d_]{1,12})?"
 _ALONE = re.compile(rf"\W{{0,2}}{_NUMBER}\W{{0,2}}")

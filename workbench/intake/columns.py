@@ -49,7 +49,8 @@ from workbench.intake.wording import shown
 # How much an output is wanted.
 NONE = "none"  # unlabelled inputs
 OPTIONAL = "optional"  # seeds
-REQUIRED = "required"  # evaluation rows, training rows
+REQUIRED = "required"  # training rows, rows that accuracy is counted on
+EITHER = "either"  # evaluation rows of a transfer: all of them have one, or none
 
 _LOOKED_AT = 1000  # rows by which columns are compared
 
@@ -87,7 +88,7 @@ def read_columns(table: Table, where: str, outputs: str, choice: Choice) -> Read
     """Decide what the columns are.
 
     Args:
-        outputs: NONE, OPTIONAL or REQUIRED.
+        outputs: NONE, OPTIONAL, REQUIRED or EITHER.
         choice: what a person says; it is believed.
 
     Raises:
@@ -289,7 +290,7 @@ def _output(
         for name in table.columns
         if name not in inputs and not is_about(name) and normal(name) not in HEADING
     ]
-    if there or (others and (outputs == REQUIRED or not _is_ours(inputs))):
+    if there or (others and (outputs in (REQUIRED, EITHER) or not _is_ours(inputs))):
         raise unclear(table, where, "the output", tuple(inputs))
     if outputs == REQUIRED:
         raise IntakeError(

@@ -16,8 +16,10 @@ from workbench.intake import conversations, delimited, rendered
 from workbench.intake.cells import as_text, is_empty, right_answers
 from workbench.intake.column_names import APART, KNOWN, choice_marks
 from workbench.intake.columns import (
+    EITHER,
     NONE,
     OPTIONAL,
+    REQUIRED,
     Choice,
     Reading,
     chosen_names,
@@ -59,6 +61,7 @@ _REMEDIES = {
     **dict.fromkeys((".yml", ".yaml", ".xml"), "cannot be read. Write its rows as .jsonl or .csv."),
 }
 _FEWEST_WITH_INSTRUCTION = 3  # rows that make an instruction one of the task
+NO_OUTPUTS = "No right answers are in it: the verdict compares with the source's own answers."
 JOIN = "\n\n"  # between the columns of one input
 
 
@@ -110,8 +113,8 @@ def read_rows(
 
     Args:
         at_most: number of rows that may be in it.
-        outputs: ``columns.NONE`` (unlabelled inputs), OPTIONAL (seeds), or REQUIRED (evaluation
-            rows, training rows: a row without one is a bad row).
+        outputs: ``columns.NONE`` (unlabelled inputs), OPTIONAL (seeds), REQUIRED (training rows: a
+            row without one is a bad row), or EITHER (evaluation rows: so where any has one).
         choice: what a person said about the columns.
 
     Raises:
@@ -224,6 +227,9 @@ def _rows(table: Table, at_most: int, where: str, outputs: str, choice: Choice) 
     seen = Seen()
     as_written = bool(choice.inputs) or _holds_objects(table, reading)
     raw = list(_raw_rows(table, reading, as_written, seen))
+    if outputs == EITHER:
+        outputs = REQUIRED if any(row.target for row in raw) else NONE
+        notes += [] if outputs == REQUIRED else [NO_OUTPUTS]
     examples, bad, changes = accept(raw, at_most, where, outputs)
     left_out = tuple(
         name for name in (*table.columns, *table.unreadable) if name not in reading.used

@@ -1,6 +1,6 @@
 """Components as this page uses them, and charts as Gradio takes them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -42,6 +42,12 @@ def chart_box(label: str, element: str) -> gr.Plot:
 def plotted(figure: go.Figure) -> Any:
     """An update that shows a figure: turned into JSON once, however many pages show it."""
     return gr.update(value=PlotData(type="plotly", plot=str(figure.to_json())), visible=True)
+
+
+def selected(event: gr.SelectData, names: Sequence[str]) -> str:
+    """The name of the row that was clicked; "" where there is none."""
+    row = event.index[0] if isinstance(event.index, list | tuple) else event.index
+    return names[row] if 0 <= row < len(names) else ""
 
 
 def rows_table(columns: Mapping[str, str], label: str, element: str, **more: Any) -> gr.Dataframe:

@@ -91,13 +91,6 @@ def axis_title(words: str) -> dict[str, Any]:
     return {"text": words, "standoff": 8, "font": _SMALL}
 
 
-def share_axis(figure: go.Figure, words: str) -> None:
-    figure.update_xaxes(
-        range=[0, 1], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%",
-        title=axis_title(words),
-    )  # fmt: skip
-
-
 def rows_layout(figure: go.Figure, rows: int, pixels: int, legend: bool = False) -> go.Figure:
     """One row each ``pixels`` high, first row on top."""
     figure.update_xaxes(showgrid=False, zeroline=False, ticks="outside")

@@ -26,7 +26,6 @@ from workbench.ui.chart_looks import (
     line,
     row_words,
     rows_layout,
-    share_axis,
     shown,
     tick,
     track,
@@ -60,15 +59,15 @@ def confusion_chart(pairs: Sequence[tuple[str, str]]) -> go.Figure:
             wrong[answered] += 1
     known = {expected for expected, _ in pairs}
     ordered = sorted(known, key=lambda label: (-wrong[label], label))[:CONFUSED_SHOWN]
-    names, rows = (
-        [shown(label, 18) for label in ordered],
-        Counter(expected for expected, _ in pairs),
-    )
+    names = [shown(label, 18) for label in ordered]
+    rows = Counter(expected for expected, _ in pairs)
     shares = [[counts[a, b] / rows[a] for b in ordered] for a in ordered]
     places = list(range(len(ordered)))
     figure = go.Figure(
         go.Heatmap(
             z=shares,
+            text=[[f"{counts[a, b]:,}" if counts[a, b] else "" for b in ordered] for a in ordered],
+            texttemplate="%{text}",
             hoverinfo="skip",
             colorscale=[[0, "rgba(47,138,135,0)"], [1, TARGET_COLOUR]],
             zmin=0,
@@ -78,13 +77,6 @@ def confusion_chart(pairs: Sequence[tuple[str, str]]) -> go.Figure:
             ygap=1,
         )
     )
-    numbers = [
-        {"x": x, "y": y, "text": f"{counts[a, b]:,}", "showarrow": False}
-        for y, a in enumerate(ordered)
-        for x, b in enumerate(ordered)
-        if counts[a, b]
-    ]
-    figure.update_layout(annotations=numbers)
     hidden = _more(len(known) - len(ordered), "labels with fewer confusions")
     figure.update_xaxes(
         tickvals=places, ticktext=names, tickangle=-45, title=axis_title(f"new adapter{hidden}")
@@ -127,13 +119,17 @@ def per_label_chart(rows: Sequence[tuple[str, int, float, float]]) -> go.Figure:
                     "size": size,
                     "line": {"width": 2, "color": colour},
                 },
-                hovertext=[f"{name}: {_percent(float(row[column]))}" for row in visible],
+                hovertext=[f"{name}: {100 * row[column]:.1f} %" for row in visible],
                 hoverinfo="text",
                 cliponaxis=False,
             )
         )
     hidden = _more(len(rows) - len(visible), "labels that lost less")
-    share_axis(figure, f"right answers<br>numbers: change in points, rows{hidden}")
+    words_of = f"right answers<br>numbers: change in points, rows{hidden}"
+    quarters = [0, 0.25, 0.5, 0.75, 1]
+    figure.update_xaxes(
+        range=[0, 1], tickvals=quarters, tickformat=".0%", title=axis_title(words_of)
+    )
     return rows_layout(figure, len(visible), pixels=40, legend=True)
 
 
@@ -265,10 +261,6 @@ def map_chart(
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
     return layout(figure, 420, legend=True)
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.1f} %"
 
 
 def _more(hidden: int, what: str) -> str:

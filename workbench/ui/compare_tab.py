@@ -1,5 +1,6 @@
 """Compare: the verdict first, then the numbers behind it, the rows that changed, a playground."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -23,12 +24,12 @@ _LIKE = [("Less like the source", "lost"), ("More like it", "gained"), ("All", "
 
 def build(parts: Parts) -> None:
     """Place the tab's components and wire them."""
-    verdict = plain.block(elem_id="verdict")
-    bars = plain.block(elem_id="arms-bars")
-    beside = plain.block(elem_id="measured-beside")
-    margin = gr.Number(
+    box = SimpleNamespace()
+    box.verdict = plain.block(elem_id="verdict")
+    box.bars = plain.block(elem_id="arms-bars")
+    box.beside = plain.block(elem_id="measured-beside")
+    box.margin = gr.Number(
         3.0,
-        label="Margin in percentage points",
         info="The loss that you would accept. The verdict follows.",
         minimum=0.1,
         maximum=50,
@@ -36,20 +37,15 @@ def build(parts: Parts) -> None:
     )
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
-            by_label = plain.block()
-            labels = chart_box("Per label", "label-chart")
+            box.by_label = plain.block()
+            box.labels = chart_box("Per label", "label-chart")
         with gr.Column(min_width=320):
-            by_confusion = plain.block()
-            confusion = chart_box("Confusions", "confusion-chart")
+            box.by_confusion = plain.block()
+            box.confusion = chart_box("Confusions", "confusion-chart")
     plain.block(plain.heading("Row by row", "The worst for the new adapter first."))
-    no_rows = plain.block(elem_id="rows-none")
-    which = gr.Radio(
-        _RIGHT,
-        value="lost",
-        label="Show",
-        elem_id="changed-which",
-    )
-    rows = rows_table(
+    box.no_rows = plain.block(elem_id="rows-none")
+    box.which = gr.Radio(_RIGHT, value="lost", label="Show", elem_id="changed-which")
+    box.rows = rows_table(
         {"input": "46%", "expected": "18%", "source says": "18%", "new adapter says": "18%"},
         "Rows",
         "changed-rows",
@@ -59,79 +55,67 @@ def build(parts: Parts) -> None:
     plain.block(plain.heading("Playground", "Ask both, side by side."))
     question = gr.Textbox(label="Input", lines=2, elem_id="playground-input")
     with button_row():
-        ask = gr.Button("Ask both", elem_id="playground-ask")
+        box.ask = gr.Button("Ask both", elem_id="playground-ask")
         waiting = plain.block(elem_id="playground-state")
     with gr.Row():
         source = text_shown("Source + adapter", "playground-source", lines=3)
         target = text_shown("Target + new adapter", "playground-target", lines=3)
 
-    outputs = [
-        verdict, bars, margin, by_label, labels, by_confusion, confusion, rows, which, no_rows,
-        beside,
-    ]  # fmt: skip
     parts.sections.append(
         Section(
             "compare",
             TAB,
-            [*outputs, ask],
+            list(vars(box).values()),
             lambda now: f"{now.run_id}|{sorted(now.done)}|{now.recipe.evaluation}|{now.busy}",
-            lambda now: _draw(now, outputs, ask),
+            lambda now: _draw(now, box),
         )
     )
     run = parts.run_id
     quiet: dict[str, Any] = {"show_progress": "hidden"}
-    for event in (margin.blur, margin.submit):
-        parts.changed.append(event(told(_set_margin), [run, margin], None, **quiet))
-    which.input(told(_rows), [run, which], [rows], **quiet)
+    for event in (box.margin.blur, box.margin.submit):
+        parts.changed.append(event(told(_set_margin), [run, box.margin], None, **quiet))
+    box.which.input(told(_rows), [run, box.which], [box.rows], **quiet)
     with_clock(
-        ask.click, "loading both models, then answering", waiting, _ask,
+        box.ask.click, "loading both models, then answering", waiting, _ask,
         [run, question], [source, target],
     )  # fmt: skip
 
 
-def _draw(now: Snapshot, outputs: list[Any], ask: gr.Button) -> Drawn:
-    verdict, bars, margin, by_label, labels, by_confusion, confusion, rows, which = outputs[:9]
-    no_rows, beside = outputs[9:]
-    compared = compare_views.read(now)
+def _draw(now: Snapshot, box: SimpleNamespace) -> Drawn:
     trained = Stage.DISTIL in now.done
-    hidden = gr.update(visible=False)
-    drawn: Drawn = {
-        margin: gr.update(
-            value=now.recipe.evaluation.margin_points,
-            label="Margin in points of the score"
-            if compared and compared.texts
-            else "Margin in percentage points",
-            visible=compared is not None,
-        ),
-        ask: gr.update(
-            interactive=trained, value="Ask both" if trained else "Train the adapter first"
-        ),
-    }
+    ask = gr.update(interactive=trained, value="Ask both" if trained else "Train the adapter first")
+    compared = compare_views.read(now)
     if compared is None:
         waiting = "The verdict appears when the new adapter is trained and compared."
-        return drawn | {
-            verdict: plain.empty(waiting), bars: "", by_label: "", labels: hidden,
-            by_confusion: "", confusion: hidden, rows: hidden, which: hidden, no_rows: "",
-            beside: "",
-        }  # fmt: skip
+        none = {
+            it: "" if isinstance(it, gr.HTML) else gr.update(visible=False)
+            for it in vars(box).values()
+        }
+        return none | {box.verdict: plain.empty(waiting), box.ask: ask}
     sentence, kind = compare_views.verdict(now, compared)
     per_label, pairs = compare_views.label_rows(compared), compare_views.confused(compared)
-    paired = bool(compared.rows) and compared.paired
-    return drawn | {
-        verdict: plain.verdict(sentence, compare_views.KIND_LOOKS.get(kind, "unsure")),
-        bars: compare_views.arm_bars(compared.arms, compared.measure, now.alone),
-        by_label: plain.small_heading("Per label, largest loss first")
+    paired, hidden = bool(compared.rows) and compared.paired, gr.update(visible=False)
+    return {
+        box.verdict: plain.verdict(sentence, compare_views.KIND_LOOKS.get(kind, "unsure")),
+        box.bars: compare_views.arm_bars(compared.arms, compared.measure, now.alone),
+        box.beside: compare_views.beside(now),
+        box.margin: gr.update(
+            value=now.recipe.evaluation.margin_points,
+            label=f"Margin in {'points of the score' if compared.texts else 'percentage points'}",
+            visible=True,
+        ),
+        box.by_label: plain.small_heading("Per label, largest loss first")
         if per_label
         else compare_views.score_table(compared),
-        by_confusion: plain.small_heading("Expected and given labels") if pairs else "",
-        labels: plotted(charts.per_label_chart(per_label)) if per_label else hidden,
-        confusion: plotted(charts.confusion_chart(pairs)) if pairs else hidden,
-        rows: gr.update(**_table(compared, "lost"), visible=paired),
-        which: gr.update(
+        box.labels: plotted(charts.per_label_chart(per_label)) if per_label else hidden,
+        box.by_confusion: plain.small_heading("Expected and given labels") if pairs else "",
+        box.confusion: plotted(charts.confusion_chart(pairs)) if pairs else hidden,
+        box.no_rows: "" if paired else plain.sentence(_NO_ROWS),
+        box.which: gr.update(
             choices=_RIGHT if compared.labelled else _LIKE, value="lost", visible=paired
         ),
-        beside: compare_views.beside(now),
-        no_rows: "" if paired else plain.sentence(_NO_ROWS),
+        box.rows: gr.update(**_table(compared, "lost"), visible=paired),
+        box.ask: ask,
     }
 
 

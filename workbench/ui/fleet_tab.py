@@ -21,7 +21,7 @@ from workbench.runs import atomic
 from workbench.runs.folder import checked_id, open_run
 from workbench.stages import ORDER
 from workbench.ui import plain, words, workspace
-from workbench.ui.boxes import button_row, files_made, rows_table, small_button
+from workbench.ui.boxes import button_row, files_made, rows_table, selected, small_button
 from workbench.ui.failures import say, told
 from workbench.ui.sections import Parts
 
@@ -186,8 +186,7 @@ def _about(row: Row) -> str:
 
 
 def _choose(names: list[str], event: gr.SelectData) -> Any:
-    row = event.index[0] if isinstance(event.index, list | tuple) else event.index
-    return names[row] if 0 <= row < len(names) else gr.skip()
+    return selected(event, names) or gr.skip()
 
 
 def _wanted(folder: str, chosen: str | None) -> tuple[Place, Standing]:

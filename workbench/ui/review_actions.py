@@ -19,6 +19,7 @@ from workbench.runs.sample_rows import stored_bytes
 from workbench.samples import KEPT, PENDING, REJECTED, Example, Sample
 from workbench.stages import Stage
 from workbench.ui import consent_box, plain, words, workspace, write_views
+from workbench.ui.boxes import selected
 from workbench.ui.failures import say
 from workbench.ui.sections import Drawn
 from workbench.ui.snapshot import Snapshot
@@ -168,11 +169,11 @@ def _number(value: float | None, form: str) -> str:
 
 def choose(run_id: str, ids: list[str], event: gr.SelectData) -> Any:
     """The row that was clicked."""
-    row = event.index[0] if isinstance(event.index, list | tuple) else event.index
-    if not 0 <= row < len(ids):
+    chosen = selected(event, ids)
+    if not chosen:
         return gr.skip()
     run = workspace.find(run_id)
-    return editor(run, run.samples.get(ids[row]))
+    return editor(run, run.samples.get(chosen))
 
 
 def _step(run_id: str, values: list[Any], by: int) -> View:

@@ -14,7 +14,7 @@ import gradio as gr
 from workbench.errors import WorkbenchError
 from workbench.inputs import seeds_and_rest
 from workbench.intake.column_questions import Choice, ColumnsUnclear, Question
-from workbench.intake.columns import NONE, OPTIONAL, REQUIRED
+from workbench.intake.columns import EITHER, NONE, OPTIONAL
 from workbench.intake.row_format import fitted_rows, proposed_format
 from workbench.intake.rows import Rows, read_rows
 from workbench.runs.folder import Run
@@ -22,7 +22,7 @@ from workbench.ui import plain, workspace
 from workbench.ui.boxes import small_button
 from workbench.ui.failures import say, told, warn
 
-OUTPUTS = {"seeds": OPTIONAL, "evaluation": REQUIRED, "unlabelled": NONE}
+OUTPUTS = {"seeds": OPTIONAL, "evaluation": EITHER, "unlabelled": NONE}
 _NO_OUTPUT = "(none)"
 _OF_FORMAT = ("kind", "template", "system", "input_columns")
 

@@ -16,7 +16,7 @@ from workbench.runs.recipe_rules import differing
 from workbench.samples import KEPT
 from workbench.stages import ARM_WORDS
 from workbench.ui import fields, plain, snapshot, words, workspace
-from workbench.ui.boxes import button_row, rows_table, small_button
+from workbench.ui.boxes import button_row, rows_table, selected, small_button
 from workbench.ui.failures import say, told
 from workbench.ui.sections import Parts, pressed
 
@@ -144,10 +144,8 @@ def _about(line: RunListing) -> str:
 
 
 def _choose(ids: list[str], event: gr.SelectData) -> Any:
-    row = event.index[0] if isinstance(event.index, list | tuple) else event.index
-    if not 0 <= row < len(ids):
-        return gr.skip()
-    return ids[row], workspace.find(ids[row]).name
+    chosen = selected(event, ids)
+    return (chosen, workspace.find(chosen).name) if chosen else gr.skip()
 
 
 def _open(chosen: str | None) -> tuple[str, Any]:

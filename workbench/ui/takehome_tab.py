@@ -138,25 +138,17 @@ def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
         boxes["merged_files"]: gr.update(visible=False),
         boxes["command"]: command(now) if there else "",
     } | push_part.draw(now, boxes, ready=bundle is not None)
-    if bundle is None:
-        text = "The adapter is packed when the training and the comparison are done."
-        return drawn | {
-            boxes["state"]: plain.empty(text),
-            boxes["zip"]: gr.update(value=None, label=missing(now), interactive=False),
-            boxes["facts"]: "",
-            boxes["card"]: gr.update(value="", interactive=False),
-            boxes["save"]: gr.update(interactive=False),
-            boxes["with"]: _PEFT,
-            boxes["snippet"]: "",
-        }
+    text = "The adapter is packed when the training and the comparison are done."
+    none = gr.update(value=None, label=missing(now), interactive=False)
+    card = bundle.card() if bundle else ""
     return drawn | {
-        boxes["state"]: "",
-        boxes["zip"]: _download(bundle),
-        boxes["facts"]: plain.facts(_bundle_facts(bundle, now)),
-        boxes["card"]: gr.update(value=bundle.card(), interactive=True),
-        boxes["save"]: gr.update(interactive=True),
+        boxes["state"]: "" if bundle else plain.empty(text),
+        boxes["zip"]: _download(bundle) if bundle else none,
+        boxes["facts"]: plain.facts(_bundle_facts(bundle, now)) if bundle else "",
+        boxes["card"]: gr.update(value=card, interactive=bool(bundle)),
+        boxes["save"]: gr.update(interactive=bool(bundle)),
         boxes["with"]: _PEFT,
-        boxes["snippet"]: _snippet(now.run_id, _PEFT),
+        boxes["snippet"]: _snippet(now.run_id, _PEFT) if bundle else "",
     }
 
 

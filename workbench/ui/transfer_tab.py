@@ -127,8 +127,10 @@ def _examples(setup: SimpleNamespace) -> None:
             with gr.Column(scale=7, min_width=320):
                 _seeds(setup)
             with gr.Column(scale=5, min_width=300):
-                setup.evaluation = _rows_file("evaluation", "Evaluation rows with answers")
-                setup.unlabelled = _rows_file("unlabelled", "Own inputs without answers")
+                setup.evaluation = _rows_file(
+                    "evaluation", "Evaluation rows, with or without answers"
+                )
+                setup.unlabelled = _rows_file("unlabelled", "Own inputs to train on")
                 setup.discriminator = gr.File(
                     label="Discriminator adapter: a zip or its two files",
                     file_count="multiple",

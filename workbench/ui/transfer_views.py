@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.evaluate.kinds import FREE_TEXT, JSON, LABELS, NUMBERS, task_kind
+from workbench.evaluate.outcome import is_labelled
 from workbench.inputs import AdapterFiles
 from workbench.intake.adapter import Inspection
 from workbench.intake.adapter_sizes import base_mismatch
@@ -20,7 +21,7 @@ from workbench.recipe import PromptFormat
 from workbench.runs.folder import Run
 from workbench.samples import KEPT
 from workbench.stages import Stage
-from workbench.synthesis_plan import expected_writer
+from workbench.synthesis_plan import mixes
 from workbench.ui import compare_views, fields, plain, slices_part, words, workspace, write_views
 from workbench.ui.snapshot import Snapshot
 
@@ -146,12 +147,12 @@ def examples_sentence(now: Snapshot) -> str:
         parts.append(f"{FEWEST_SEEDS} to {LIMITS.seeds} examples of the task are needed")
     else:
         parts.append("Examples are optional where the adapter can write its own inputs")
-    rows = sum(row.output is not None for row in inputs.evaluation)
-    parts.append(
-        f"judged by {words.count(rows, 'evaluation row')}"
-        if rows
-        else "no evaluation rows: compared with the source's own answers"
-    )
+    rows = words.count(len(inputs.evaluation), "evaluation row")
+    if is_labelled(inputs.evaluation):
+        parts.append(f"judged by {rows}")
+    else:
+        given = f"{rows} without right answers" if inputs.evaluation else "no evaluation rows"
+        parts.append(f"{given}: compared with the source's own answers")
     if inputs.unlabelled:
         parts.append(f"{words.count(len(inputs.unlabelled), 'own input')} used first")
     return plain.sentence(" · ".join(parts) + ".")
@@ -196,10 +197,9 @@ def plan(now: Snapshot) -> str:
     method = fields.in_words(recipe, "student.method")
     rows = len(now.inputs.evaluation[: recipe.evaluation.max_rows or None])
     mixed = round(samples * recipe.synthesis.mixed)
-    mixes = mixed and expected_writer(recipe, now.inputs) == "label"
     steps = [
         f"write about {samples:,} inputs",
-        *([f"mix {mixed:,} more from them"] if mixes else []),
+        *([f"mix {mixed:,} more from them"] if mixed and mixes(recipe, now.inputs) else []),
         "answer them with the source",
         *(["wait for your review"] if recipe.pause_for_review else []),
         f"train {method}{form}",

@@ -6,6 +6,7 @@ import gradio as gr
 
 from workbench import machine
 from workbench.evaluate.coverage import LabelCount, label_coverage
+from workbench.evaluate.kinds import LABELS, kind_of
 from workbench.evaluate.texts import text_coverage
 from workbench.runs.folder import Run
 from workbench.runs.sample_queries import SampleFilter, above_line, below_line
@@ -187,7 +188,7 @@ def consistency(now: Snapshot) -> tuple[str, Any]:
 def write_for(now: Snapshot) -> tuple[Any, Any]:
     """Whether answers come from a set that more can be written for, and these, thinnest first."""
     rows = _covered(now) if can_grow(now) else ()
-    if not rows or _free_text(now, len(rows)):
+    if not rows or not _labelled(now):
         return gr.update(visible=False), gr.update(choices=[], value=None)
     ordered = sorted(rows, key=lambda row: row.count)[:_ANSWERS_SHOWN]
     choices = [(f"{row.label[:60]} ({row.count:,})", row.label) for row in ordered]
@@ -201,8 +202,8 @@ def _covered(now: Snapshot) -> tuple[LabelCount, ...]:
     return label_coverage(answers, sorted(known)) if counts else ()
 
 
-def _free_text(now: Snapshot, answers: int) -> bool:
-    return answers > 0.8 * now.kept > 20
+def _labelled(now: Snapshot) -> bool:
+    return now.run is not None and kind_of(now.run) == LABELS
 
 
 def coverage(now: Snapshot) -> tuple[str, Any, Any, Any]:
@@ -210,12 +211,12 @@ def coverage(now: Snapshot) -> tuple[str, Any, Any, Any]:
     rows, hidden = _covered(now), gr.update(visible=False)
     if not rows:
         return plain.empty("Labels appear when the source has answered."), hidden, hidden, hidden
-    if _free_text(now, len(rows)):
+    if not _labelled(now):
         counts = now.run.samples.label_counts() if now.run else {}
         found = text_coverage([text for text, count in counts.items() for _ in range(count)])
         _, lower, middle, upper, longest = found.words
         sentence = plain.sentence(
-            f"Free text: {found.distinct:,} of {found.answers:,} answers differ. Half of them have "
+            f"{found.distinct:,} of {found.answers:,} answers differ. Half of them have "
             f"{lower} to {upper} words ({middle} in the middle), the longest {longest}."
         )
         openings = [[text, f"{count:,}"] for text, count in found.openings]
