@@ -15,6 +15,7 @@ from workbench.consult import answer_question
 from workbench.errors import WorkbenchError
 from workbench.events import RoundFinished
 from workbench.export.bundle import write_bundle
+from workbench.models.format_choice import alpaca_with_input
 from workbench.models.resident import load
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run, create
@@ -177,6 +178,13 @@ def test_without_outputs_formats_are_ranked_by_what_the_adapter_writes(
     assert answer["formats"][0]["template"].startswith("### Human")
     assert "### Human: a text" in answer["preview"]
     assert "inputs that it writes" in answer["by"]
+    # "a text" is what it writes for Alpaca's instruction too, every time.
+    alpaca = alpaca_with_input("a text")
+    assert alpaca.template in [entry["template"] for entry in answer["formats"]]
+    varied = [f"text {n}" for n in range(writer_choice.FORMAT_TEXTS)]
+    monkeypatch.setattr(writer_choice, "write_inputs", lambda *_given, **_asked: varied)
+    answer = ask(run, "propose_format")
+    assert not any("### Input" in entry["template"] for entry in answer["formats"])
 
 
 def test_wrong_base_is_one_failed_check(make_run: MakeRun, tmp_path: Path) -> None:  # noqa: F811

@@ -11,12 +11,13 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from tests import tiny
 from workbench.errors import ModelError
-from workbench.models.formats import bind
+from workbench.models.formats import CHATML, bind
 from workbench.models.templates import TEMPLATE_CHARACTERS
 from workbench.recipe import PromptFormat
 
 CHAT = PromptFormat()
 TEXT = PromptFormat(kind="text", template="Review: {input}\nAnswer:")
+TURNS = PromptFormat(kind="text", template=CHATML)
 ORDINARY = (
     "the film was a delight",
     "  two  spaces ",
@@ -54,6 +55,18 @@ def test_chat_is_what_the_template_gives(source: PreTrainedTokenizerBase, text: 
     assert bind(CHAT, source).prompt_ids(text) == template_ids(
         source, [{"role": "user", "content": text}]
     )
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_chatml_turns_are_opened_by_the_tokens_that_they_spell(
+    source: PreTrainedTokenizerBase, target: PreTrainedTokenizerBase, text: str
+) -> None:
+    """As whoever trained on the whole string has it; plain words where there are no such tokens."""
+    written = CHATML.replace("{input}", text)
+    ids = bind(TURNS, source).prompt_ids(text)
+    assert ids == source(written, add_special_tokens=False)["input_ids"]
+    assert ids.count(source.convert_tokens_to_ids("<|im_start|>")) == 2
+    assert bind(TURNS, target).prompt_ids(text) == target(written)["input_ids"]
 
 
 def test_chat_with_template_and_system(source: PreTrainedTokenizerBase) -> None:
@@ -94,7 +107,7 @@ def test_t15_text_never_becomes_special_tokens(
     source: PreTrainedTokenizerBase, target: PreTrainedTokenizerBase, hostile: str
 ) -> None:
     """A seed that closes its turn could speak as the system."""
-    for form in (bind(CHAT, source), bind(TEXT, source), bind(TEXT, target)):
+    for form in (*(bind(form, source) for form in (CHAT, TEXT, TURNS)), bind(TEXT, target)):
         special = set(form.tokenizer.all_special_ids)
         harmless = [token for token in form.prompt_ids("x") if token in special]
         found = form.prompt_ids(hostile)
@@ -111,11 +124,11 @@ def test_t15_text_never_becomes_special_tokens(
 @settings(max_examples=200)
 @given(st.lists(st.sampled_from([*HOSTILE, "<|im_", "end|>", "<", "|>", " ", "\n", "a"])))
 def test_t15_no_combination_gets_through(source: PreTrainedTokenizerBase, parts: list[str]) -> None:
-    form = bind(CHAT, source)
     special = set(source.all_special_ids)
-    harmless = [token for token in form.prompt_ids("x") if token in special]
-    found = [token for token in form.prompt_ids("".join(parts)) if token in special]
-    assert found == harmless
+    for form in (bind(CHAT, source), bind(TURNS, source)):
+        harmless = [token for token in form.prompt_ids("x") if token in special]
+        found = [token for token in form.prompt_ids("".join(parts)) if token in special]
+        assert found == harmless
 
 
 class Deaf:

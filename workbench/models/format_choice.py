@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from workbench.models.formats import bind
+from workbench.models.formats import CHATML, bind
 from workbench.models.resident import Resident
 from workbench.models.scoring import answer_log_probs
 from workbench.recipe import PromptFormat
@@ -12,15 +12,17 @@ ALPACA = (
     "Below is an instruction that describes a task. Write a response that appropriately completes "
     "the request.\n\n### Instruction:\n{input}\n\n### Response:\n"
 )
-# Formats of common trainers and data sets. Alpaca with an input is not among them: its instruction
-# is the data set's own.
+# Alpaca with an input; its instruction is the data set's own.
+ALPACA_WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further "
+    "context. Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n"
+)
+# Formats of common trainers and data sets.
 CANDIDATES = (
     PromptFormat(kind="chat", template="{input}"),
     PromptFormat(kind="text", template=ALPACA),
-    PromptFormat(
-        kind="text",
-        template="<|im_start|>user\n{input}<|im_end|>\n<|im_start|>assistant\n",
-    ),
+    PromptFormat(kind="text", template=CHATML),
     PromptFormat(kind="text", template="[INST] {input} [/INST]"),
     PromptFormat(kind="text", template="### Human: {input}\n### Assistant:"),
     PromptFormat(kind="text", template="User: {input}\nAssistant:"),
@@ -29,6 +31,19 @@ CANDIDATES = (
     PromptFormat(kind="text", template="Input: {input}\nOutput:"),
     PromptFormat(kind="text", template="### Instruction:\n{input}\n\n### Response:\n"),
     PromptFormat(kind="text", template="{input}\n"),
+)
+
+
+def alpaca_with_input(instruction: str) -> PromptFormat:
+    """Alpaca with an input, for rows that share one instruction (without ``{input}`` in it)."""
+    template = ALPACA_WITH_INPUT.replace("{instruction}", instruction)
+    return PromptFormat(kind="text", template=template)
+
+
+# What stands before an input there, as a format whose input is the instruction.
+ALPACA_INSTRUCTION = PromptFormat(
+    kind="text",
+    template=ALPACA_WITH_INPUT.partition("{input}")[0].replace("{instruction}", "{input}"),
 )
 
 

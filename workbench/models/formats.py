@@ -2,7 +2,8 @@
 
 Everything that trains, labels, scores or decodes goes through one ``BoundFormat``, so an answer
 starts and ends in the same way everywhere. Text of a person or of a model never turns into
-special tokens, whatever it contains: only the base's own chat template and tokenizer make those.
+special tokens, whatever it contains: only the base's own chat template and tokenizer make those,
+and the one text format of ours that is written in them.
 """
 
 import re
@@ -18,6 +19,10 @@ from workbench.recipe import PromptFormat
 
 # Placeholders that are rendered in place of text; no template contains them.
 _SYSTEM, _USER, _ANSWER = "\ue000system\ue001", "\ue000user\ue001", "\ue000answer\ue001"
+
+# ChatML without a system turn, as trainers write it. Its words are ours: they become the tokens
+# that they spell, where the tokenizer has these.
+CHATML = "<|im_start|>user\n{input}<|im_end|>\n<|im_start|>assistant\n"
 
 # What precedes an answer where a template thinks first and had nothing to think.
 _EMPTY_THOUGHT = re.compile(r"\s*<think>\s*</think>")
@@ -140,6 +145,9 @@ class BoundFormat:
         }
 
     def _pieces(self, text: str) -> list[Piece]:
+        if self.format.kind == "text" and self.format.template == CHATML:
+            before, _, after = CHATML.partition("{input}")
+            return [Piece(before, True), Piece(text, trusted=False), Piece(after, True)]
         filled = self.format.template.replace("{input}", text)
         if self.trims:
             filled = filled.strip()
@@ -147,7 +155,7 @@ class BoundFormat:
 
     def _own_special(self) -> list[int]:
         """The special tokens that the template itself brings, in order."""
-        ids = (token for piece in (*self.before, *self.after) for token in self._ids(piece))
+        ids = (token for piece in self._pieces("") for token in self._ids(piece))
         return [token for token in ids if token in self.special_ids]
 
     def _written(self, words: str) -> list[int]:

@@ -1,10 +1,12 @@
 """Who writes the inputs of a run, and why: decided once, remembered with the run."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from workbench.errors import RunError
 from workbench.models.decoding import Sampling
+from workbench.models.format_choice import ALPACA_INSTRUCTION, alpaca_with_input
 from workbench.models.formats import BoundFormat, bind
 from workbench.models.pair import Pair
 from workbench.models.resident import Resident
@@ -146,7 +148,7 @@ def formats_by_writing(
     """
     tokenizer = pair.source.tokenizer
     tried = []
-    for candidate in dict.fromkeys(formats):
+    for candidate in dict.fromkeys((*formats, *_with_instruction(pair, seed))):
         if candidate.kind == "chat" and not tokenizer.chat_template:
             continue
         asked = pair.source, TEACHER, bind(candidate, tokenizer)
@@ -154,6 +156,15 @@ def formats_by_writing(
         learned = min(input_gain(*asked, texts), input_lead(*asked, texts)) if texts else 0.0
         tried.append((candidate, learned, texts))
     return sorted(tried, key=lambda entry: -entry[1])
+
+
+def _with_instruction(pair: Pair, seed: int) -> Iterator[PromptFormat]:
+    """Alpaca with an input, where the adapter writes one and the same instruction in most tries."""
+    form = bind(ALPACA_INSTRUCTION, pair.source.tokenizer)
+    texts = _written(pair.source, TEACHER, form, FORMAT_TEXTS, seed)
+    for instruction, times in Counter(texts).most_common(1):
+        if times > FORMAT_TEXTS / 2 and "{input}" not in instruction:
+            yield alpaca_with_input(instruction)
 
 
 def _written(source: Resident, adapter: str, form: BoundFormat, count: int, seed: int) -> list[str]:
