@@ -27,7 +27,9 @@ LEVELS: dict[str, int] = {
     **dict.fromkeys(("pipeline", "prepare"), 4),
     **dict.fromkeys(("jobs", "consult"), 5),
     **dict.fromkeys(("ui", "__main__", "terminal", "transfer_inputs", "chains", "bench"), 6),
-    **dict.fromkeys(("inspection", "measuring", "runs_command", "fleet"), 6),
+    **dict.fromkeys(
+        ("inspection", "measuring", "runs_command", "prepare_command", "recipe_options", "fleet"), 6
+    ),
 }
 # Plain data builds on plain data; jobs run consult; the command line is several modules.
 NEIGHBOURS = (0, 5, 6)
@@ -181,7 +183,9 @@ MAY_PRINT = {
     "workbench.__main__",
     "workbench.bench.command",
     "workbench.fleet.command",
+    "workbench.prepare_command",
     "workbench.runs_command",
+    "workbench.terminal",
 }
 
 

@@ -22,23 +22,19 @@ import secrets
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from workbench import recipe as recipes
-from workbench import runs_command
+from workbench import prepare_command, runs_command
 from workbench.bench import command as bench_command
-from workbench.errors import RecipeError, WorkbenchError
+from workbench.errors import WorkbenchError
 from workbench.events import Event
 from workbench.fleet import options as fleet_options
-from workbench.inputs import Memorised
 from workbench.recipe import PromptFormat, TransferRecipe
+from workbench.recipe_options import read_recipe, recipe_options
 from workbench.runs.folder import runs_root
 from workbench.stages import Stage
-from workbench.terminal import EXAMPLES, column_options, quiet
-from workbench.transfer_inputs import chosen_recipe
+from workbench.terminal import EXAMPLES, column_options, print_summary, quiet, say
 
 DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 3, 130
 
@@ -53,16 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(quiet(f"{error.code}: {error.message}"), file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        kept = " What is finished is kept." if options.command is _prepare else ""
+        kept = " What is finished is kept." if options.command is prepare_command.prepare else ""
         again = shlex.join(["python", "-m", "workbench", *given])
         print(f"\nStopped.{kept} This goes on: {again}", file=sys.stderr)
         return INTERRUPTED
-
-
-def _say(options: argparse.Namespace, text: str) -> None:
-    """Tell what is being done, unless only JSON is wanted."""
-    if not options.json:
-        print(quiet(text), file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
-    _prepare_parser(command("prepare", "make a transfer kit from real data"))
+    prepare_command.add_options(command("prepare", "make a transfer kit from real data"))
     _transfer_parser(command("transfer", "move an adapter to a target base"))
     _evaluate_parser(command("evaluate", "accuracy of one adapter"))
     _inspect_parser(command("inspect", "what is in adapters, kits and row files"))
@@ -98,136 +88,6 @@ def _root_option(parser: argparse.ArgumentParser) -> None:
         "--runs", type=Path, default=runs_root(),
         help="folder of all runs; default: $WORKBENCH_RUNS, else runs",
     )  # fmt: skip
-
-
-def _recipe_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--recipe", type=Path, help="recipe file to start from")
-    parser.add_argument("--preset", help=f"one of: {', '.join(recipes.PRESETS)}")
-    parser.add_argument("--task-name", help='short name of the data set, e.g. "banking requests"')
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="FIELD=VALUE",
-        help="override a recipe field, e.g. --set training.epochs=5 (repeatable); "
-        "`python -m workbench recipe` lists them",
-    )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print the result as JSON only")
-
-
-def _read_recipe(options: argparse.Namespace, start: TransferRecipe) -> TransferRecipe:
-    """What --recipe, --preset, --task-name and --set say, over ``start``."""
-    changes: dict[str, Any] = {"task_name": options.task_name} if options.task_name else {}
-    for assignment in options.set:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise RecipeError(f'--set needs FIELD=VALUE, not "{assignment}".')
-        changes[name] = value.replace("\\n", "\n")
-    return chosen_recipe(start, options.recipe, options.preset, changes)
-
-
-# ---------------------------------------------------------------------------------- prepare
-
-
-def _prepare_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--base", required=True, help="source base: package:NAME, hub:… or folder")
-    parser.add_argument(
-        "--data", type=Path, required=True, help="training rows: JSONL, JSON, CSV, Parquet"
-    )
-    parser.add_argument("--evaluation", type=Path, help="held-out rows that may go into the kit")
-    parser.add_argument("--seeds", type=int, default=15, help="seed examples in the kit, 1 to 15")
-    parser.add_argument("--template", help="prompt text around {input}")
-    parser.add_argument("--kit", type=Path, default=Path("kit.zip"), help="zip to write")
-    parser.add_argument("--attribution", default="", help="licence and source of the data")
-    parser.add_argument(
-        "--writer", choices=("yes", "no"),
-        help="put an adapter that writes inputs into the kit; asked on a terminal, else no",
-    )  # fmt: skip
-    column_options(parser)
-    _recipe_options(parser)
-    parser.set_defaults(command=_prepare)
-
-
-def _prepare(options: argparse.Namespace) -> int:
-    recipe = _read_recipe(options, recipes.for_preparing())
-    # Models are imported where a command needs them: --help stays instant.
-    _say(options, "Starting …")
-    from workbench.intake.columns import REQUIRED  # noqa: PLC0415
-    from workbench.intake.row_format import fitted_rows, proposed_format  # noqa: PLC0415
-    from workbench.prepare import prepare  # noqa: PLC0415
-    from workbench.terminal import Bars, tell, told_rows  # noqa: PLC0415
-
-    changes: dict[str, Any] = {"source_base": options.base}
-    if options.template:
-        changes["source_format.template"] = options.template.replace("\\n", "\n")
-    recipe = recipes.override(recipe, changes)
-    data = told_rows(options.data, REQUIRED, options)
-    recipe = replace(recipe, source_format=proposed_format(data, recipe.source_format))
-    rows, evaluation = fitted_rows(data, recipe.source_format, options.data.name)[0], ()
-    if options.evaluation:
-        held_out = told_rows(options.evaluation, REQUIRED, options)
-        evaluation, note = fitted_rows(held_out, recipe.source_format, options.evaluation.name)
-        tell(options.evaluation, *filter(None, [note]))
-    consent = _writer_consent(options)
-    with Bars(options.json) as bars:
-        bars.draw("loading the source base", 0, 0)
-
-        def report(phase: str, done: int, total: int) -> None:
-            bars.draw(phase, done, total, "it")
-            if done >= total:
-                bars.close()
-
-        made = prepare(
-            recipe,
-            rows,
-            evaluation,
-            options.kit,
-            seed_count=options.seeds,
-            report=report,
-            attribution=options.attribution,
-            consent=consent,
-        )
-    summary = {
-        "kit": str(made.kit),
-        "kit_bytes": made.kit.stat().st_size,
-        "accuracy": made.accuracy.mean if made.accuracy else None,
-        "evaluation_rows": len(evaluation),
-        "discriminator_auc": made.discriminator_auc,
-        "training_rows": made.training_rows,
-        "negatives": made.negatives,
-        "writer": made.writer_packed,
-    }
-    if made.writer is not None:
-        summary |= {
-            "writer_distinct": made.writer.distinct,
-            "writer_copied": made.writer.copied,
-            "writer_near": made.writer.near,
-        }
-    _print_summary(summary, options.json)
-    return DONE
-
-
-def _writer_consent(options: argparse.Namespace) -> Callable[[Memorised], bool] | None:
-    """Whether a writer may leave the house: as --writer says, else the person who sees it."""
-    asks = options.writer is None and not options.json and sys.stdin.isatty()
-    if options.writer == "no" or (options.writer is None and not asks):
-        return None
-
-    def consent(repeats: Memorised) -> bool:
-        print(f"\n{repeats.sentence()}", file=sys.stderr)
-        for text, row, similarity in repeats.closest:
-            print(f"  {similarity:3.0f} %  {text!r}  <-  {row!r}", file=sys.stderr)
-        if not asks:
-            return True
-        return input("Put the writer into the kit? [y/N] ").strip().lower() in ("y", "yes")
-
-    return consent
-
-
-def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(summary))
-        return
-    for name, value in summary.items():
-        print(f"{name.replace('_', ' '):<20} {value:.4f}" if isinstance(value, float) else
-              f"{name.replace('_', ' '):<20} {value}")  # fmt: skip
 
 
 # --------------------------------------------------------------------------------- transfer
@@ -265,7 +125,7 @@ def _transfer_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", type=Stage, default=Stage.EXPORT, choices=list(Stage))
     _root_option(parser)
     parser.add_argument("--run", help="name of the run's folder; default: from inputs and recipe")
-    _recipe_options(parser)
+    recipe_options(parser)
     parser.set_defaults(command=_transfer)
 
 
@@ -276,7 +136,7 @@ def _transfer(options: argparse.Namespace) -> int:
     from workbench.terminal import result_table, show  # noqa: PLC0415
     from workbench.transfer_inputs import open_or_create  # noqa: PLC0415
 
-    run = open_or_create(options, lambda start: _read_recipe(options, start))
+    run = open_or_create(options, lambda start: read_recipe(options, start))
     for reference in (run.recipe.source_base, run.recipe.target_base):
         references.fetch(reference)
     asked: list[int] = []
@@ -349,16 +209,16 @@ def _evaluate_parser(parser: argparse.ArgumentParser) -> None:
                         help="take this prompt format of the recipe")  # fmt: skip
     parser.add_argument("--quantize", action="store_true", help="load the base in 4-bit NF4")
     column_options(parser)
-    _recipe_options(parser)
+    recipe_options(parser)
     parser.set_defaults(command=_evaluate)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    recipe = _read_recipe(options, TransferRecipe())
-    _say(options, "Starting …")
+    recipe = read_recipe(options, TransferRecipe())
+    say(options, "Starting …")
     from workbench.measuring import measure  # noqa: PLC0415  brings torch
 
-    made = measure(options, recipe, lambda text: _say(options, text))
+    made = measure(options, recipe, lambda text: say(options, text))
     summary = {
         made.measure: made.interval.mean,
         "low": made.interval.low,
@@ -367,7 +227,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     }
     if options.json:
         summary["format"] = dataclasses.asdict(made.format)
-    _print_summary(summary, options.json)
+    print_summary(summary, options.json)
     return DONE
 
 

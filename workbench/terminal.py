@@ -1,6 +1,7 @@
 """How things look in a terminal: notes about rows, one bar per stage with its rate, a table."""
 
 import argparse
+import json
 import sys
 import threading
 from collections.abc import Iterable
@@ -77,6 +78,22 @@ def column_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-column", metavar="NAME", help='column of the outputs in row files; "" for none'
     )
+
+
+def say(options: argparse.Namespace, text: str) -> None:
+    """Tell what is being done, unless only JSON is wanted."""
+    if not options.json:
+        print(quiet(text), file=sys.stderr, flush=True)
+
+
+def print_summary(summary: dict[str, Any], as_json: bool) -> None:
+    """A number or a word in a line, or all as JSON."""
+    if as_json:
+        print(json.dumps(summary))
+        return
+    for name, value in summary.items():
+        print(f"{name.replace('_', ' '):<20} {value:.4f}" if isinstance(value, float) else
+              f"{name.replace('_', ' '):<20} {value}")  # fmt: skip
 
 
 def told_rows(path: Path, outputs: str, options: argparse.Namespace) -> Rows:

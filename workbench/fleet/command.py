@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -23,6 +23,7 @@ from workbench.fleet.owed import alone, note, owed, put_back, put_back_meanwhile
 from workbench.fleet.place import Place
 from workbench.fleet.schedule import DONE, TAKEN, Outcome, Schedule, Task, work_off
 from workbench.fleet.standing import Standing
+from workbench.recipe_options import assigned
 
 if TYPE_CHECKING:
     from workbench.fleet.on_ray import RayPool
@@ -48,7 +49,7 @@ def fleet(options: argparse.Namespace) -> int:
     defaults = Line(
         target_base=options.target_base or "",
         preset=options.preset or "",
-        set=dict(_assignment(text) for text in options.set),
+        set=dict(map(assigned, options.set)),
         time_limit_minutes=options.time_limit,
         memory_limit_gb=options.memory_limit,
     )
@@ -150,10 +151,3 @@ def _shard(text: str) -> tuple[int, int]:
     if index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count):
         return int(index), int(count)
     raise RecipeError(f'--shard is I/N with I from 1 to N, such as 3/8, not "{text}".')
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    field, equals, value = text.partition("=")
-    if not equals:
-        raise RecipeError(f'--set needs FIELD=VALUE, not "{text}".')
-    return field, value.replace("\\n", "\n")
