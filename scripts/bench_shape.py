@@ -14,7 +14,7 @@ import json
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -185,46 +185,64 @@ def trl_training(shape: str, sizes: tuple[int, ...]) -> Iterator[Speed]:
     """The same rows by TRL's SFTTrainer on the NF4 base."""
     if not importlib.util.find_spec("trl"):
         return
-    import datasets  # noqa: PLC0415
-    import trl  # noqa: PLC0415
-
     for size in sizes:
         resident = random_model(shape, quantize=True)
         rows = random_rows(shape, size * (NOT_COUNTED + COUNTED))
-        prompts, answers = [r.prompt_ids for r in rows], [r.answer_ids for r in rows]
-        both = list(zip(prompts, answers, strict=True))
-        columns = {
-            "input_ids": [prompt + answer for prompt, answer in both],
-            "completion_mask": [[0] * len(prompt) + [1] * len(answer) for prompt, answer in both],
-        }
+        settings = TrainingSettings(epochs=1, batch_rows=size, warmup_fraction=0.0)
+        tokens = sum(len(row.prompt_ids + row.answer_ids) for row in rows)
         clock = Clock()
-        tokens = sum(map(len, columns["input_ids"])) // (NOT_COUNTED + COUNTED)
+        ticks = _Ticks(clock, tokens // (NOT_COUNTED + COUNTED))
         with tempfile.TemporaryDirectory() as folder:
-            trainer = trl.SFTTrainer(
-                model=resident.model,
-                args=trl.SFTConfig(
-                    output_dir=folder,
-                    per_device_train_batch_size=size,
-                    num_train_epochs=1,
-                    optim="adamw_torch_fused",
-                    bf16=resident.device.type == "cuda",
-                    use_cpu=resident.device.type == "cpu",
-                    gradient_checkpointing=False,
-                    completion_only_loss=True,
-                    logging_strategy="no",
-                    save_strategy="no",
-                    report_to="none",
-                    disable_tqdm=True,
-                ),
-                train_dataset=datasets.Dataset.from_dict(columns),
-                processing_class=resident.tokenizer,
-                peft_config=LoraConfig(
-                    r=LORA.rank, lora_alpha=LORA.alpha, target_modules="all-linear"
-                ),
-                callbacks=[_Ticks(clock, tokens)],
-            )
-            trainer.train()
+            trl_trainer(resident, rows, settings, LORA, folder, [ticks]).train()
         yield Speed("training", "NF4", size, "TRL", clock.rate, *memory_gb())
+
+
+def trl_trainer(
+    resident: Resident,
+    rows: Sequence[TrainingRow],
+    settings: TrainingSettings,
+    lora: LoraSettings,
+    folder: str,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Any:
+    """TRL's SFTTrainer for the training that ``train`` does, without warm-up and checkpointing."""
+    import datasets  # noqa: PLC0415 (with TRL: requirements-bench.txt)
+    import trl  # noqa: PLC0415
+
+    columns = {
+        "input_ids": [row.prompt_ids + row.answer_ids for row in rows],
+        "completion_mask": [[0] * len(row.prompt_ids) + [1] * len(row.answer_ids) for row in rows],
+    }
+    return trl.SFTTrainer(
+        model=resident.model,  # type: ignore[arg-type]
+        args=trl.SFTConfig(
+            output_dir=folder,
+            per_device_train_batch_size=settings.batch_rows,
+            num_train_epochs=settings.epochs,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            max_grad_norm=settings.clip_norm,
+            optim="adamw_torch_fused",
+            bf16=resident.model.dtype == torch.bfloat16,
+            use_cpu=resident.device.type == "cpu",
+            gradient_checkpointing=False,
+            completion_only_loss=True,
+            logging_strategy="no",
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=datasets.Dataset.from_dict(columns),
+        processing_class=resident.tokenizer,
+        peft_config=LoraConfig(
+            r=lora.rank,
+            lora_alpha=int(lora.alpha),
+            lora_dropout=lora.dropout,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        ),
+        callbacks=list(callbacks),
+    )
 
 
 class _Ticks(TrainerCallback):

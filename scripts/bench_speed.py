@@ -27,7 +27,6 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import torch
 import transformers
-from peft import LoraConfig
 
 from scripts import bench_shape
 from workbench.intake.kit import Kit, read_kit
@@ -280,39 +279,9 @@ def score(resident: Resident, pairs: list[Pair]) -> list[float]:
 
 def sft(target: Resident, rows: list[TrainingRow], folder: str) -> float:
     """The same training by TRL's SFTTrainer, without checkpointing on either side."""
-    import datasets  # noqa: PLC0415
-    import trl  # noqa: PLC0415
-
-    columns = {
-        "input_ids": [row.prompt_ids + row.answer_ids for row in rows],
-        "completion_mask": [[0] * len(row.prompt_ids) + [1] * len(row.answer_ids) for row in rows],
-    }
-    trainer = trl.SFTTrainer(
-        model=target.model,  # type: ignore[arg-type]
-        args=trl.SFTConfig(
-            output_dir=folder,
-            per_device_train_batch_size=TRAINING.batch_rows,
-            num_train_epochs=TRAINING.epochs,
-            learning_rate=TRAINING.learning_rate,
-            max_grad_norm=TRAINING.clip_norm,
-            optim="adamw_torch_fused",
-            bf16=True,
-            use_cpu=target.device.type == "cpu",
-            gradient_checkpointing=False,
-            completion_only_loss=True,
-            logging_strategy="no",
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-        ),
-        train_dataset=datasets.Dataset.from_dict(columns),
-        processing_class=target.tokenizer,
-        peft_config=LoraConfig(
-            r=LORA.rank, lora_alpha=LORA.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
-        ),
-    )
+    trainer = bench_shape.trl_trainer(target, rows, TRAINING, LORA, folder)
     loss = trainer.train().training_loss
-    trainer.model.unload()  # type: ignore[union-attr]
+    trainer.model.unload()
     return loss
 
 

@@ -39,6 +39,14 @@ def test_every_kind_of_adapter_is_tried(make_run: MakeRun, method: str) -> None:
     assert not list(look_ahead(make_run(student__method=method, student__rank=8)))
 
 
+def test_blocks_of_another_size_than_asked_for_are_told(make_run: MakeRun) -> None:  # noqa: F811
+    """The tiny target's layers read 64 or 128 numbers."""
+    (warning,) = look_ahead(make_run(student__method="oft", student__rank=15))
+    assert isinstance(warning, Warned) and "Where 15 does not, they have 16 numbers" in (
+        warning.message
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -1,6 +1,7 @@
 """Adapters that people really have are accepted, and understood as PEFT would."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -489,3 +490,16 @@ def test_a_zip_with_windows_names_is_read(tmp_path: Path) -> None:
     files = builders.members(builders.adapter_folder(tmp_path / "in"))
     path = builders.zipped(tmp_path / "a.zip", {rf"mine\{n}": raw for n, raw in files.items()})
     assert read_adapter(path, tmp_path / "w").weights.exists()
+
+
+@pytest.mark.parametrize("method", ["FOURIERFT", "WAVEFT"])
+@pytest.mark.parametrize(("number", "good"), [(0, False), (1, True), (10**7, True),
+                                              (10**7 + 1, False), (2.0, False)])  # fmt: skip
+def test_a_layer_has_one_to_ten_million_frequencies(
+    method: str, number: object, good: bool
+) -> None:
+    """Numbers are drawn for each of them, so a config could ask for more than there is memory."""
+    taken = METHODS[method].taken
+    for field, value in (("n_frequency", number), ("n_frequency_pattern", {"q_proj": number})):
+        with nullcontext() if good else pytest.raises(IntakeError, match="from 1 to 10000000"):
+            taken[field](field, value)

@@ -39,8 +39,6 @@ class Passes:
 
     def __init__(self, resident: Resident, loss: Loss) -> None:
         self._resident, self._loss = resident, loss
-        linear = [m for m in resident.model.modules() if isinstance(m, nn.Linear)]
-        self._weights = sum(module.in_features * module.out_features for module in linear)
         self.forget()
 
     def forget(self) -> None:
@@ -66,7 +64,7 @@ class Passes:
         """Whether a pass over so many tokens would be recorded."""
         return (
             self._resident.device.type == "cuda"
-            and tokens * self._weights <= RECORDED_WORK
+            and tokens * self._resident.text_weights <= RECORDED_WORK
             and not any(
                 isinstance(module, nn.Dropout) and module.p > 0
                 for module in self._resident.model.modules()

@@ -4,6 +4,7 @@ Both bases are looked at without their weights, so that no run fails after an ho
 that was there at the start.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -41,6 +42,7 @@ def look_ahead(run: Run) -> Iterator[Event]:
         require_readable_rows(run, base, form)
         if reference == recipe.target_base:
             require_student(run, base)
+            yield from moved_blocks(run, base)
         else:
             yield from long_answers(run, base, form)
 
@@ -105,3 +107,22 @@ def require_student(run: Run, base: Resident) -> None:
             f"made on {base.folder.name}: {reason[:300]}. Change student.rank or "
             "student.target_modules."
         ) from error
+
+
+def moved_blocks(run: Run, base: Resident) -> Iterator[Event]:
+    """Warn where OFT's blocks (of the student that was just tried) are not of the size asked for.
+
+    A layer's blocks divide its width; PEFT takes the nearest size that does.
+    """
+    student = run.recipe.student
+    if student.method != "oft":
+        return
+    # A block of n numbers a side is turned by n (n - 1) / 2 of them.
+    turns = {tensor.shape[-1] for tensor in base.attachment("student").tensors.values()}
+    sizes = sorted((1 + math.isqrt(1 + 8 * count)) // 2 for count in turns)
+    if others := [f"{size:,}" for size in sizes if size != student.rank]:
+        yield Warned(
+            Stage.DISTIL,
+            f"OFT's blocks divide a layer's width. Where {student.rank} does not, they have "
+            f"{' or '.join(others)} numbers a side instead.",
+        )
