@@ -28,7 +28,8 @@ from transformers.integrations.bitsandbytes import replace_with_bnb_linear
 
 from workbench.models.decoding import decode
 from workbench.models.fused import use_liger
-from workbench.models.resident import Resident, compute_dtype, nf4
+from workbench.models.number_types import compute_dtype, nf4
+from workbench.models.resident import Resident
 from workbench.models.training import TrainingRow, train
 from workbench.recipe import LoraSettings, TrainingSettings
 

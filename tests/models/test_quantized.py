@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from tests import tiny
-from workbench.models import resident as resident_module
+from workbench.models import number_types
 from workbench.models.dense import dense
-from workbench.models.resident import Resident, compute_dtype, load
+from workbench.models.number_types import compute_dtype
+from workbench.models.resident import Resident, load
 from workbench.recipe import LoraSettings
 
 IDS = torch.tensor([[40, 41, 42, 50, 60, 70, 80, 90, 45, 55]])
@@ -86,7 +87,7 @@ def test_arithmetic_follows_the_processor(
     native: bool, expected: torch.dtype, tiny_target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """torch multiplies bf16 one number at a time where the processor cannot: 60 times slower."""
-    monkeypatch.setattr(resident_module, "cpu_multiplies_bf16", lambda: native)
+    monkeypatch.setattr(number_types, "cpu_multiplies_bf16", lambda: native)
     resident = load(tiny_target, quantize=True, device=CPU)
     assert {layer.compute_dtype for layer in linears(resident.model)} == {expected}
     assert resident.model.dtype == expected

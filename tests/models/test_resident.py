@@ -16,7 +16,8 @@ from tests import tiny
 from workbench.errors import ModelError
 from workbench.models.dense import dense
 from workbench.models.forward import mixed_precision
-from workbench.models.resident import Resident, compute_dtype, load
+from workbench.models.number_types import compute_dtype
+from workbench.models.resident import Resident, load
 from workbench.recipe import LoraSettings
 
 WEIGHTS = "adapter_model.safetensors"

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from workbench.errors import StageError
-from workbench.models import batches, forward, training
-from workbench.models import resident as resident_module
+from workbench.models import batches, forward, number_types, training
 from workbench.models.decoding import decode
 from workbench.models.resident import Resident, load
 from workbench.models.training import TrainingRow, TrainingStep, learning_rate, train
@@ -358,7 +357,7 @@ def test_answers_of_a_soft_label_do_not_see_each_other(
 
 def test_bf16_base_with_fp32_adapter(tiny_target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU: products in bf16, adapter weights and moments in fp32."""
-    monkeypatch.setattr(resident_module, "cpu_multiplies_bf16", lambda: True)
+    monkeypatch.setattr(number_types, "cpu_multiplies_bf16", lambda: True)
     resident = load(tiny_target, device="cpu")
     resident.attach_new("student", LoraSettings(rank=4, alpha=8), seed=1)
     assert all(p.dtype == torch.float32 for p in resident.trainable("student").values())

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bitsandbytes.nn.modules import Linear4bit
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -30,7 +29,6 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoTokenizer,
-    BitsAndBytesConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -44,6 +42,7 @@ from workbench.models.attached import Attached, Prefix
 from workbench.models.folders import check_folder
 from workbench.models.fused import use_liger
 from workbench.models.layer_names import with_names_of
+from workbench.models.number_types import compute_dtype, keep_weights_unpacked, nf4
 from workbench.recipe import LoraSettings
 
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -119,36 +118,6 @@ def _class_for(folder: Path) -> Any:
     if sees and type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         return AutoModelForImageTextToText
     return AutoModelForCausalLM
-
-
-def compute_dtype(device: torch.device) -> torch.dtype:
-    """bf16, but float32 on CPUs that cannot multiply bf16.
-
-    Without AVX-512 or its like, torch multiplies bf16 one number at a time: measured on an AVX2
-    processor, a forward product took 6 times as long as in float32 and a backward one 60 times.
-    Where bf16 is native, float32 is 5 times slower.
-    """
-    if device.type == "cpu" and not cpu_multiplies_bf16():
-        return torch.float32
-    return torch.bfloat16
-
-
-def cpu_multiplies_bf16() -> bool:
-    """Whether oneDNN, which does torch's matrix products, has bf16 kernels for this processor."""
-    if not torch.backends.mkldnn.is_available():
-        return False
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def keep_weights_unpacked(model: nn.Module) -> None:
-    """Stop bitsandbytes from repacking 4-bit weights in place at the first evaluation on a CPU.
-
-    A packed layer has no backward pass, so training after an evaluation would lose the gradients
-    of all earlier layers without an error; merging and saving such a layer gives noise.
-    """
-    for module in model.modules():
-        if isinstance(module, Linear4bit):
-            module.support_avx512bf16_for_cpu = False
 
 
 @dataclass
@@ -394,15 +363,6 @@ class Resident:
     def _known(self, name: str) -> None:
         if name not in self._attached:
             raise ModelError(f'No adapter named "{name}" is attached to this model.')
-
-
-def nf4(dtype: torch.dtype) -> BitsAndBytesConfig:
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
-    )
 
 
 def _first_line(error: Exception) -> str:

@@ -20,12 +20,12 @@ from workbench.recipe.evaluation import AUTO as AUTO
 from workbench.recipe.evaluation import CHECKER as CHECKER
 from workbench.recipe.evaluation import METRICS as METRICS
 from workbench.recipe.evaluation import EvaluationSettings as EvaluationSettings
+from workbench.recipe.prompt_format import PromptFormat
 from workbench.recipe.schema1 import current_name, is_schema_1, migrated
 from workbench.recipe.sections import (
     LoraSettings as LoraSettings,
 )
 from workbench.recipe.sections import (
-    PromptFormat,
     StudentSettings,
     SynthesisSettings,
     TrainingSettings,

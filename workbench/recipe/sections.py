@@ -1,11 +1,11 @@
-"""The parts of a recipe: prompt formats, synthesis, the new adapter, training."""
+"""The parts of a recipe: synthesis, the new adapter, training."""
 
 import dataclasses
 import math
 from dataclasses import field
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import BeforeValidator
 from pydantic import Field as Bound
 from pydantic.fields import FieldInfo
 
@@ -31,12 +31,6 @@ def _names(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-def _holds_input(template: str) -> str:
-    if template.count("{input}") != 1:
-        raise ValueError("{input} is missing or repeated")
-    return template
-
-
 def _by_module(label: str, numbers: str) -> FieldInfo:
     description = "Exceptions by full module name; plain names, no patterns."
     return setting(label, description, bounds=f"{numbers} by module name", read_by=_LORA)
@@ -55,57 +49,6 @@ _Modules = Annotated[
         read_by=_LAYERS,
     ),
 ]
-
-
-@checked
-class PromptFormat:
-    """How an input becomes a prompt. An adapter only works with the format it was trained with."""
-
-    kind: Annotated[
-        str,
-        setting(
-            "Prompt kind",
-            '"chat" puts the filled template into one user turn of the base\'s chat template; '
-            '"text" is the filled template itself, after the base\'s begin-of-text token.',
-            choices={"chat": "Chat template of the base", "text": "Plain text"},
-        ),
-    ] = "chat"
-    template: Annotated[
-        str,
-        AfterValidator(_holds_input),
-        setting(
-            "Prompt template",
-            "Text around {input}; the answer follows where it ends.",
-            longest=20_000,
-            bounds="a text of at most 20000 characters that holds {input} exactly once",
-        ),
-    ] = "{input}"
-    system: Annotated[
-        Annotated[str, Bound(max_length=20_000)] | None,
-        BeforeValidator(lambda value: None if value == "none" else value),
-        setting(
-            "System prompt",
-            'System turn of a chat prompt; "none" leaves the base\'s own default.',
-            bounds="a text of at most 20000 characters",
-        ),
-    ] = None
-    stop_text: Annotated[
-        str,
-        setting(
-            "Text that ends an answer",
-            "For an adapter that never learned an end token; empty where the end token does.",
-            longest=200,
-        ),
-    ] = ""
-    input_columns: Annotated[
-        str,
-        setting(
-            "Columns of the input",
-            'How columns of a row make one input, e.g. "{question}\\n\\n{context}"; empty where '
-            "one column is the input.",
-            longest=2_000,
-        ),
-    ] = ""
 
 
 @checked
