@@ -8,10 +8,12 @@ told only after a run has been measured. Loads no model, asks no network.
 
 import shutil
 import statistics
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from workbench import machine
+from workbench.errors import ModelError
 from workbench.inputs import Inputs
 from workbench.machine import Gpu
 from workbench.models import references
@@ -370,7 +372,12 @@ def _download_checks(recipe: TransferRecipe) -> list[tuple[str, str]]:
     checks = []
     total = 0
     for reference in dict.fromkeys((recipe.source_base, recipe.target_base)):
-        if references.ready(reference) is not None:
+        try:
+            there = references.ready(reference) is not None
+        except ModelError as error:
+            checks.append((BAD, error.message))
+            continue
+        if there:
             checks.append((GOOD, f"{reference}: weights are on this machine"))
             continue
         entry = _catalogue(reference)
@@ -389,10 +396,11 @@ def parameters(reference: str) -> int | None:
     entry = _catalogue(reference)
     if entry is not None:
         return entry.parameters
-    folder = references.ready(reference)
-    if folder is None:
-        return None
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors")) // 2 or None
+    folder = None
+    with suppress(ModelError):  # it is gone
+        folder = references.ready(reference)
+    files = folder.glob("*.safetensors") if folder else ()
+    return sum(path.stat().st_size for path in files) // 2 or None
 
 
 def _catalogue(reference: str) -> references.CatalogueEntry | None:

@@ -37,6 +37,6 @@ ARM_WORDS = {
 WRITERS = {
     "kit": "The kit's writer writes the inputs",
     "own": "The adapter writes its own inputs",
-    "label": "A base writes from the examples, label by label",
+    "label": "A base writes from the examples, label by label where answers are labels",
     "list": "A base continues a numbered list of examples",
 }

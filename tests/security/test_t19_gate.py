@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,22 @@ def test_values_that_no_box_sends_are_refused(site: Site) -> None:
                 assert ask(name, *values).status_code == 400, (name, type(box), value)
                 tried.add(type(box))
     assert tried == set(UNSENT)
+
+
+def test_what_is_no_choice_of_a_list_is_refused(site: Site) -> None:
+    """Gradio would raise, and leave a traceback in the log; lists that are filled later count too."""
+    caller, tried = site.visitor("choices"), Counter[type]()
+    for name, number in site.numbers.items():
+        event = site.page.fns[number]
+        for at, box in enumerate(event.inputs if event.fn else []):
+            listed = isinstance(box, gr.Dropdown | gr.Radio)
+            if listed and not getattr(box, "allow_custom_value", False) and tried[type(box)] < 4:
+                values = [getattr(box, "value", None) for box in event.inputs]
+                values[at] = "none of them"
+                ask = caller.join if event.queue else caller.direct
+                assert ask(name, *values).status_code == 400, (name, box.label)
+                tried[type(box)] += 1
+    assert set(tried) == {gr.Dropdown, gr.Radio}
 
 
 def test_what_was_uploaded_or_selected_is_there(site: Site) -> None:

@@ -77,12 +77,18 @@ def test_unexpected_errors_tell_an_id_and_nothing_else(
     toasts: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     @told
-    def breaks() -> None:
+    def breaks() -> str:
         raise ValueError("secret words")
 
     assert breaks() == gr.skip()
     error_id = toasts[0].rsplit(" ", 1)[1].rstrip(".")
     assert "secret" not in toasts[0] and error_id in caplog.text and "secret words" in caplog.text
+
+    @told
+    def acts() -> None:
+        raise RunError("Not now.")
+
+    assert acts() is None and toasts[-1] == "Not now."  # it has no outputs that could stay
 
 
 @pytest.mark.parametrize("name", ["a\x1b[2Jb", "a\u202eb", "a\x00b\x85c", "a\u2028b", "\ud800x"])

@@ -131,14 +131,14 @@ def test_a_field_that_another_page_changed_is_not_saved_over(draft: Run) -> None
     save = transfer_actions.save_fields(["target_base", "teacher"])
 
     def save_base(base: str, page: str) -> tuple:
-        return save(draft.id, before, page, "", f"folder:/models/{base}", draft.recipe.teacher)
+        return save(draft.id, before, page, "", f"hub:models/{base}", draft.recipe.teacher)
 
     save_base("one", "one page")
     with pytest.warns(UserWarning, match="changed elsewhere"):
         _, shown, _ = save_base("two", "another page")
-    assert shown["value"] == draft.recipe.target_base == "folder:/models/one"
+    assert shown["value"] == draft.recipe.target_base == "hub:models/one"
     save_base("three", "one page")
-    assert draft.recipe.target_base == "folder:/models/three"
+    assert draft.recipe.target_base == "hub:models/three"
 
 
 def test_of_a_form_only_what_a_person_changed_is_saved(draft: Run) -> None:
@@ -190,6 +190,25 @@ def test_bad_files_get_their_sentence(
     assert not list(runs.iterdir())  # a refused file leaves no draft behind
 
 
+def test_a_run_is_called_after_its_adapter_and_takes_the_base_that_this_names(
+    runs: Path, tmp_path: Path
+) -> None:
+    folder = fake_run.write_adapter(tmp_path / "adapter")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = "Qwen/Qwen2.5-0.5B-Instruct"
+    with zipfile.ZipFile(tmp_path / "ticket router.zip", "w") as archive:
+        archive.writestr("adapter_config.json", json.dumps(config))
+        archive.write(folder / "adapter_model.safetensors", "adapter_model.safetensors")
+    run_id = transfer_actions.take_files("", [str(tmp_path / "ticket router.zip")])
+    run = find_run(runs, run_id)
+    assert run.name == "ticket router"
+    assert run.recipe.source_base == "hub:Qwen/Qwen2.5-0.5B-Instruct"
+    run.rename("mine")
+    transfer_actions.take_files(run_id, [str(path) for path in sorted(folder.iterdir())])
+    assert run.name == "mine"
+    assert run.recipe.source_base == "package:smollm2-135m-instruct"
+
+
 def test_adapter_that_changes_nothing_is_refused(runs: Path, tmp_path: Path) -> None:
     folder = fake_run.write_adapter(tmp_path / "zero", zero=True)
     with pytest.raises(IntakeError):
@@ -236,8 +255,11 @@ def test_more_lines_than_seeds_are_inputs_for_the_teacher(draft: Run) -> None:
 
 
 def test_form_is_stored_at_once(draft: Run) -> None:
-    save(draft, "target_base", "folder:/models/other")
-    assert draft.recipe.target_base == "folder:/models/other"
+    save(draft, "target_base", "hub:models/other")
+    assert draft.recipe.target_base == "hub:models/other"
+    with pytest.warns(UserWarning, match="is no model reference"):
+        save(draft, "target_base", "")  # of a box that was cleared
+    assert draft.recipe.target_base == "hub:models/other"
 
 
 def test_a_recipe_comes_back_whole(runs: Path, finished: Run, tmp_path: Path) -> None:

@@ -203,8 +203,8 @@ def _why_none(files: list[str], where: str) -> str:
     if named(_CONFIG) is None and any(_file(name) == "config.json" for name in files):
         return (
             f"{where} holds no adapter. It looks like a whole model (config.json): give that as a "
-            'base, or as the teacher by itself (--source-model, on the page "Source base by '
-            f'itself"); an adapter is {CONFIG_NAME} and {WEIGHTS_NAME}.'
+            'base, or as what moves (on the page "A model that was fine-tuned as a whole", in the '
+            f"terminal --source-model); an adapter is {CONFIG_NAME} and {WEIGHTS_NAME}."
         )
     if named(_CONFIG) is None and (sentence := _of_rows(files, where)):
         return sentence

@@ -223,16 +223,12 @@ def ready(reference: str) -> Path | None:
 
 
 def text_config(reference: str) -> dict[str, Any]:
-    """config.json of a base that is on this machine, of its text model where it has others; or {}.
-
-    Raises:
-        ModelError: as ``ready``.
-    """
-    folder = ready(reference)
+    """config.json of a base on this machine, of its text model where it has others; or {}."""
     try:
+        folder = ready(reference)
         config = json.loads((folder / "config.json").read_text("utf-8")) if folder else {}
         config = config.get("text_config", config)
-    except (OSError, ValueError, AttributeError):
+    except (ModelError, OSError, ValueError, AttributeError):
         return {}
     return config if isinstance(config, dict) else {}
 

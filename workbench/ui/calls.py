@@ -68,7 +68,7 @@ def read(body: bytes, page: gr.Blocks, direct: bool) -> Call:
     if direct and event.queue:
         raise Refused(404, "This function is open by the queue only.")
     _walk(data, _DEPTH, [LIMITS.request_values], get_upload_folder())
-    for box, value in zip(event.inputs, values, strict=True):
+    for box, value in zip(_as_shown(event.inputs, page, session), values, strict=True):
         if not (_sends(box, value) if value is not None else _may_be_empty(box, event)):
             raise Refused(400, "The request has other values than this function takes.")
     if _asks_what_was_selected(event.fn) and not _selection(data.get("event_data")):
@@ -78,6 +78,12 @@ def read(body: bytes, page: gr.Blocks, direct: bool) -> Call:
         for box, value in zip(event.inputs, values, strict=True)
     ]
     return Call(number, session, body if texts == values else orjson.dumps(data | {"data": texts}))
+
+
+def _as_shown(boxes: list[Any], page: gr.Blocks, session: str) -> list[Any]:
+    """The boxes as this session has them: their choices may have come later."""
+    held = page.app.state_holder.session_data.get(session)
+    return [held.blocks_config.blocks.get(box._id, box) for box in boxes] if held else boxes
 
 
 def _may_be_empty(box: Any, event: Any) -> bool:
@@ -116,7 +122,12 @@ def _sends(box: Any, value: Any) -> bool:
     if isinstance(box, gr.Slider) and type(value) in kinds:
         return box.minimum <= value <= box.maximum
     several = isinstance(value, list) and getattr(box, "multiselect", False)
-    return all(type(each) in kinds for each in (value if several else [value]))
+    each_of = value if several else [value]
+    if not all(type(each) in kinds for each in each_of):
+        return False
+    if not isinstance(box, gr.Dropdown | gr.Radio) or getattr(box, "allow_custom_value", False):
+        return True
+    return all(each in [known for _, known in box.choices] for each in each_of)
 
 
 def require_names(body: bytes) -> None:

@@ -66,8 +66,6 @@ def confusion_chart(pairs: Sequence[tuple[str, str]]) -> go.Figure:
     figure = go.Figure(
         go.Heatmap(
             z=shares,
-            text=[[f"{counts[a, b]:,}" if counts[a, b] else "" for b in ordered] for a in ordered],
-            texttemplate="%{text}",
             hoverinfo="skip",
             colorscale=[[0, "rgba(47,138,135,0)"], [1, TARGET_COLOUR]],
             zmin=0,
@@ -77,6 +75,13 @@ def confusion_chart(pairs: Sequence[tuple[str, str]]) -> go.Figure:
             ygap=1,
         )
     )
+    numbers = [
+        {"x": x, "y": y, "text": f"{counts[a, b]:,}", "showarrow": False}
+        for y, a in enumerate(ordered)
+        for x, b in enumerate(ordered)
+        if counts[a, b]
+    ]
+    figure.update_layout(annotations=numbers)
     hidden = _more(len(known) - len(ordered), "labels with fewer confusions")
     figure.update_xaxes(
         tickvals=places, ticktext=names, tickangle=-45, title=axis_title(f"new adapter{hidden}")

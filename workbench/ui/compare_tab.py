@@ -30,6 +30,7 @@ def build(parts: Parts) -> None:
     box.beside = plain.block(elem_id="measured-beside")
     box.margin = gr.Number(
         3.0,
+        label="Margin in percentage points",
         info="The loss that you would accept. The verdict follows.",
         minimum=0.1,
         maximum=50,
@@ -49,7 +50,7 @@ def build(parts: Parts) -> None:
         {"input": "46%", "expected": "18%", "source says": "18%", "new adapter says": "18%"},
         "Rows",
         "changed-rows",
-        max_height=360,
+        max_height=520,
         show_label=False,
     )
     plain.block(plain.heading("Playground", "Ask both, side by side."))

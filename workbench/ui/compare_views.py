@@ -192,7 +192,7 @@ def score_table(compared: Compared) -> str:
         for place in reversed(range(len(source)))
         if source[place] or target[place]
     ]
-    return plain.table(("score", "source", "new adapter"), rows, "Answers by score")
+    return plain.table((compared.measure, "source", "new adapter"), rows, "Answers by score")
 
 
 def confused(compared: Compared) -> list[tuple[str, str]]:

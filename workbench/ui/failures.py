@@ -1,6 +1,7 @@
 """What a person sees when a handler fails: a sentence of ours, or a short id that is in the log."""
 
 import functools
+import inspect
 import json
 import logging
 import re
@@ -22,6 +23,7 @@ _SHOWN_SECONDS = 20
 
 def told(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap an event handler: expected errors become a warning, others an id; outputs stay."""
+    unchanged = left_alone(handler)
 
     @functools.wraps(handler)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -36,9 +38,14 @@ def told(handler: Callable[..., Any]) -> Callable[..., Any]:
                 f"Something went wrong on our side. The log has the details under {error_id}.",
                 title="Unexpected error",
             )
-        return gr.skip()
+        return unchanged
 
     return guarded
+
+
+def left_alone(handler: Callable[..., Any]) -> Any:
+    """What a handler answers that changes none of its outputs; it may have none at all."""
+    return None if inspect.signature(handler).return_annotation is None else gr.skip()
 
 
 def with_clock(

@@ -165,7 +165,7 @@ def _draw_done(now: Snapshot, shown: list[Any]) -> Drawn:
     if label:
         lacking = f'Weakest: "{label}", {shares}.'
     elif kind == WORSE:
-        lacking = "No label stands out: more samples are the first thing to try."
+        lacking = transfer_views.first_to_try(now)
         number = f"{transfer_views.more_of_all(now):,} more"
     return {
         part: gr.update(visible=True),

@@ -3,6 +3,7 @@
 import functools
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from workbench.intake.kit_about import portable_reference
 from workbench.intake.rows import parse_rows, table_rows
 from workbench.intake.tables import decode
 from workbench.limits import LIMITS
+from workbench.models import references
 from workbench.recipe import to_dict
 from workbench.runs import owners
 from workbench.runs.folder import Run
@@ -114,7 +116,19 @@ def take_files(run_id: str, paths: Sequence[str] | None, owner: str = "", part: 
             adapter = _inspected(files if len(files) > 1 else files[0], Path(scratch), part)
             run = workspace.find_or_create(run_id, owner, _bytes(adapter))
             run.put_adapter(adapter, role="adapter")
+            _introduce(run, adapter, files[0].stem if len(files) == 1 else "")
     return run.id
+
+
+def _introduce(run: Run, adapter: AdapterFiles, name: str) -> None:
+    """Call a run that has no name yet after what it moves; take the base that the adapter's config
+    names, where it is in the list."""
+    named = [entry.reference for entry in references.CATALOGUE if entry.hub_id == adapter.base_hint]
+    if named and named[0] != run.recipe.source_base:
+        run.change_recipe({"source_base": named[0]})
+    if name and run.name == workspace.NEW_NAME:
+        with suppress(RunError):  # files may be called anything
+            run.rename(name[:80])
 
 
 def _inspected(paths: Path | Sequence[Path], scratch: Path, part: str = "") -> AdapterFiles:
@@ -150,6 +164,7 @@ def take_hub(run_id: str, reference: str, owner: str = "") -> str:
         adapter = _inspected(fetch_adapter(reference, Path(scratch)), Path(scratch))
         run = workspace.find_or_create(run_id, owner, _bytes(adapter))
         run.put_adapter(adapter)
+        _introduce(run, adapter, reference.strip().rpartition("/")[2])
     return run.id
 
 
@@ -253,7 +268,8 @@ def _save(run: Run, name: str, value: Any, drawn: str, page: str) -> Any:
     try:
         saves.require_shown(run.id, drawn, page, element, before)
         if name in _BASES:
-            value = public_base(str(value))
+            value = public_base(str(value or ""))
+            references.ready(value)  # what is no base at all is not kept
         run.change_recipe({name: fields.given(name, value)})
     except WorkbenchError as error:
         warn(error.message)

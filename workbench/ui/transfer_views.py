@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.errors import ModelError
 from workbench.evaluate.kinds import FREE_TEXT, JSON, LABELS, NUMBERS, task_kind
 from workbench.evaluate.outcome import is_labelled
 from workbench.inputs import AdapterFiles
@@ -17,7 +18,7 @@ from workbench.intake.kit import WRITER_REPEATS
 from workbench.intake.kit_about import writer_words
 from workbench.limits import LIMITS
 from workbench.models import references
-from workbench.recipe import PromptFormat
+from workbench.recipe import PromptFormat, recommended
 from workbench.runs.folder import Run
 from workbench.samples import KEPT
 from workbench.stages import Stage
@@ -56,6 +57,8 @@ def missing(now: Snapshot) -> str:
         return "Add an adapter first"
     if base_problem(now):
         return "Choose the base that the adapter was trained on"
+    if not_a_base(now.recipe.target_base):
+        return "Choose another new base"
     short = FEWEST_SEEDS - len(now.inputs.seeds)
     if needs_seeds(now) and short > 0:
         more = "more example" if now.inputs.seeds else "example"
@@ -64,11 +67,18 @@ def missing(now: Snapshot) -> str:
 
 
 def base_problem(now: Snapshot) -> str:
-    """Why the chosen source base cannot be the adapter's, or ""."""
-    adapter = now.inputs.adapter
-    if adapter is None:
-        return ""
-    return base_mismatch(adapter.weights, now.recipe.source_base)
+    """Why the chosen source base cannot be the adapter's, or the teacher itself, or ""."""
+    adapter, base = now.inputs.adapter, now.recipe.source_base
+    return not_a_base(base) or (base_mismatch(adapter.weights, base) if adapter else "")
+
+
+def not_a_base(reference: str) -> str:
+    """Why a reference can be no base: nothing that is one, or a folder that holds none; or ""."""
+    try:
+        references.ready(reference)
+    except ModelError as error:
+        return error.message
+    return ""
 
 
 def adapter_card(now: Snapshot, asked: Sequence[tuple[str, str]] = ()) -> str:
@@ -81,7 +91,7 @@ def adapter_card(now: Snapshot, asked: Sequence[tuple[str, str]] = ()) -> str:
         ("Adapter", f"{settings.title} · {words.amount(adapter.parameters)} parameters · "
          f"{words.size(adapter.weights.stat().st_size)}"),
         ("Shape", settings.shape),
-        *(("Taken in", note) for note in adapter.notes),
+        *(("Note", note) for note in adapter.notes),
         ("Task", task(now)),
         ("Prompt", _prompt_words(now.recipe.source_format)),
         *_writer_facts(now),
@@ -111,20 +121,22 @@ def _base_check(now: Snapshot, adapter: AdapterFiles) -> tuple[str, str]:
         return plain.GOOD, "Base model matches the adapter's config"
     if not adapter.base_hint:
         return plain.UNSURE, "The adapter's config names no base model: choose it yourself"
-    return plain.UNSURE, f"The adapter's config names another base: {adapter.base_hint[:80]}"
+    hint = adapter.base_hint[:80]
+    return plain.UNSURE, f"The adapter's config names {hint}: choose that under Trained on"
 
 
 _KINDS = {NUMBERS: "numbers", JSON: "JSON answers", FREE_TEXT: "free text answers"}
 
 
 def task(now: Snapshot) -> str:
-    """The task's name and what kind of answers were seen."""
+    """The task's name, where it has one, and what kind of answers were seen."""
+    told_of = [] if now.recipe.task_name == recommended().task_name else [now.recipe.task_name]
     known = [row.output for row in (*now.inputs.seeds, *now.inputs.evaluation) if row.output]
-    if not known:
-        return now.recipe.task_name
-    kind = task_kind(known)
-    seen = f"labels, {len(set(known))} of them seen" if kind == LABELS else _KINDS[kind]
-    return f"{now.recipe.task_name} · {seen}"
+    if known:
+        kind = task_kind(known)
+        labels = f"labels, {len(set(known))} of them seen"
+        told_of.append(labels if kind == LABELS else _KINDS[kind])
+    return " · ".join(told_of) or "not known without examples or evaluation rows"
 
 
 def _prompt_words(form: PromptFormat) -> str:
@@ -312,6 +324,14 @@ def aimed_at(now: Snapshot) -> str:
         f"({', '.join(labels)[:120]}), so they flatter this result.",
         "warning",
     )
+
+
+def first_to_try(now: Snapshot) -> str:
+    """What may help a new adapter that is worse, where no label stands out."""
+    usual = write_views.wanted(now, by_itself=True)
+    if now.kept < usual:
+        return f"{now.kept:,} samples are few: {usual:,} are usual for such answers."
+    return "More samples are the first thing to try."
 
 
 def more_of_all(now: Snapshot) -> int:

@@ -21,7 +21,7 @@ import gradio as gr
 
 from workbench.errors import BusyError
 from workbench.runs import owners
-from workbench.ui.failures import say, told
+from workbench.ui.failures import left_alone, say, warn
 
 MODELS, HUB, SLICES, WORK = "models", "hub", "slices", "work"
 _MARK = "workbench_line"
@@ -59,7 +59,8 @@ def _waiting(handler: Callable[..., Any], line: "Line") -> Callable[..., Any]:
         try:
             await line.enter()
         except BusyError as error:
-            return told(_raising(error))()
+            warn(error.message)
+            return left_alone(handler)
         try:
             context = copy_context()
             work = functools.partial(context.run, handler, *args, **kwargs)
@@ -68,13 +69,6 @@ def _waiting(handler: Callable[..., Any], line: "Line") -> Callable[..., Any]:
             line.leave()
 
     return wait_and_run
-
-
-def _raising(error: BusyError) -> Callable[[], Any]:
-    def refuse() -> Any:
-        raise error
-
-    return refuse
 
 
 Who = tuple[str, str]  # address, token

@@ -8,6 +8,7 @@ from workbench import machine
 from workbench.evaluate.coverage import LabelCount, label_coverage
 from workbench.evaluate.kinds import LABELS, kind_of
 from workbench.evaluate.texts import text_coverage
+from workbench.recipe import override
 from workbench.runs.folder import Run
 from workbench.runs.sample_queries import SampleFilter, above_line, below_line
 from workbench.samples import KEPT, PENDING, REJECTED, SPAN_SWAP, Sample
@@ -57,10 +58,10 @@ def made(now: Snapshot) -> tuple[str, str, list[list[str]]]:
     return tiles(now), plain.sentence(str(chosen.get("why", ""))), newest
 
 
-def wanted(now: Snapshot) -> int:
-    """Samples that the run will ask for, as far as its answers tell."""
-    on_gpu = machine.first_gpu() is not None
-    return expected_samples(now.recipe, now.inputs, on_gpu).count
+def wanted(now: Snapshot, by_itself: bool = False) -> int:
+    """Samples that the run will ask for, or would by itself, as far as its answers tell."""
+    recipe = override(now.recipe, {"synthesis.samples": 0}) if by_itself else now.recipe
+    return expected_samples(recipe, now.inputs, machine.first_gpu() is not None).count
 
 
 def tiles(now: Snapshot) -> str:
@@ -159,12 +160,17 @@ def threshold(now: Snapshot, line: float) -> tuple[Any, str, Any]:
     total = samples.count(SampleFilter(score=score, min_score=-1e9))
     loses = samples.count(below_line(score, line))
     wins = samples.count(above_line(score, line))
-    sentence = plain.sentence(
-        f"{_SCORE_WORDS[score]} From {line:.2f} on: {above:,} of {total:,} scored samples. "
-        f"Applying it rejects {loses:,} and brings back {wins:,}; what you decided yourself stays."
+    told_of = f"{_SCORE_WORDS[score]} From {line:.2f} on: {above:,} of {total:,} scored samples."
+    free = not now.started(Stage.DISTIL)
+    if free:
+        told_of += (
+            f" Applying it rejects {loses:,} and brings back {wins:,}; what you decided stays."
+        )
+    return (
+        plotted(chart),
+        plain.sentence(told_of),
+        gr.update(visible=free, interactive=bool(loses or wins)),
     )
-    free = not now.started(Stage.DISTIL) and (loses or wins)
-    return plotted(chart), sentence, gr.update(visible=True, interactive=bool(free))
 
 
 def consistency(now: Snapshot) -> tuple[str, Any]:
