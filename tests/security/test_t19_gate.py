@@ -219,7 +219,7 @@ def test_values_that_no_box_sends_are_refused(site: Site) -> None:
 
 
 def test_what_is_no_choice_of_a_list_is_refused(site: Site) -> None:
-    """Gradio would raise, and leave a traceback in the log; lists that are filled later count too."""
+    """Gradio would raise, and leave a traceback in the log; lists filled later count too."""
     caller, tried = site.visitor("choices"), Counter[type]()
     for name, number in site.numbers.items():
         event = site.page.fns[number]
