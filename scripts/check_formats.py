@@ -28,7 +28,7 @@ from workbench.errors import WorkbenchError
 from workbench.inputs import AdapterFiles, Inputs
 from workbench.intake.adapter import read_adapter
 from workbench.models import references
-from workbench.models.format_choice import CANDIDATES, alpaca_with_input
+from workbench.models.format_choice import CANDIDATES, known_formats
 from workbench.models.formats import BoundFormat, bind
 from workbench.models.resident import load
 from workbench.models.training import TrainingRow, train
@@ -77,7 +77,7 @@ def chosen(index: int, seed: int) -> tuple[PromptFormat, str, bool]:
     """(format, task, whether on whole rows) of an adapter; of each kind every format in turn."""
     whole = index % 2 == 0
     # An instruction is found by what an adapter writes; without that, rows have to name it.
-    known = (*CANDIDATES, alpaca_with_input(INSTRUCTION)) if whole else CANDIDATES
+    known = (*CANDIDATES, known_formats(INSTRUCTION)[-1]) if whole else CANDIDATES
     turn, at = divmod(index // 2, len(known))
     formats = random.Random(f"formats {seed} {whole} {turn}").sample(known, len(known))
     return formats[at], random.Random(f"task {seed} {index}").choice(TASKS), whole

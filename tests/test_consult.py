@@ -15,9 +15,9 @@ from workbench.consult import answer_question
 from workbench.errors import WorkbenchError
 from workbench.events import RoundFinished
 from workbench.export.bundle import write_bundle
-from workbench.models.format_choice import alpaca_with_input
+from workbench.models.format_choice import known_formats
 from workbench.models.resident import load
-from workbench.recipe import TransferRecipe
+from workbench.recipe import PromptFormat, TransferRecipe
 from workbench.runs.folder import Run, create
 from workbench.samples import KEPT, REJECTED, Example, Sample, sample_id
 from workbench.stages import Stage
@@ -154,6 +154,15 @@ def test_formats_are_ranked_by_the_likelihood_of_the_outputs(make_run: MakeRun) 
     assert len({(entry["kind"], entry["template"]) for entry in formats}) == len(formats) >= 5
 
 
+def test_an_instruction_that_all_rows_share_is_tried_in_every_format(make_run: MakeRun) -> None:  # noqa: F811
+    """And in its own place in Alpaca; an adapter may have been trained without it, too."""
+    run = make_run(source_format=PromptFormat(template="Say the box.\n\n{input}"))
+    templates = {entry["template"] for entry in ask(run, "propose_format")["formats"]}
+    assert "### Human: Say the box.\n\n{input}\n### Assistant:" in templates
+    assert "### Human: {input}\n### Assistant:" in templates
+    assert any("### Instruction:\nSay the box.\n\n### Input:\n{input}" in t for t in templates)
+
+
 def test_without_outputs_formats_are_ranked_by_what_the_adapter_writes(
     make_run: MakeRun,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
@@ -179,8 +188,10 @@ def test_without_outputs_formats_are_ranked_by_what_the_adapter_writes(
     assert "### Human: a text" in answer["preview"]
     assert "inputs that it writes" in answer["by"]
     # "a text" is what it writes for Alpaca's instruction too, every time.
-    alpaca = alpaca_with_input("a text")
-    assert alpaca.template in [entry["template"] for entry in answer["formats"]]
+    alpaca = known_formats("a text")[-1].template
+    assert "### Input:\n{input}" in alpaca and alpaca in [
+        entry["template"] for entry in answer["formats"]
+    ]
     varied = [f"text {n}" for n in range(writer_choice.FORMAT_TEXTS)]
     monkeypatch.setattr(writer_choice, "write_inputs", lambda *_given, **_asked: varied)
     answer = ask(run, "propose_format")

@@ -25,7 +25,12 @@ from workbench.export.card import merged_card
 from workbench.models import references, templates
 from workbench.models.decoding import Sampling
 from workbench.models.embedding import embed
-from workbench.models.format_choice import CANDIDATES, ranked_formats
+from workbench.models.format_choice import (
+    CANDIDATES,
+    instruction_of,
+    known_formats,
+    ranked_formats,
+)
 from workbench.models.formats import bind
 from workbench.models.pair import Pair
 from workbench.models.resident import load
@@ -229,6 +234,8 @@ def propose_format(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     formats = (run.recipe.source_format, *CANDIDATES)
     if examples := [seed for seed in run.inputs.seeds if seed.output]:
         by = "ln P(output), mean over the examples"
+        with_instruction = known_formats(instruction_of(run.recipe.source_format))
+        formats = (*formats, *with_instruction)
         ranked = ranked_formats(pair.source, teach.TEACHER, formats, examples)
         text = examples[0].input
     elif run.recipe.teacher == MODEL:

@@ -29,7 +29,7 @@ from workbench.intake.rows import Rows
 from workbench.limits import LIMITS
 from workbench.models import references
 from workbench.models.answer_room import answer_room
-from workbench.models.format_choice import CANDIDATES, ranked_formats
+from workbench.models.format_choice import instruction_of, known_formats, ranked_formats
 from workbench.models.formats import bind
 from workbench.models.resident import Resident, load
 from workbench.recipe import PromptFormat, TransferRecipe
@@ -178,8 +178,9 @@ def _likeliest(
     resident: Resident, adapter: str | None, given: Rows, say: Say
 ) -> tuple[PromptFormat, str]:
     say("Trying prompt formats …")
-    formats = [proposed_format(given, form) for form in CANDIDATES]
+    instruction = instruction_of(proposed_format(given, PromptFormat()))
+    formats = [proposed_format(given, form) for form in known_formats(instruction)]
     rows = fitted_rows(given, formats[0], "")[0][:ROWS_FOR_FORMAT]
     return ranked_formats(resident, adapter, formats, rows)[0][0], (
-        f"likeliest of {len(CANDIDATES)} for {len(rows)} outputs; --format says another"
+        f"likeliest of {len(formats)} for {len(rows)} outputs; --format says another"
     )

@@ -10,6 +10,7 @@ from dataclasses import replace
 from workbench.intake.rows import JOIN, Rows
 from workbench.intake.wording import shown
 from workbench.recipe import PromptFormat
+from workbench.recipe.prompt_format import alpaca_with_input
 from workbench.samples import Example
 
 _MARK = "{input}"
@@ -66,4 +67,5 @@ def _says(form: PromptFormat, words: str) -> bool:
 
 
 def _has_instruction(rows: Rows, form: PromptFormat) -> bool:
-    return rows.instruction + _MARK in form.template
+    in_alpaca = form.template == alpaca_with_input(rows.instruction.strip())
+    return in_alpaca or rows.instruction + _MARK in form.template

@@ -1,23 +1,20 @@
 """Which prompt format an adapter was trained with, when nobody says so."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from workbench.models.formats import CHATML, bind
 from workbench.models.resident import Resident
 from workbench.models.scoring import answer_log_probs
 from workbench.recipe import PromptFormat
+from workbench.recipe.prompt_format import ALPACA_WITH_INPUT, alpaca_with_input
 from workbench.samples import Example
 
 ALPACA = (
     "Below is an instruction that describes a task. Write a response that appropriately completes "
     "the request.\n\n### Instruction:\n{input}\n\n### Response:\n"
 )
-# Alpaca with an input; its instruction is the data set's own.
-ALPACA_WITH_INPUT = (
-    "Below is an instruction that describes a task, paired with an input that provides further "
-    "context. Write a response that appropriately completes the request.\n\n"
-    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n"
-)
+LONGEST_INSTRUCTION = 15_000  # characters; a template has room for 20,000
 # Formats of common trainers and data sets.
 CANDIDATES = (
     PromptFormat(kind="chat", template="{input}"),
@@ -25,6 +22,8 @@ CANDIDATES = (
     PromptFormat(kind="text", template=CHATML),
     PromptFormat(kind="text", template="[INST] {input} [/INST]"),
     PromptFormat(kind="text", template="### Human: {input}\n### Assistant:"),
+    PromptFormat(kind="text", template="### Human: {input}### Assistant:"),  # Guanaco
+    PromptFormat(kind="text", template="USER: {input} ASSISTANT:"),  # Vicuna
     PromptFormat(kind="text", template="User: {input}\nAssistant:"),
     PromptFormat(kind="text", template="{input}\n\nAnswer:"),
     PromptFormat(kind="text", template="Question: {input}\nAnswer:"),
@@ -34,17 +33,31 @@ CANDIDATES = (
 )
 
 
-def alpaca_with_input(instruction: str) -> PromptFormat:
-    """Alpaca with an input, for rows that share one instruction (without ``{input}`` in it)."""
-    template = ALPACA_WITH_INPUT.replace("{instruction}", instruction)
-    return PromptFormat(kind="text", template=template)
-
-
-# What stands before an input there, as a format whose input is the instruction.
+# What stands before an input in Alpaca, as a format whose input is the instruction.
 ALPACA_INSTRUCTION = PromptFormat(
     kind="text",
     template=ALPACA_WITH_INPUT.partition("{input}")[0].replace("{instruction}", "{input}"),
 )
+
+
+def known_formats(instruction: str) -> tuple[PromptFormat, ...]:
+    """The candidates; where rows share an instruction with that before the input, or in its own
+    place in Alpaca."""
+    if not instruction:
+        return CANDIDATES
+    begun = (
+        replace(form, template=form.template.replace("{input}", instruction + "{input}"))
+        for form in CANDIDATES
+    )
+    return (*begun, PromptFormat(kind="text", template=alpaca_with_input(instruction.strip())))
+
+
+def instruction_of(form: PromptFormat) -> str:
+    """What a chat format says before every input; "" where something follows the input as well,
+    or no other template would hold it."""
+    before, _, after = form.template.partition("{input}")
+    fits = len(before) <= LONGEST_INSTRUCTION and not after
+    return before if form.kind == "chat" and fits else ""
 
 
 def ranked_formats(

@@ -7,6 +7,13 @@ from pydantic import Field as Bound
 
 from workbench.recipe.declaring import checked, setting
 
+# Alpaca with an input; its instruction is the data set's own.
+ALPACA_WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further "
+    "context. Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n"
+)
+
 
 def _holds_input(template: str) -> str:
     if template.count("{input}") != 1:
@@ -63,3 +70,8 @@ class PromptFormat:
             longest=2_000,
         ),
     ] = ""
+
+
+def alpaca_with_input(instruction: str) -> str:
+    """Alpaca's template for inputs of one instruction."""
+    return ALPACA_WITH_INPUT.replace("{instruction}", instruction)

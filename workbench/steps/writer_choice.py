@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 
 from workbench.errors import RunError
 from workbench.models.decoding import Sampling
-from workbench.models.format_choice import ALPACA_INSTRUCTION, alpaca_with_input
+from workbench.models.format_choice import ALPACA_INSTRUCTION
 from workbench.models.formats import BoundFormat, bind
 from workbench.models.pair import Pair
 from workbench.models.resident import Resident
 from workbench.recipe import MODEL, PromptFormat
+from workbench.recipe.prompt_format import alpaca_with_input
 from workbench.runs.folder import Run
 from workbench.samples import Example
 from workbench.stages import WRITERS
@@ -164,7 +165,7 @@ def _with_instruction(pair: Pair, seed: int) -> Iterator[PromptFormat]:
     texts = _written(pair.source, TEACHER, form, FORMAT_TEXTS, seed)
     for instruction, times in Counter(texts).most_common(1):
         if times > FORMAT_TEXTS / 2 and "{input}" not in instruction:
-            yield alpaca_with_input(instruction)
+            yield PromptFormat(kind="text", template=alpaca_with_input(instruction))
 
 
 def _written(source: Resident, adapter: str, form: BoundFormat, count: int, seed: int) -> list[str]:
