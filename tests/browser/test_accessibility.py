@@ -87,8 +87,10 @@ def test_nothing_scrolls_over_the_strip(open_run: Callable[..., Any], finished: 
     expect(page.locator("#page-sentence")).to_contain_text("of 480")
     label = page.locator("#review-input [data-testid=block-info]")
     expect(label).to_be_visible()
-    page.mouse.wheel(0, label.bounding_box()["y"] - 40)
-    page.wait_for_function("window.scrollY > 100")
+    settled(page)
+    # At once: a wheel scrolls for a while, and the box would be where it was on the way.
+    up = "it => window.scrollBy({top: it.getBoundingClientRect().top - 40, behavior: 'instant'})"
+    label.evaluate(up)
     box = label.bounding_box()
     assert 0 < box["y"] < 70
     there = "([x, y]) => document.elementFromPoint(x, y).closest('#status') !== null"

@@ -65,6 +65,7 @@ def test_files_become_an_adapter(
     open_part(page, SETTINGS)
     # A teacher of random weights is sure of nothing, which the preset "best" would reject.
     page.locator("#preset").get_by_label("Balanced").check()
+    expect(page.locator("#synthesis-seeds-per-prompt")).to_be_visible()  # it has been taken
     choose(page, "synthesis-filter", "Keep all")
     for name, value in (
         ("synthesis-samples", "20"), ("synthesis-new-tokens", "24"), ("training-epochs", "2"),

@@ -201,7 +201,7 @@ def test_a_run_is_called_after_its_adapter_and_takes_the_base_that_this_names(
         archive.write(folder / "adapter_model.safetensors", "adapter_model.safetensors")
     run_id = transfer_actions.take_files("", [str(tmp_path / "ticket router.zip")])
     run = find_run(runs, run_id)
-    assert run.name == "ticket router"
+    assert run.name == run.recipe.task_name == "ticket router"
     assert run.recipe.source_base == "hub:Qwen/Qwen2.5-0.5B-Instruct"
     run.rename("mine")
     transfer_actions.take_files(run_id, [str(path) for path in sorted(folder.iterdir())])
@@ -857,11 +857,11 @@ def test_expected_and_unexpected_failures(
     monkeypatch.setattr(gr, "Warning", lambda text, **_: shown.append(text))
 
     @failures.told
-    def expected() -> None:
+    def expected() -> str:
         raise RunError('The name "<b>" is taken.')
 
     @failures.told
-    def unexpected() -> None:
+    def unexpected() -> str:
         raise KeyError("a secret detail")
 
     assert expected() == gr.skip() and shown[0] == 'The name "&lt;b&gt;" is taken.'

@@ -72,7 +72,10 @@ def compare(run: Run, pair: Pair) -> Iterator[Event]:
     total = (len(names) + len(samples)) * len(rows)
     for position, arm in enumerate((*samples, *names)):
         done = {row.index for row in run.answers.get(arm)}
-        yield Progress(Stage.EVALUATE, position * len(rows) + len(done), total, "answers", note=arm)
+        told = arm if arm in names else "the source samples answers"
+        yield Progress(
+            Stage.EVALUATE, position * len(rows) + len(done), total, "answers", note=told
+        )
         for start in range(0, len(rows), CHUNK):
             chunk = list(range(start, min(start + CHUNK, len(rows))))
             if done.issuperset(chunk):
@@ -82,7 +85,7 @@ def compare(run: Run, pair: Pair) -> Iterator[Event]:
             else:
                 _answer_chunk(run, pair, arm, rows, chunk)
             finished = position * len(rows) + chunk[-1] + 1
-            yield Progress(Stage.EVALUATE, finished, total, "answers", note=arm)
+            yield Progress(Stage.EVALUATE, finished, total, "answers", note=told)
         if arm in names:
             grades = [row.grade for row in run.answers.get(arm)]
             yield ArmFinished(arm, sum(grades) / len(grades), len(grades))

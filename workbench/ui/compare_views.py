@@ -94,7 +94,7 @@ def read_run(run: Run) -> Compared | None:
 
 def _heading(measure: str, labelled: bool) -> str:
     if measure == judge.SIMILARITY:
-        return "Similarity to the teacher"
+        return "Similarity to answers sampled from the source, whose own differ too,"
     if measure in ("", judge.ACCURACY):
         return _RIGHT if labelled else _AGREES
     return measure
@@ -192,7 +192,8 @@ def score_table(compared: Compared) -> str:
         for place in reversed(range(len(source)))
         if source[place] or target[place]
     ]
-    return plain.table((compared.measure, "source", "new adapter"), rows, "Answers by score")
+    score = compared.measure if compared.labelled else "similarity"
+    return plain.table((score, "source", "new adapter"), rows, "Answers by score")
 
 
 def confused(compared: Compared) -> list[tuple[str, str]]:

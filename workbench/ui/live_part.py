@@ -6,7 +6,6 @@ import gradio as gr
 
 from workbench import jobs
 from workbench.errors import RunError
-from workbench.evaluate.verdict import WORSE
 from workbench.stages import Stage
 from workbench.ui import (
     compare_views,
@@ -164,8 +163,7 @@ def _draw_done(now: Snapshot, shown: list[Any]) -> Drawn:
     lacking, number = "", f"{write_actions.NEXT_ROUND} more for it"
     if label:
         lacking = f'Weakest: "{label}", {shares}.'
-    elif kind == WORSE:
-        lacking = transfer_views.first_to_try(now)
+    elif lacking := transfer_views.first_to_try(now, kind):
         number = f"{transfer_views.more_of_all(now):,} more"
     return {
         part: gr.update(visible=True),

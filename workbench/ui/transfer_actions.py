@@ -121,14 +121,16 @@ def take_files(run_id: str, paths: Sequence[str] | None, owner: str = "", part: 
 
 
 def _introduce(run: Run, adapter: AdapterFiles, name: str) -> None:
-    """Call a run that has no name yet after what it moves; take the base that the adapter's config
-    names, where it is in the list."""
+    """Call a run and its task, where they have no name yet, after what it moves; take the base that
+    the adapter's config names, where it is in the list."""
     named = [entry.reference for entry in references.CATALOGUE if entry.hub_id == adapter.base_hint]
     if named and named[0] != run.recipe.source_base:
         run.change_recipe({"source_base": named[0]})
     if name and run.name == workspace.NEW_NAME:
-        with suppress(RunError):  # files may be called anything
+        with suppress(WorkbenchError):  # files may be called anything
             run.rename(name[:80])
+            if run.recipe.task_name == recipes.recommended().task_name:
+                run.change_recipe({"task_name": run.name})
 
 
 def _inspected(paths: Path | Sequence[Path], scratch: Path, part: str = "") -> AdapterFiles:

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.errors import ModelError
+from workbench.evaluate import verdict as judge
 from workbench.evaluate.kinds import FREE_TEXT, JSON, LABELS, NUMBERS, task_kind
 from workbench.evaluate.outcome import is_labelled
 from workbench.inputs import AdapterFiles
@@ -326,12 +327,12 @@ def aimed_at(now: Snapshot) -> str:
     )
 
 
-def first_to_try(now: Snapshot) -> str:
-    """What may help a new adapter that is worse, where no label stands out."""
+def first_to_try(now: Snapshot, kind: str) -> str:
+    """What may help where no label stands out, by the kind of verdict; "" where nothing is owed."""
     usual = write_views.wanted(now, by_itself=True)
-    if now.kept < usual:
+    if kind in (judge.WORSE, judge.CANNOT_TELL) and now.kept < usual:
         return f"{now.kept:,} samples are few: {usual:,} are usual for such answers."
-    return "More samples are the first thing to try."
+    return "More samples are the first thing to try." if kind == judge.WORSE else ""
 
 
 def more_of_all(now: Snapshot) -> int:
