@@ -633,13 +633,18 @@ def test_one_repair_for_all_that_the_filter_shows(reviewable: Run) -> None:
 
 
 def test_it_is_said_how_good_the_estimate_was(
-    reviewable: Run, finished: Run, monkeypatch: pytest.MonkeyPatch
+    draft: Run, finished: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """By what was told before the start: later estimates know what the run itself has taken."""
     monkeypatch.setattr(machine, "first_gpu", lambda: None)
-    assert "off by" not in train_tab._need(take(reviewable))
+    monkeypatch.setattr(jobs, "start", lambda run, until: None)
+    assert "Estimated" in train_tab._need(take(draft))
+    assert "off by" not in train_tab._need(take(finished))  # it was not started on the page
+    transfer_actions.start(draft.id)
+    memory, seconds = draft.recall(train_tab.TOLD)
+    assert memory > 0 and seconds > 0
+    finished.remember(train_tab.TOLD, [memory, seconds])
     assert re.search(r"memory [+−]\d+ %, time [+−]\d+ %", train_tab._need(take(finished)))
-    monkeypatch.setattr(machine, "first_gpu", lambda: Gpu("L4", 20 * 10**9, 24 * 10**9))
-    assert "off by" not in train_tab._need(take(finished))  # no time is estimated on one
 
 
 def test_preset_changes_only_the_training(reviewable: Run) -> None:
@@ -709,7 +714,7 @@ def test_without_labelled_rows_nothing_pretends_to_be_right(
     monkeypatch.setattr(compare_views, "read", lambda now: bare)
     names = (
         *("verdict", "bars", "margin", "by_label", "labels", "by_confusion", "confusion"),
-        *("rows", "which", "no_rows", "beside", "ask"),
+        *("rows", "which", "row_by_row", "no_rows", "beside", "ask"),
     )
     drawn = compare_tab._draw(take(finished), SimpleNamespace(**{name: name for name in names}))
     assert "Agrees with the teacher on 80.0\N{NO-BREAK SPACE}%" in drawn["verdict"]

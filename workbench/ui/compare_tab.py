@@ -43,7 +43,7 @@ def build(parts: Parts) -> None:
         with gr.Column(min_width=320):
             box.by_confusion = plain.block()
             box.confusion = chart_box("Confusions", "confusion-chart")
-    plain.block(plain.heading("Row by row", "The worst for the new adapter first."))
+    box.row_by_row = plain.block()
     box.no_rows = plain.block(elem_id="rows-none")
     box.which = gr.Radio(_RIGHT, value="lost", label="Show", elem_id="changed-which")
     box.rows = rows_table(
@@ -67,7 +67,7 @@ def build(parts: Parts) -> None:
             "compare",
             TAB,
             list(vars(box).values()),
-            lambda now: f"{now.run_id}|{sorted(now.done)}|{now.recipe.evaluation}|{now.busy}",
+            "done recipe.evaluation busy",
             lambda now: _draw(now, box),
         )
     )
@@ -111,6 +111,7 @@ def _draw(now: Snapshot, box: SimpleNamespace) -> Drawn:
         box.labels: plotted(charts.per_label_chart(per_label)) if per_label else hidden,
         box.by_confusion: plain.small_heading("Expected and given labels") if pairs else "",
         box.confusion: plotted(charts.confusion_chart(pairs)) if pairs else hidden,
+        box.row_by_row: plain.heading("Row by row", "The worst for the new adapter first."),
         box.no_rows: "" if paired else plain.sentence(_NO_ROWS),
         box.which: gr.update(
             choices=_RIGHT if compared.labelled else _LIKE, value="lost", visible=paired

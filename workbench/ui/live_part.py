@@ -94,14 +94,14 @@ def _done(parts: Parts) -> dict[str, gr.Button]:
             "done",
             TAB,
             shown := [part, verdict, bars, aimed, weak, again],
-            lambda now: f"{now.run_id}|{sorted(now.done)}|{now.recipe.evaluation}|{now.busy}",
+            "done recipe.evaluation busy",
             lambda now: _draw_done(now, shown),
         ),
         Section(
             "made with",
             TAB,
             [made, led, facts],
-            lambda now: f"{now.run_id}|{sorted(now.begun)}|{sorted(now.done)}|{now.kept}",
+            "begun done kept",
             lambda now: (
                 gr.update(visible=bool(now.begun)),
                 onward.history(now),

@@ -52,7 +52,7 @@ def build(parts: Parts, tab: str) -> None:
             "onward",
             tab,
             [part],
-            lambda now: f"{now.run_id}|{Stage.EXPORT in now.done}|{now.busy}",
+            "done busy",
             lambda now: (gr.update(visible=Stage.EXPORT in now.done and not now.busy),),
         )
     )

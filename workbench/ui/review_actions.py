@@ -27,6 +27,8 @@ from workbench.ui.waiting_line import MODELS, in_line
 
 PAGE_ROWS = 50
 NOT_IN_RUN = -1
+_STEPS = ("accept", "reject", "previous", "next")  # buttons that need a sample
+SIDE = (*_STEPS, "undo", "redo", "work", "consent")  # those of ``draw_side``
 View = tuple[Any, ...]
 
 _ORIGIN_WORDS = {
@@ -90,7 +92,8 @@ page_forward = _turning("page_forward", 1)
 
 def _page(run_id: str, finder: list[Any], page: float | None, chosen: str) -> View:
     if not run_id:
-        return [], plain.sentence("No run is open."), 1, [], *[gr.skip()] * 4
+        off = gr.update(interactive=False)
+        return [], plain.sentence("No run is open."), 1, [], off, off, off, off
     run = workspace.find(run_id)
     samples = run.samples
     wanted, sort = asked_for(run, finder)
@@ -100,7 +103,8 @@ def _page(run_id: str, finder: list[Any], page: float | None, chosen: str) -> Vi
     rows = samples.page(wanted, sort, (number - 1) * PAGE_ROWS, PAGE_ROWS)
     table = [["▸" if row.id == chosen else "", *write_views.row(row)] for row in rows]
     first = (number - 1) * PAGE_ROWS + 1
-    sentence = f"{first:,}–{first + len(rows) - 1:,} of {total:,}" if rows else "No samples match."
+    none = "No samples match." if samples.count() else "No samples yet."
+    sentence = f"{first:,}–{first + len(rows) - 1:,} of {total:,}" if rows else none
     return (
         table,
         plain.sentence(f"{sentence} · page {number} of {pages:,}" if rows else sentence),
@@ -369,15 +373,17 @@ def make_file(run_id: str, *values: Any) -> Any:
 
 
 def draw_side(now: Snapshot, label: gr.Dropdown, buttons: dict[str, Any]) -> Drawn:
-    """Choices of the answer filter, and what undo and redo would do."""
+    """Choices of the answer filter, what can be pressed, and what undo and redo would do."""
+    steps = [buttons[name] for name in _STEPS]
+    there: Drawn = dict.fromkeys(steps, gr.update(interactive=bool(now.counts)))
     if now.run is None:
-        return {}
+        return there
     counts = now.run.samples.label_counts()
     choices = [("Any", ""), *((f"{name[:60]} ({n:,})", name) for name, n in counts.items())]
     undo_what, redo_what = now.run.samples.history()
     free = not now.started(Stage.DISTIL)
     waiting = len(now.run.samples.owed_scores()) if not now.busy and free else 0
-    return {
+    return there | {
         label: gr.update(choices=choices[:300]),
         buttons["undo"]: _history("Undo", undo_what, free),
         buttons["redo"]: _history("Redo", redo_what, free),

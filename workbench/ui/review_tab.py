@@ -83,14 +83,13 @@ def build(parts: Parts) -> None:
     _wire_editor(parts, asked, view, editor, buttons, pager, ids)
     _wire_files(parts, finder, files)
     parts.sections += [
-        Section("review rows", TAB, [token], lambda now: now.samples_token,
-                lambda now: (now.samples_token,)),
+        Section("review rows", TAB, [token], "samples_token", lambda now: (now.samples_token,)),
         Section(
             "review labels",
             TAB,
-            [finder.label, *(buttons[name] for name in ("undo", "redo", "work", "consent"))],
-            lambda now: f"{now.samples_token}|{now.busy}",
-            lambda now: actions.draw_side(now, finder.label, buttons),
+            [finder.label, *(buttons[name] for name in actions.SIDE)],
+            "samples_token busy",
+            lambda now: actions.draw_side(now, finder.label, buttons)
         ),
     ]  # fmt: skip
 

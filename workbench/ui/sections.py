@@ -13,6 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import gradio as gr
@@ -43,7 +44,7 @@ class Section:
         name: unique on the page.
         tab: id of the tab it is on, or of the part that has to be opened first, or ALWAYS.
         outputs: its components; ``draw`` gives updates of all in this order, or by component.
-        token: what it depends on, as text; equal tokens mean "as shown".
+        follows: what it depends on: names of a snapshot's parts, or a text that is made from it.
         draw: builds the updates; called only when the token differs.
         fields: element id -> component that people type into: left alone while they do.
         drawn: hidden box of a form, see ``saves``: for which run, and with what in each field;
@@ -53,10 +54,17 @@ class Section:
     name: str
     tab: str
     outputs: Sequence[Any]
-    token: Callable[[Snapshot], str]
+    follows: str | Callable[[Snapshot], str]
     draw: Callable[[Snapshot], Drawn | tuple[Any, ...]]
     fields: Mapping[str, Any] = field(default_factory=dict)
     drawn: gr.Textbox | None = None
+
+    def token(self, now: Snapshot) -> str:
+        """What it depends on, as text: equal tokens mean "as shown"."""
+        if not isinstance(self.follows, str):
+            return self.follows(now)
+        values = [now.run_id, *(attrgetter(name)(now) for name in self.follows.split())]
+        return "|".join(str(sorted(it) if isinstance(it, frozenset) else it) for it in values)
 
 
 class Drawings:

@@ -88,13 +88,7 @@ def build(parts: Parts) -> None:
     parts.places[OPENED] = part.expand
     parts.sections += [_section(group, heads[group], form[group], drawn[group]) for group in form]
     parts.sections.append(
-        Section(
-            "settings",
-            TAB,
-            [part, preset, changed, undo],
-            lambda now: f"{now.run_id}|{now.recipe_token}|{sorted(now.begun)}",
-            _draw_head,
-        )
+        Section("settings", TAB, [part, preset, changed, undo], "recipe_token begun", _draw_head)
     )
     run, owner, actions = parts.run_id, parts.owner, transfer_actions
     quiet: dict[str, Any] = {"show_progress": "hidden"}
@@ -137,7 +131,7 @@ def _section(group: str, head: gr.HTML, boxes: dict[str, Component], drawn: gr.T
         f"settings {group.lower()}",
         OPENED,
         [head, *boxes.values(), drawn],
-        lambda now: f"{now.run_id}|{now.recipe_token}|{sorted(now.begun)}",
+        "recipe_token begun",
         draw,
         {element(name): box for name, box in boxes.items()},
         drawn,

@@ -66,9 +66,7 @@ def build(parts: Parts) -> None:
             "take home",
             TAB,
             list(boxes.values()),
-            lambda now: (
-                f"{now.run_id}|{sorted(now.done)}|{now.recipe_token}|{now.inputs_token}|{now.busy}"
-            ),
+            "done recipe_token inputs_token busy",
             lambda now: _draw(now, boxes),
         )
     )

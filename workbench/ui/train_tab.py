@@ -8,6 +8,7 @@ import pandas as pd
 
 from workbench import machine
 from workbench.events import Metric
+from workbench.runs.folder import Run
 from workbench.stages import Stage
 from workbench.ui import plain, words
 from workbench.ui.boxes import code_shown, rows_table
@@ -17,6 +18,7 @@ from workbench.ui.snapshot import Snapshot
 TAB = "train"
 # Gradio looks through every value that it sends: 400 points each took the server 15 ms a tick.
 _LOSS_POINTS = 200
+TOLD = "told of training"  # fact: bytes and seconds that the page estimated before the start
 _FEW_STEPS = 20  # are named one by one: an axis of so few numbers has marks at half steps
 
 
@@ -33,20 +35,13 @@ def build(parts: Parts) -> None:
         log = code_shown("Log of this run", "run-log", show_label=False, lines=10, max_lines=18)
     parts.sections += [
         Section(
-            "train need",
-            TAB,
-            [need],
-            lambda now: f"{now.run_id}|{now.busy}|{now.kept}|{sorted(now.done)}|{now.recipe_token}",
-            lambda now: (_need(now),),
+            "train need", TAB, [need], "busy kept done recipe_token", lambda now: (_need(now),)
         ),
         Section(
             "train curve",
             TAB,
             [tiles, curve],
-            lambda now: (
-                f"{now.run_id}|{len(now.tail.metrics)}|{_last_step(now)}|"
-                f"{now.state.remaining_seconds}"
-            ),
+            lambda now: f"{now.run_id}|{now.tail.metrics[-1:]}|{now.state.remaining_seconds}",
             lambda now: (_tiles(now), curve_of(now, bool(now.tail.metrics))),
         ),
         Section(
@@ -84,34 +79,36 @@ def loss_curve(element: str, height: int) -> gr.LinePlot:
 def _need(now: Snapshot) -> str:
     if now.run is None:
         return ""
-    estimate = now.estimate
-    need, gpu = estimate.stages[2], estimate.gpu
-    memory = need.gpu_memory if gpu else need.memory
-    told_before = f"about {words.size(memory)} {'GPU memory' if gpu else 'memory'}"
-    if need.seconds is not None:
-        told_before += f", {words.duration(need.seconds)}"
-    rows = [("Estimated", told_before)]
-    if Stage.DISTIL not in now.done:
-        # What is free while the run's own worker holds its models says nothing.
-        if not now.busy:
-            free = gpu.free_bytes if gpu else machine.memory_free()
-            rows.append(("Free", words.size(free)))
-        return plain.facts(rows)
-    record = now.run.stages()[Stage.DISTIL]
-    used = (record.counts or {}).get("peak_memory_bytes")
-    rows.append(("Used", f"{words.size(used)} memory, {words.duration(record.seconds)}"))
-    if record.seconds and used and need.seconds is not None:
-        off = f"memory {_off(need.memory, used)}, time {_off(need.seconds, record.seconds)}"
-        rows.append(("Estimate was off by", off))
+    if Stage.DISTIL in now.done:
+        return plain.facts(_used(now.run))
+    need, gpu = now.estimate.stages[2], now.estimate.gpu
+    kind = "GPU memory" if gpu else "memory"
+    rows = [("Estimated", _amounts(need.gpu_memory if gpu else need.memory, need.seconds, kind))]
+    # What is free while the run's own worker holds its models says nothing.
+    if not now.busy:
+        rows.append(("Free", words.size(gpu.free_bytes if gpu else machine.memory_free())))
     return plain.facts(rows)
+
+
+def _used(run: Run) -> list[tuple[str, str]]:
+    """What the training took, beside what was told when it was started from the page."""
+    record = run.stages()[Stage.DISTIL]
+    used = (record.counts or {}).get("peak_memory_bytes")
+    rows = [("Used", _amounts(used, record.seconds))]
+    memory, seconds = run.recall(TOLD, [None, None])
+    if memory and seconds and used and record.seconds:
+        off = f"memory {_off(memory, used)}, time {_off(seconds, record.seconds)}"
+        rows += [("Estimated", _amounts(memory, seconds)), ("Estimate was off by", off)]
+    return rows
+
+
+def _amounts(memory: float | None, seconds: float | None, kind: str = "memory") -> str:
+    time = "" if seconds is None else f", {words.duration(seconds)}"
+    return f"{words.size(memory)} {kind}{time}"
 
 
 def _off(guess: float, truth: float) -> str:
     return f"{100 * (guess - truth) / truth:+.0f} %".replace("-", "−")
-
-
-def _last_step(now: Snapshot) -> int:
-    return now.tail.metrics[-1].step if now.tail.metrics else 0
 
 
 def _tiles(now: Snapshot) -> str:

@@ -35,6 +35,7 @@ from workbench.ui import (
     saves,
     snapshot,
     strip,
+    train_tab,
     transfer_views,
     workspace,
 )
@@ -288,6 +289,8 @@ def start(run_id: str) -> None:
     if short := transfer_views.missing(now):
         raise RunError(f"{short}.")
     assert now.run is not None
+    train = now.estimate.stages[2]
+    now.run.remember(train_tab.TOLD, [train.memory, train.seconds])
     jobs.start(now.run, strip.until(now))
 
 

@@ -226,19 +226,13 @@ def _sections(
     )  # fmt: skip
     parts.sections += [
         Section(
-            "transfer inputs",
-            TAB,
-            inputs,
-            lambda now: (
-                f"{now.run_id}|{now.inputs_token}|{now.recipe_token}|{bool(now.begun)}|{now.busy}"
-            ),
-            draw_inputs,
+            "transfer inputs", TAB, inputs, "inputs_token recipe_token begun busy", draw_inputs
         ),
         Section(
             "transfer form",
             TAB,
             [*forms.values(), setup.drawn],
-            lambda now: f"{now.run_id}|{now.recipe_token}|{now.inputs_token}",
+            "recipe_token inputs_token",
             draw_form,
             {str(box.elem_id): box for box in forms.values()},
             setup.drawn,

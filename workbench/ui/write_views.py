@@ -44,9 +44,10 @@ def can_grow(now: Snapshot) -> bool:
     return locked(now) and not now.started(Stage.DISTIL) and not now.busy
 
 
-def more(now: Snapshot) -> tuple[Any, Any]:
-    """Whether more can be asked for, and a preview."""
-    return gr.update(visible=can_grow(now)), gr.update(interactive=now.has_teacher)
+def more(now: Snapshot) -> tuple[Any, Any, Any]:
+    """Whether more can be asked for, a preview, and a map of what is there."""
+    preview, a_map = (gr.update(interactive=there) for there in (now.has_teacher, bool(now.counts)))
+    return gr.update(visible=can_grow(now)), preview, a_map
 
 
 def made(now: Snapshot) -> tuple[str, str, list[list[str]]]:
