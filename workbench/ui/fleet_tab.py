@@ -179,10 +179,7 @@ def _about(row: Row) -> str:
         return row["message"]
     if row["state"] == standing.RUNNING:
         return f"{row['steps_done']} of {len(ORDER)} steps, {words.age(row['changed_at'])}"
-    source, target = (
-        row[name].rpartition("/")[2].rpartition(":")[2] for name in ("source_base", "target_base")
-    )
-    return f"{source} to {target}"
+    return " to ".join(words.base_name(row[name]) for name in ("source_base", "target_base"))
 
 
 def _choose(names: list[str], event: gr.SelectData) -> Any:

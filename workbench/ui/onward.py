@@ -140,4 +140,4 @@ def _line(name: str, one: dict[str, Any]) -> tuple[str, ...]:
 
 def _short(reference: str) -> str:
     """The last part of a base's name."""
-    return (references.hub_id(reference) or reference).rpartition("/")[2].rpartition(":")[2]
+    return words.base_name(references.hub_id(reference) or reference)

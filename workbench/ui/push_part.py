@@ -77,11 +77,11 @@ def build(run_id: gr.Textbox, consent: gr.Checkbox) -> dict[str, Any]:
     if storage.is_lost_at_restart(workspace.runs_root()):
         _keeping(run_id, repository, consent, token, state)
     asked = [run_id, repository, base, private, samples, consent, token]
-    button.click(
+    begun = button.click(
         told(_begin), [run_id, repository], [state, button], show_progress="hidden"
-    ).then(
-        _handler(), asked, [state, token, button], show_progress="hidden", concurrency_limit=4
-    )  # fmt: skip
+    )
+    act = told(push_with_login if login_is_offered() else push_with_token)
+    begun.then(act, asked, [state, token, button], show_progress="hidden")
     return {"push": button, "push_base": base, "push_state": state}
 
 
@@ -94,7 +94,7 @@ def _keeping(
         button = small_button("Keep the whole run", "keep-run")
     handler = keep_with_login if login_is_offered() else keep_with_token
     asked = [run_id, repository, consent, token]
-    button.click(told(handler), asked, [state, token], show_progress="hidden", concurrency_limit=4)
+    button.click(told(handler), asked, [state, token], show_progress="hidden")
 
 
 def draw(now: Snapshot, boxes: dict[str, Any], ready: bool) -> Drawn:
@@ -114,11 +114,6 @@ def _begin(run_id: str, repository: str) -> tuple[str, Any]:
     where = (repository or "").strip() or "the Hub"
     sentence = f"Uploading up to {size} to {where} … It goes on if you leave this page."
     return plain.sentence(sentence), gr.update(interactive=False)
-
-
-def _handler() -> Callable[..., Any]:
-    """With the login's token where there is a login, else with the field's."""
-    return told(push_with_login if login_is_offered() else push_with_token)
 
 
 @in_line(HUB)

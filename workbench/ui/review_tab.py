@@ -1,5 +1,6 @@
 """Review: a paged table that stays fast, an editor beside it, decisions by key or by mouse."""
 
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -63,35 +64,35 @@ class _Editor(NamedTuple):
 
 def build(parts: Parts) -> None:
     """Place the tab's components and wire them."""
+    box = SimpleNamespace(ids=gr.State([]))
     token = gr.Textbox(visible="hidden", label="Samples token", elem_id="review-token")
-    ids = gr.State([])
     with gr.Column(elem_id="review-panel"):
         plain.block(plain.heading("Review", "What is kept is what the new adapter learns."))
         plain.block(plain.sentence(_KEYS), elem_classes="keys")
-        finder = _filters()
+        box.finder = _filters()
         with gr.Row(equal_height=False):
             with gr.Column(scale=7, min_width=320):
-                table, pager = _table()
+                _table(box)
             with gr.Column(scale=5, min_width=300):
-                editor, buttons = _editor()
-        files = _files()
-        buttons["consent"] = files["consent"]
-    bulk = [pager[name] for name in ("keep", "reject", "relabel", "again")]
-    view = [table, pager["sentence"], pager["page"], ids, *bulk]
-    asked = [parts.run_id, *finder]
-    _wire_table(parts, finder, view, editor, pager, token, ids)
-    _wire_editor(parts, asked, view, editor, buttons, pager, ids)
-    _wire_files(parts, finder, files)
+                box.editor = _editor(box)
+        _files(parts, box)
+    box.view = [
+        box.table, box.sentence, box.page, box.ids, box.keep_all, box.reject_all, box.relabel,
+        box.all_again,
+    ]  # fmt: skip
+    side = {name: getattr(box, name) for name in actions.SIDE}
+    _wire_table(parts, box, token)
+    _wire_editor(parts, box)
     parts.sections += [
         Section("review rows", TAB, [token], "samples_token", lambda now: (now.samples_token,)),
         Section(
             "review labels",
             TAB,
-            [finder.label, *(buttons[name] for name in actions.SIDE)],
+            [box.finder.label, *side.values()],
             "samples_token busy",
-            lambda now: actions.draw_side(now, finder.label, buttons)
+            lambda now: actions.draw_side(now, box.finder.label, side),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _filters() -> _Finder:
@@ -121,162 +122,127 @@ def _filters() -> _Finder:
     return _Finder(status, search, label, origin, low, high, edited, sort)
 
 
-def _table() -> tuple[gr.Dataframe, dict[str, Any]]:
-    table = rows_table(
+def _table(box: SimpleNamespace) -> None:
+    box.table = rows_table(
         {"▸": "28px", "input": "48%", "answer": "22%", "score": "64px", "status": "110px"},
         "Samples",
         "review-table",
         max_height=620,
         show_label=False,
     )
-    pager: dict[str, Any] = {}
     with button_row():
-        pager["back"] = small_button("‹ Page", "page-back")
-        pager["page"] = gr.Number(
+        box.back = small_button("‹ Page", "page-back")
+        box.page = gr.Number(
             1, label="Page", precision=0, minimum=1, container=False, min_width=70,
             elem_id="page-number",
         )  # fmt: skip
-        pager["forward"] = small_button("Page ›", "page-forward")
-        pager["sentence"] = plain.block(elem_id="page-sentence")
+        box.forward = small_button("Page ›", "page-forward")
+        box.sentence = plain.block(elem_id="page-sentence")
     with button_row():
-        pager["keep"] = small_button("Keep all of these", "bulk-keep")
-        pager["reject"] = small_button("Reject all of these", "bulk-reject")
-        pager["again"] = small_button("Regenerate these", "bulk-regenerate")
+        box.keep_all = small_button("Keep all of these", "bulk-keep")
+        box.reject_all = small_button("Reject all of these", "bulk-reject")
+        box.all_again = small_button("Regenerate these", "bulk-regenerate")
     with gr.Accordion("One answer for all of these", open=False):
-        pager["answer"] = gr.Textbox(
+        box.one_answer = gr.Textbox(
             label="Answer", info="For what the filter shows, on all pages.", elem_id="bulk-answer"
         )
         with button_row():
-            pager["relabel"] = small_button("Give it to all of these", "bulk-give")
-    return table, pager
+            box.relabel = small_button("Give it to all of these", "bulk-give")
 
 
-def _editor() -> tuple[_Editor, dict[str, Any]]:
+def _editor(box: SimpleNamespace) -> _Editor:
     where = plain.block(plain.empty("Choose a row."), elem_id="review-where")
-    box = gr.Textbox(label="Input", lines=3, max_lines=14, elem_id="review-input")
+    text = gr.Textbox(label="Input", lines=3, max_lines=14, elem_id="review-input")
     answer = gr.Textbox(label="Answer", lines=1, max_lines=10, elem_id="review-answer")
-    buttons: dict[str, Any] = {}
     with button_row():
-        buttons["accept"] = small_button("✓ Accept", "review-accept", variant="primary")
-        buttons["reject"] = small_button("✕ Reject", "review-reject")
-        buttons["previous"] = small_button("‹ Back", "review-previous")
-        buttons["next"] = small_button("Next ›", "review-next")
+        box.accept = small_button("✓ Accept", "review-accept", variant="primary")
+        box.reject = small_button("✕ Reject", "review-reject")
+        box.previous = small_button("‹ Back", "review-previous")
+        box.next = small_button("Next ›", "review-next")
     with button_row():
-        buttons["save"] = small_button("Save edit", "review-save")
-        buttons["again"] = small_button("Regenerate", "review-regenerate")
-        buttons["hand"] = small_button("Write one by hand", "review-hand")
+        box.save = small_button("Save edit", "review-save")
+        box.again = small_button("Regenerate", "review-regenerate")
+        box.hand = small_button("Write one by hand", "review-hand")
     with button_row():
-        buttons["undo"] = small_button("Undo", "review-undo", interactive=False)
-        buttons["redo"] = small_button("Redo", "review-redo", interactive=False)
+        box.undo = small_button("Undo", "review-undo", interactive=False)
+        box.redo = small_button("Redo", "review-redo", interactive=False)
     facts = plain.block(elem_id="review-facts")
     nearest = text_shown("Nearest example", "review-nearest", lines=2)
     with button_row():
-        buttons["work"] = small_button("Score and label these", "review-work", visible=False)
+        box.work = small_button("Score and label these", "review-work", visible=False)
     chosen = gr.Textbox(visible="hidden", label="Chosen sample", elem_id="review-chosen")
     version = gr.Number(-1, visible="hidden", label="Its version", precision=0)
-    return _Editor(where, box, answer, facts, nearest, chosen, version), buttons
+    return _Editor(where, text, answer, facts, nearest, chosen, version)
 
 
-def _files() -> dict[str, Any]:
-    files: dict[str, Any] = {}
+def _files(parts: Parts, box: SimpleNamespace) -> None:
     with gr.Accordion("Import and export", open=False), gr.Row(equal_height=False):
         with gr.Column():
-            files["import"] = gr.File(
+            rows = gr.File(
                 label="Add rows with input and, if you like, output: .jsonl, .csv, .parquet, .txt",
                 file_types=list(FILE_TYPES),
                 height=110,
                 elem_id="review-import",
             )
         with gr.Column():
-            files["format"] = gr.Dropdown(
+            form = gr.Dropdown(
                 list(consent_box.WRITERS),
                 value="JSONL",
                 label="Export what the filter shows as",
                 elem_id="review-format",
             )
-            files["consent"] = consent_box.box("review-consent")
-            files["make"] = small_button("Make the file", "review-export")
-            files["file"] = files_made("File", "review-file")
-    return files
+            box.consent = consent_box.box("review-consent")
+            make = small_button("Make the file", "review-export")
+            made = files_made("File", "review-file")
+    parts.changed.append(rows.upload(told(actions.take_rows), [parts.run_id, rows], [rows]))
+    asked = [parts.run_id, *box.finder, form, box.consent]
+    make.click(told(actions.make_file), asked, [made])
 
 
-def _wire_table(
-    parts: Parts,
-    finder: _Finder,
-    view: list[Any],
-    editor: _Editor,
-    pager: dict[str, Any],
-    token: gr.Textbox,
-    ids: gr.State,
-) -> None:
-    asked = [parts.run_id, *finder]
+def _wire_table(parts: Parts, box: SimpleNamespace, token: gr.Textbox) -> None:
+    asked, finder, view = [parts.run_id, *box.finder], box.finder, box.view
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
-    first, again = told(actions.first_page), [*asked, pager["page"], editor.chosen]
+    again, same_page = [*asked, box.page, box.editor.chosen], told(actions.same_page)
+    first = told(actions.first_page)
     for event in (
         finder.status.input, finder.search.change, finder.label.input, finder.origin.input,
         finder.low.change, finder.high.change, finder.edited.input, finder.sort.input,
     ):  # fmt: skip
-        event(first, again, view, concurrency_limit=None, **quiet)
-    token.change(told(actions.same_page), again, view, concurrency_limit=None, **quiet)
-    for event in (pager["page"].submit, pager["page"].blur):
-        event(told(actions.same_page), again, view, **quiet)
-    pager["back"].click(told(actions.page_back), again, view, concurrency_limit=None, **quiet)
-    pager["forward"].click(told(actions.page_forward), again, view, concurrency_limit=None, **quiet)
-    view[0].select(
-        told(actions.choose), [parts.run_id, ids], [*editor], concurrency_limit=None, **quiet
-    ).then(told(actions.same_page), again, view, concurrency_limit=None, **quiet)
-    for name, handler in (("keep", actions.keep_all), ("reject", actions.reject_all)):
-        parts.press(pager[name], handler, asked)
-    done = pager["again"].click(
-        told(actions.regenerate_all), asked, None, show_progress_on=[view[0]]
-    )
-    parts.changed.append(done)
-    given = [parts.run_id, pager["answer"], *finder]
-    parts.press(pager["relabel"], actions.relabel_all, given, [pager["answer"]])
-
-
-def _wire_editor(
-    parts: Parts,
-    asked: list[Any],
-    view: list[Any],
-    editor: _Editor,
-    buttons: dict[str, Any],
-    pager: dict[str, Any],
-    ids: gr.State,
-) -> None:
-    quiet: dict[str, Any] = {"show_progress": "hidden"}
-    moving = [*asked, pager["page"], editor.chosen, ids]
-    shown = [*view, *editor]
-    for name, handler in (("next", actions.step_on), ("previous", actions.step_back)):
-        buttons[name].click(told(handler), moving, shown, concurrency_limit=None, **quiet)
-    for name, handler in (("accept", actions.accept), ("reject", actions.reject)):
-        parts.press(buttons[name], handler, [*moving, editor.version], shown)
-    texts = [parts.run_id, editor.chosen, editor.version, editor.input, editor.answer]
-    parts.press(buttons["save"], actions.save, texts, [*editor])
+        event(first, again, view, **quiet)
+    for event in (token.change, box.page.submit, box.page.blur):
+        event(same_page, again, view, **quiet)
+    box.back.click(told(actions.page_back), again, view, **quiet)
+    box.forward.click(told(actions.page_forward), again, view, **quiet)
+    chosen = box.table.select(told(actions.choose), [parts.run_id, box.ids], [*box.editor], **quiet)
+    chosen.then(same_page, again, view, **quiet)
+    parts.press(box.keep_all, actions.keep_all, asked)
+    parts.press(box.reject_all, actions.reject_all, asked)
+    given = [parts.run_id, box.one_answer, *finder]
+    parts.press(box.relabel, actions.relabel_all, given, [box.one_answer])
     parts.changed.append(
-        buttons["again"].click(
-            told(actions.regenerate),
-            [parts.run_id, editor.chosen, editor.version],
-            [*editor],
-            show_progress_on=[editor.input],
+        box.all_again.click(told(actions.regenerate_all), asked, None, show_progress_on=[box.table])
+    )
+
+
+def _wire_editor(parts: Parts, box: SimpleNamespace) -> None:
+    run, editor = parts.run_id, box.editor
+    quiet: dict[str, Any] = {"show_progress": "hidden"}
+    moving = [run, *box.finder, box.page, editor.chosen, box.ids]
+    shown = [*box.view, *editor]
+    box.next.click(told(actions.step_on), moving, shown, **quiet)
+    box.previous.click(told(actions.step_back), moving, shown, **quiet)
+    parts.press(box.accept, actions.accept, [*moving, editor.version], shown)
+    parts.press(box.reject, actions.reject, [*moving, editor.version], shown)
+    sample = [run, editor.chosen, editor.version]
+    parts.press(box.save, actions.save, [*sample, editor.input, editor.answer], [*editor])
+    parts.changed.append(
+        box.again.click(
+            told(actions.regenerate), sample, [*editor], show_progress_on=[editor.input]
         )
     )
-    buttons["hand"].click(told(actions.by_hand), [parts.run_id], [*editor], **quiet).then(
+    box.hand.click(told(actions.by_hand), [run], [*editor], **quiet).then(
         None, js="() => document.querySelector('#review-input textarea')?.focus()"
     )
-    for name, handler in (("undo", actions.undo), ("redo", actions.redo)):
-        parts.press(buttons[name], handler, [parts.run_id, editor.chosen], [*editor])
-    parts.press(buttons["work"], actions.work, [parts.run_id])
-
-
-def _wire_files(parts: Parts, finder: _Finder, files: dict[str, Any]) -> None:
-    parts.changed.append(
-        files["import"].upload(
-            told(actions.take_rows), [parts.run_id, files["import"]], [files["import"]]
-        )
-    )
-    files["make"].click(
-        told(actions.make_file),
-        [parts.run_id, *finder, files["format"], files["consent"]],
-        [files["file"]],
-    )
+    parts.press(box.undo, actions.undo, [run, editor.chosen], [*editor])
+    parts.press(box.redo, actions.redo, [run, editor.chosen], [*editor])
+    parts.press(box.work, actions.work, [run])

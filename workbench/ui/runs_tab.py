@@ -133,7 +133,7 @@ def _about(line: RunListing) -> str:
     told_by = atomic.read_json(line.folder / "recipe.json")
     recipe = told_by if isinstance(told_by, dict) else {}
     bases = [str(recipe.get(name, "?")) for name in ("source_base", "target_base")]
-    source, target = (name.rpartition("/")[2].rpartition(":")[2] for name in bases)
+    source, target = map(words.base_name, bases)
     student = recipe.get("student") or recipe.get("lora")
     method = str(student.get("method", "")) if isinstance(student, dict) else ""
     method = fields.FIELDS["student.method"].choices.get(method, method)

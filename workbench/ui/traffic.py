@@ -1,7 +1,7 @@
 """How much one visitor may ask at a time, and who is served next.
 
 Two kinds of calls come in. Light ones (ticks, drawings) answer at once; they run beside the queue,
-a few at a time, and turns go round: first between addresses, then between the sessions of one.
+a few at a time, and turns go round between addresses, and between the sessions of one.
 Everything else joins Gradio's queue; here it is counted what a session and an address have there
 and what of it nobody has fetched yet.
 """
@@ -18,6 +18,7 @@ import orjson
 
 from workbench.limits import LIMITS
 from workbench.ui.calls import Refused
+from workbench.ui.turns import Turns, Waiter
 
 # Python computes one at a time; more at once would only make each of them, and the loop, wait.
 LIGHT_AT_ONCE = 4
@@ -38,8 +39,6 @@ LOADS, LOGINS = (4.0, 400.0), (0.1, 10.0)
 _FORGOTTEN_SECONDS = 60.0  # after which results that nobody fetches are dropped
 _SESSIONS = 4096
 _MOST_AHEAD_SECONDS = 5.0
-# address -> session -> those that wait; both in the order of their next turn
-_Lane = OrderedDict[str, OrderedDict[str, list[asyncio.Future[None]]]]
 _BUSY = "The server has too many requests of yours already. Wait a moment, then try again."
 
 
@@ -234,10 +233,7 @@ class _Light:
     """Places for light calls, given out in turns."""
 
     def __init__(self) -> None:
-        self._running: Counter[str] = Counter()  # by address
-        self._newcomers = 0
-        self._known: _Lane = OrderedDict()
-        self._new: _Lane = OrderedDict()
+        self.turns = Turns(LIGHT_AT_ONCE, self._may)
         self._of_session: Counter[str] = Counter()
         self._sessions = _Allowance(*SESSIONS)
         self._rate: OrderedDict[str, tuple[float, float, float]] = OrderedDict()
@@ -255,27 +251,21 @@ class _Light:
         try:
             if ahead_seconds:
                 await asyncio.sleep(ahead_seconds)
-            await self._place(address, session, newcomer=not steady)
+            waiter = self.turns.join((address, session), newcomer=not steady)
+            await self.turns.wait(waiter)
             try:
                 yield
             finally:
-                self._leave(address, newcomer=not steady)
+                self.turns.leave(waiter)
         finally:
             self._of_session[session] -= 1
             if self._of_session[session] <= 0:
                 del self._of_session[session]
 
-    async def _place(self, address: str, session: str, newcomer: bool) -> None:
-        lane = self._new if newcomer else self._known
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        lane.setdefault(address, OrderedDict()).setdefault(session, []).append(place)
-        self._serve()
-        try:
-            await place
-        except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
-                self._leave(address, newcomer)
-            raise
+    def _may(self, waiter: Waiter) -> bool:
+        newcomers = sum(other.newcomer for other in self.turns.at_work)
+        free = not waiter.newcomer or newcomers < NEWCOMERS_AT_ONCE
+        return free and self.turns.near(waiter.who[0]) < LIGHT_OF_ADDRESS
 
     def _pace(self, session: str) -> tuple[bool, float]:
         """Whether a session was here before and asks no more than a page does; and the seconds
@@ -288,41 +278,3 @@ class _Light:
         while len(self._rate) > _SESSIONS:
             self._rate.popitem(last=False)
         return left > 0 and now - first > 1.0, max(0.0, -left / CALLS_PER_SECOND)
-
-    def _leave(self, address: str, newcomer: bool) -> None:
-        self._running[address] -= 1
-        if self._running[address] <= 0:
-            del self._running[address]
-        self._newcomers -= newcomer
-        self._serve()
-
-    def _serve(self) -> None:
-        while self._running.total() < LIGHT_AT_ONCE:
-            if address := self._wake(self._known):
-                self._running[address] += 1
-            elif self._newcomers < NEWCOMERS_AT_ONCE and (address := self._wake(self._new)):
-                self._running[address] += 1
-                self._newcomers += 1
-            else:
-                return
-
-    def _wake(self, lane: _Lane) -> str:
-        """Give a place to the next of a lane; the address, or "" when nobody waits who may."""
-        for address in list(lane):
-            if self._running[address] >= LIGHT_OF_ADDRESS:
-                continue
-            while sessions := lane.get(address):
-                session, places = next(iter(sessions.items()))
-                place = places.pop(0)
-                if places:
-                    sessions.move_to_end(session)
-                else:
-                    del sessions[session]
-                if sessions:
-                    lane.move_to_end(address)
-                else:
-                    del lane[address]
-                if not place.done():  # else whoever waited has gone
-                    place.set_result(None)
-                    return address
-        return ""

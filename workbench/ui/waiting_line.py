@@ -10,11 +10,9 @@ its threads.
 
 import asyncio
 import functools
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
@@ -22,10 +20,10 @@ import gradio as gr
 from workbench.errors import BusyError
 from workbench.runs import owners
 from workbench.ui.failures import left_alone, say, warn
+from workbench.ui.turns import Turns, Waiter, Who
 
 MODELS, HUB, SLICES, WORK = "models", "hub", "slices", "work"
 _MARK = "workbench_line"
-_REMEMBERED = 1024
 _WHAT = {MODELS: "question", HUB: "transfer", SLICES: "slice"}
 AT_WORK = {MODELS: 1, HUB: 4, SLICES: 8, WORK: 8}
 WAITING = {MODELS: 8, HUB: 12, SLICES: 24}
@@ -71,27 +69,13 @@ def _waiting(handler: Callable[..., Any], line: "Line") -> Callable[..., Any]:
     return wait_and_run
 
 
-Who = tuple[str, str]  # address, token
-
-
-@dataclass
-class _Waiter:
-    who: Who
-    place: asyncio.Future[None]
-
-
-@dataclass
 class Line:
     """One line. Lives in the event loop of the server, so needs no locks."""
 
-    name: str
-    running: list[Who] = field(default_factory=list)
-    waiters: list[_Waiter] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.threads = ThreadPoolExecutor(AT_WORK[self.name], f"line-{self.name}")
-        self._served: OrderedDict[str, int] = OrderedDict()  # address or token -> number of turn
-        self._turn = 0
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.turns = Turns(AT_WORK[name], self._may)
+        self.threads = ThreadPoolExecutor(AT_WORK[name], f"line-{name}")
 
     async def enter(self) -> None:
         """Wait for a place at work.
@@ -99,35 +83,26 @@ class Line:
         Raises:
             BusyError: the line is full, or the visitor has a whole share of it.
         """
-        who, before = _who(), len(self.waiters) + len(self.running)
+        who, before = _who(), len(self.turns.waiting) + len(self.turns.at_work)
         if self.name != WORK:
             self._require_share(who, before)
-        waiter = _Waiter(who, asyncio.get_running_loop().create_future())
-        self.waiters.append(waiter)
-        self._serve()
+        waiter = self.turns.join(who)
         if self.name != WORK and not waiter.place.done():
             what = _WHAT[self.name]
             waits = f"{what} waits" if before == 1 else f"{what}s wait"
             say(f"{before} {waits} before yours.", "In line")
-        try:
-            await waiter.place
-        except asyncio.CancelledError:
-            if waiter in self.waiters:
-                self.waiters.remove(waiter)
-            else:
-                self.leave()
-            raise
+        await self.turns.wait(waiter)
 
     def _require_share(self, who: Who, before: int) -> None:
         what = _WHAT[self.name]
-        everybody = [*self.running, *(waiter.who for waiter in self.waiters)]
+        everybody = [*self.turns.at_work, *self.turns.waiting]
         for at, share in enumerate((ADDRESS_SHARE, SHARE)):
-            mine = sum(other[at] == who[at] for other in everybody)
+            mine = sum(other.who[at] == who[at] for other in everybody)
             if mine >= share:
                 raise BusyError(
                     f"{mine} {what}s of yours are at work or wait already. Wait for one of them."
                 )
-        if len(self.waiters) >= WAITING[self.name]:
+        if len(self.turns.waiting) >= WAITING[self.name]:
             raise BusyError(
                 f"{before} {what}s wait before yours, which is the most that are taken. Try again "
                 "in a minute."
@@ -135,33 +110,11 @@ class Line:
 
     def leave(self) -> None:
         """Give the place back."""
-        self.running.remove(_who())
-        self._serve()
+        who = _who()
+        self.turns.leave(next(waiter for waiter in self.turns.at_work if waiter.who == who))
 
-    def _serve(self) -> None:
-        while len(self.running) < AT_WORK[self.name]:
-            # Who was served longest ago comes first, then who came first.
-            waiter = min(
-                (waiter for waiter in self.waiters if self._may(waiter.who[0])),
-                key=lambda w: [self._served.get(part, 0) for part in w.who],
-                default=None,
-            )
-            if waiter is None:
-                return
-            self.waiters.remove(waiter)
-            self._turn += 1
-            for part in waiter.who:
-                self._served[part] = self._turn
-                self._served.move_to_end(part)
-            while len(self._served) > _REMEMBERED:
-                self._served.popitem(last=False)
-            if not waiter.place.done():
-                self.running.append(waiter.who)
-                waiter.place.set_result(None)
-
-    def _may(self, address: str) -> bool:
-        near = sum(who[0] == address for who in self.running)
-        return self.name != WORK or near < WORK_OF_ADDRESS
+    def _may(self, waiter: Waiter) -> bool:
+        return self.name != WORK or self.turns.near(waiter.who[0]) < WORK_OF_ADDRESS
 
 
 def _who() -> Who:

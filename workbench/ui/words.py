@@ -27,6 +27,11 @@ def phase(state: RunState) -> str:
     return f"{step}: {ARM_WORDS[note]}" if note in ARM_WORDS else state.phase or "Working"
 
 
+def base_name(reference: str) -> str:
+    """The last part of a base's reference."""
+    return reference.rpartition("/")[2].rpartition(":")[2]
+
+
 def size(count: float | None) -> str:
     """Bytes as "412 MB"; an unknown amount is a dash."""
     if count is None:

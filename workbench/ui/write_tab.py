@@ -45,9 +45,9 @@ def build(parts: Parts) -> None:
     )
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
-            threshold = _Threshold()
+            _threshold(parts)
         with gr.Column(min_width=320):
-            coverage = _Coverage()
+            _coverage(parts)
     plain.block(plain.heading("Map", "Close = similar; gaps are not covered."))
     with button_row():
         draw_map = small_button("Draw the map", "draw-map")
@@ -69,8 +69,6 @@ def build(parts: Parts) -> None:
             "samples_token tail.rounds recipe.synthesis",
             write_views.made,
         ),
-        *threshold.sections(),
-        *coverage.sections(),
     ]
     run = parts.run_id
     quiet: dict[str, Any] = {"show_progress": "hidden"}
@@ -82,114 +80,83 @@ def build(parts: Parts) -> None:
         draw_map.click, "reading the inputs with the source base", drawing, actions.draw_map,
         [run], [chart],
     )  # fmt: skip
-    threshold.wire(parts)
-    coverage.wire(parts)
 
 
-class _Threshold:
-    """Histogram and the slider of the line below which samples are rejected."""
+def _threshold(parts: Parts) -> None:
+    """Histogram and the slider of the line below which samples are rejected.
 
-    def __init__(self) -> None:
-        plain.block(plain.heading("Scores", "Move the line to see what it keeps."))
-        self.chart = chart_box("Scores", "score-histogram")
-        self.slider = gr.Slider(
-            0, 1, 0.5, step=0.01, label="Keep from", elem_id="threshold", interactive=True
+    The slider shows at once what it keeps; only the button changes samples.
+    """
+    plain.block(plain.heading("Scores", "Move the line to see what it keeps."))
+    chart = chart_box("Scores", "score-histogram")
+    slider = gr.Slider(
+        0, 1, 0.5, step=0.01, label="Keep from", elem_id="threshold", interactive=True
+    )
+    kept = plain.block(elem_id="threshold-kept")
+    with button_row():
+        apply = small_button("Apply this line", "threshold-apply")
+    asked = plain.block(elem_id="consistency")
+    by_answer = rows_table(
+        {"intended label": "46%", "texts": "16%", "actual = intended": "22%", "match": "16%"},
+        "Intended and actual label",
+        "consistency-rows",
+        visible=False,
+        max_height=220,
+    )
+    parts.sections += [
+        Section(
+            "write scores",
+            TAB,
+            (chart, slider, kept, apply),
+            "samples_token inputs_token recipe.synthesis",
+            write_views.scores,
+        ),
+        Section(
+            "write consistency", TAB, (asked, by_answer), "samples_token", write_views.consistency
+        ),
+    ]
+    for event in (slider.input, slider.release):
+        event(
+            told(actions.look_at_threshold),
+            [parts.run_id, slider],
+            [chart, kept, apply],
+            show_progress="hidden",
+            queue=False,
+            trigger_mode="always_last",
         )
-        self.kept = plain.block(elem_id="threshold-kept")
-        with button_row():
-            self.apply = small_button("Apply this line", "threshold-apply")
-        self.asked = plain.block(elem_id="consistency")
-        self.by_answer = rows_table(
-            {"intended label": "46%", "texts": "16%", "actual = intended": "22%", "match": "16%"},
-            "Intended and actual label",
-            "consistency-rows",
-            visible=False,
-            max_height=220,
+    parts.press(apply, actions.apply_threshold, [parts.run_id, slider], [kept])
+
+
+def _coverage(parts: Parts) -> None:
+    """What the teacher answered how often, and more for an answer that is thin.
+
+    More is written at once by a process of its own; the samples are there when it ends.
+    """
+    plain.block(plain.heading("Answer coverage", "What the source answers, and how often."))
+    thin = plain.block(elem_id="thin-labels")
+    with button_row(visible=False, equal_height=True) as more:
+        answer = gr.Dropdown([], label="More for one answer", min_width=180, elem_id="more-answer")
+        count = gr.Number(
+            16, label="Texts", precision=0, minimum=1, min_width=80, elem_id="more-texts"
         )
-
-    def sections(self) -> list[Section]:
-        """Scores as they arrive; and whether the teacher answers as asked."""
-        return [
-            Section(
-                "write scores",
-                TAB,
-                (self.chart, self.slider, self.kept, self.apply),
-                "samples_token inputs_token recipe.synthesis",
-                write_views.scores,
-            ),
-            Section(
-                "write consistency",
-                TAB,
-                (self.asked, self.by_answer),
-                "samples_token",
-                write_views.consistency,
-            ),
-        ]
-
-    def wire(self, parts: Parts) -> None:
-        """The slider shows at once what it keeps; only the button changes samples."""
-        for event in (self.slider.input, self.slider.release):
-            event(
-                told(actions.look_at_threshold),
-                [parts.run_id, self.slider],
-                [self.chart, self.kept, self.apply],
-                show_progress="hidden",
-                queue=False,
-                trigger_mode="always_last",
-            )
-        parts.press(self.apply, actions.apply_threshold, [parts.run_id, self.slider], [self.kept])
-
-
-class _Coverage:
-    """What the teacher answered how often, and more for an answer that is thin."""
-
-    def __init__(self) -> None:
-        plain.block(plain.heading("Answer coverage", "What the source answers, and how often."))
-        self.thin = plain.block(elem_id="thin-labels")
-        with button_row(visible=False, equal_height=True) as self.more:
-            self.answer = gr.Dropdown(
-                [], label="More for one answer", min_width=180, elem_id="more-answer"
-            )
-            self.count = gr.Number(
-                16, label="Texts", precision=0, minimum=1, min_width=80, elem_id="more-texts"
-            )
-            self.write = small_button("Write for it", "more-for-answer")
-        self.chart = chart_box("Label coverage", "coverage")
-        self.openings = rows_table(
-            {"answers begin with": "78%", "answers": "22%"},
-            "Opening words",
-            "openings",
-            visible=False,
-        )
-
-        self.groups = rows_table(
-            {"answers that share": "78%", "of all": "22%"}, "Alike answers", "groups", visible=False
-        )
-
-    def wire(self, parts: Parts) -> None:
-        """Written at once by a process of its own; the samples are there when it ends."""
-        asked = [parts.run_id, self.answer, self.count]
-        parts.changed.append(
-            self.write.click(
-                told(actions.write_for), asked, None, show_progress_on=[self.answer, self.count]
-            )
-        )
-
-    def sections(self) -> list[Section]:
-        """Coverage, and what more can be written for while nothing is trained."""
-        return [
-            Section(
-                "write coverage",
-                TAB,
-                (self.thin, self.chart, self.openings, self.groups),
-                "samples_token",
-                write_views.coverage,
-            ),
-            Section(
-                "write for label",
-                TAB,
-                (self.more, self.answer),
-                "samples_token begun busy",
-                write_views.write_for,
-            ),
-        ]
+        write = small_button("Write for it", "more-for-answer")
+    chart = chart_box("Label coverage", "coverage")
+    begin = {"answers begin with": "78%", "answers": "22%"}
+    openings = rows_table(begin, "Opening words", "openings", visible=False)
+    share = {"answers that share": "78%", "of all": "22%"}
+    groups = rows_table(share, "Alike answers", "groups", visible=False)
+    shown = (thin, chart, openings, groups)
+    parts.sections += [
+        Section("write coverage", TAB, shown, "samples_token", write_views.coverage),
+        Section(
+            "write for label",
+            TAB,
+            (more, answer),
+            "samples_token begun busy",
+            write_views.write_for,
+        ),
+    ]
+    asked = [parts.run_id, answer, count]
+    parts.changed.append(
+        write.click(told(actions.write_for), asked, None, show_progress_on=[answer, count])
+    )
