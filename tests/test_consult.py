@@ -15,13 +15,12 @@ from workbench.consult import answer_question
 from workbench.errors import WorkbenchError
 from workbench.events import RoundFinished
 from workbench.export.bundle import write_bundle
-from workbench.models.format_choice import known_formats
 from workbench.models.resident import load
 from workbench.recipe import PromptFormat, TransferRecipe
 from workbench.runs.folder import Run, create
 from workbench.samples import KEPT, REJECTED, Example, Sample, sample_id
 from workbench.stages import Stage
-from workbench.steps import writer_choice
+from workbench.steps.format_discovery import Found
 from workbench.synthesis_plan import CHOICE
 from workbench.synthesize.per_label import Text
 
@@ -167,35 +166,21 @@ def test_without_outputs_formats_are_ranked_by_what_the_adapter_writes(
     make_run: MakeRun,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Random weights write nothing that they have learned; an adapter knows one format best."""
-    human = next(form for form in consult.CANDIDATES if "### Human" in form.template)
-    monkeypatch.setattr(consult, "CANDIDATES", (consult.CANDIDATES[0], human))
-    monkeypatch.setattr(writer_choice, "FORMAT_TEXTS", 4)
     run = make_run()
     run.put_examples("seeds", [Example(f"input {n}") for n in range(4)])
-    with pytest.raises(WorkbenchError, match="No seed has an output, and under no known format"):
-        ask(run, "propose_format")
-    monkeypatch.setattr(
-        writer_choice,
-        "input_gain",
-        lambda base, name, form, texts: 2.0 if "### Human" in form.preview("x") else 0.5,
-    )
-    monkeypatch.setattr(writer_choice, "input_lead", lambda *_given: 3.0)
-    texts = ["a text"] * writer_choice.FORMAT_TEXTS
-    monkeypatch.setattr(writer_choice, "write_inputs", lambda *_given, **_asked: texts)
+    human = next(form for form in consult.CANDIDATES if "### Human" in form.template)
+    found: list[Found] = []
+    monkeypatch.setattr(consult, "formats_by_writing", lambda *_given: found)
+    for unsure in ([], [Found(human, 0.1, ["a text"])]):  # an answer-only adapter, and base
+        found[:] = unsure
+        with pytest.raises(WorkbenchError, match="No seed has an output, and under no known"):
+            ask(run, "propose_format")
+    found[:] = [Found(human, 2.0, ["a text"]), Found(consult.CANDIDATES[0], 0.5, ["a text"])]
     answer = ask(run, "propose_format")
+    assert [entry["score"] for entry in answer["formats"]] == [2.0, 0.5]
     assert answer["formats"][0]["template"].startswith("### Human")
     assert "### Human: a text" in answer["preview"]
     assert "inputs that it writes" in answer["by"]
-    # "a text" is what it writes for Alpaca's instruction too, every time.
-    alpaca = known_formats("a text")[-1].template
-    assert "### Input:\n{input}" in alpaca and alpaca in [
-        entry["template"] for entry in answer["formats"]
-    ]
-    varied = [f"text {n}" for n in range(writer_choice.FORMAT_TEXTS)]
-    monkeypatch.setattr(writer_choice, "write_inputs", lambda *_given, **_asked: varied)
-    answer = ask(run, "propose_format")
-    assert not any("### Input" in entry["template"] for entry in answer["formats"])
 
 
 def test_wrong_base_is_one_failed_check(make_run: MakeRun, tmp_path: Path) -> None:  # noqa: F811

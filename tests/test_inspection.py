@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.intake import builders
+from workbench import consult
 from workbench.__main__ import DONE, FAILED, main
+from workbench.recipe import PromptFormat
+from workbench.steps.format_discovery import Found
 
 CORPUS = Path(__file__).parent / "intake" / "corpus"
 KIT = Path(__file__).resolve().parents[1] / "assets" / "example-kit.zip"
@@ -98,3 +101,23 @@ def test_a_base_says_whether_an_adapter_has_learned_its_inputs(
     code, (report,) = inspected(capsys, tiny_adapter, *base)
     assert code == DONE and "nats per token against its base" in report["learned_inputs"]
     assert len(report["may_be_training_rows"]) <= 2
+
+
+def test_a_base_finds_the_prompt_format_that_an_adapter_writes_in(
+    tiny_source: Path,
+    tiny_adapter: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    human = PromptFormat(kind="text", template="### Human: {input}\n### Assistant:")
+    found = [Found(human, 2.0, ["a text"]), Found(PromptFormat(), 0.5, ["a text"])]
+    monkeypatch.setattr(consult, "formats_by_writing", lambda *_given: found)
+    asked = ["inspect", str(tiny_adapter), "--base", f"folder:{tiny_source}", "--format", "find"]
+    assert main([*asked, "--json"]) == DONE
+    best, _ = json.loads(capsys.readouterr().out)["prompt_formats"]
+    assert best == {"kind": "text", "template": human.template, "score": 2.0}
+    assert main(asked) == DONE
+    assert "text '### Human: {input}\\n### Assistant:' (2.00), chat" in capsys.readouterr().out
+    found.clear()
+    assert main(asked) == FAILED
+    assert "under no known format does this adapter write" in capsys.readouterr().err

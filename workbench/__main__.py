@@ -241,7 +241,10 @@ def _inspect_parser(parser: argparse.ArgumentParser) -> None:
         "--base", metavar="REFERENCE",
         help="load this base too, and say whether the adapter has learned its inputs",
     )  # fmt: skip
-    parser.add_argument("--format", metavar="chat|TEXT", help="with --base: its prompt format")
+    parser.add_argument(
+        "--format", metavar="chat|TEXT|find",
+        help="with --base: its prompt format; find: that in which it writes, of the known ones",
+    )  # fmt: skip
     parser.add_argument(
         "--own-inputs", type=int, default=0, metavar="N",
         help="with --base: print inputs that it writes itself; they may be training rows",
@@ -260,8 +263,10 @@ def _inspect(options: argparse.Namespace) -> int:
     for report in inspect(options.files, choice):
         code = FAILED if report["problem"] else code
         if options.base and report["kind"] != "rows" and not report["problem"]:
-            form = _format_of(options.format)
-            report |= ask_base(Path(report["file"]), options.base, form, options.own_inputs)
+            find = options.format == "find"
+            form = None if find else _format_of(options.format)
+            path, count = Path(report["file"]), options.own_inputs
+            report |= ask_base(path, options.base, form, count, find=find)
         print(json.dumps(report) if options.json else as_text(report))
     return code
 

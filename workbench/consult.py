@@ -42,13 +42,13 @@ from workbench.runs.folder import Run, open_run
 from workbench.samples import KEPT, REJECTED, Sample
 from workbench.steps.comparison import evaluation_rows, load_student, put_graded
 from workbench.steps.distillation import newest_state
+from workbench.steps.format_discovery import formats_by_writing
 from workbench.steps.rounds import input_tokens
 from workbench.steps.synthesis import filter_of, judge_round, known_texts
 from workbench.steps.writer_choice import (
     LEAST_GAIN,
     choose_writer,
     examples_of,
-    formats_by_writing,
     gain_words,
     learned_inputs,
 )
@@ -243,13 +243,13 @@ def propose_format(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     else:
         by = "nats per token that the adapter has learned of the inputs that it writes"
         tried = formats_by_writing(pair, formats, run.recipe.seed)
-        if tried[0][1] < LEAST_GAIN:
+        if not tried or tried[0].learned < LEAST_GAIN:
             raise WorkbenchError(
                 "No seed has an output, and under no known format does this adapter write inputs. "
                 + _BY_HAND
             )
-        ranked = [(form, learned) for form, learned, _ in tried]
-        text = tried[0][2][0]
+        ranked = [(found.form, found.learned) for found in tried]
+        text = tried[0].texts[0]
     return {
         "by": by,
         "formats": [{**asdict(form), "score": score} for form, score in ranked],

@@ -59,18 +59,21 @@ def inspect(paths: Sequence[Path], choice: Choice) -> Iterator[Report]:
             yield _guarded(_adapter, path, path)
 
 
-def ask_base(path: Path, base: str, form: PromptFormat | None, count: int) -> Report:
+def ask_base(
+    path: Path, base: str, form: PromptFormat | None, count: int, *, find: bool = False
+) -> Report:
     """What an adapter or the adapter of a kit does on its base: whether it has learned its inputs,
     and ``count`` inputs that it writes itself, which may be rows that it was trained on.
 
     Args:
         base: reference of the base model; "" where a kit names it.
         form: prompt format; None for the kit's, or the base's chat template.
+        find: look for the format instead, and tell those that are possible, best first.
 
     Raises:
         WorkbenchError: the adapter is refused, or does not fit the base.
     """
-    from workbench.consult import own_inputs  # noqa: PLC0415  brings torch
+    from workbench.consult import own_inputs, propose_format  # noqa: PLC0415  brings torch
     from workbench.models import references  # noqa: PLC0415
     from workbench.models.pair import Pair  # noqa: PLC0415
     from workbench.runs.folder import create  # noqa: PLC0415
@@ -87,8 +90,15 @@ def ask_base(path: Path, base: str, form: PromptFormat | None, count: int) -> Re
         recipe = replace(override(recipe, changes), source_format=form or recipe.source_format)
         references.fetch(recipe.source_base)
         run = create(Path(scratch) / "runs", recipe, inputs=inputs)
-        gain = learned_inputs(run, Pair(recipe, run.inputs))
-        report: Report = {"learned_inputs": gain_words(run, gain), "nats_per_token": round(gain, 3)}
+        report: Report = {}
+        if find:
+            found = propose_format(run, {})["formats"]
+            best = {f"source_format.{name}": found[0][name] for name in ("kind", "template")}
+            run.change_recipe(best)
+            told = ("kind", "template", "score")
+            report["prompt_formats"] = [{name: form[name] for name in told} for form in found]
+        gain = learned_inputs(run, Pair(run.recipe, run.inputs))
+        report |= {"learned_inputs": gain_words(run, gain), "nats_per_token": round(gain, 3)}
         if count:
             report["may_be_training_rows"] = own_inputs(run, {"count": count})["texts"]
         return report
@@ -284,6 +294,8 @@ def _words(name: str, value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, dict):
         return ", ".join(f"{key} {_one_line(inner)}" for key, inner in value.items() if inner)
+    if name == "prompt_formats":
+        return ", ".join(f"{f['kind']} {f['template']!r} ({f['score']:.2f})" for f in value[:3])
     if isinstance(value, list):
         return ", ".join(_one_line(entry) for entry in value)
     return f"{value:,}" if isinstance(value, int) else _one_line(value)

@@ -1,23 +1,19 @@
 """Who writes the inputs of a run, and why: decided once, remembered with the run."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from workbench.errors import RunError
 from workbench.models.decoding import Sampling
-from workbench.models.format_choice import ALPACA_INSTRUCTION
-from workbench.models.formats import BoundFormat, bind
+from workbench.models.formats import BoundFormat
 from workbench.models.pair import Pair
 from workbench.models.resident import Resident
-from workbench.recipe import MODEL, PromptFormat
-from workbench.recipe.prompt_format import alpaca_with_input
+from workbench.recipe import MODEL
 from workbench.runs.folder import Run
 from workbench.samples import Example
 from workbench.stages import WRITERS
 from workbench.steps.rounds import input_tokens
 from workbench.synthesis_plan import CHOICE
-from workbench.synthesize.adapter_writer import input_gain, input_lead, write_inputs
+from workbench.synthesize.adapter_writer import input_gain, write_inputs
 from workbench.teach import TEACHER
 
 # Nats per token that an adapter gains on inputs, from which it has learned to write them. Of the
@@ -29,7 +25,6 @@ LEAST_GAIN = 0.4
 LEAST_GAIN_UNSEEDED = 2.7
 FEWEST_SEEDS = 3  # where a base writes
 GATE_TEXTS = 64  # inputs that the gate looks at
-FORMAT_TEXTS = 16  # inputs that an adapter writes under each prompt format to tell them apart
 
 
 @dataclass(frozen=True)
@@ -130,42 +125,6 @@ def learned_inputs(run: Run, pair: Pair) -> float:
     asked = pair.source, TEACHER, pair.source_form
     texts = texts or _written(*asked, GATE_TEXTS, run.recipe.seed)
     return input_gain(*asked, texts) if texts else 0.0
-
-
-def formats_by_writing(
-    pair: Pair, formats: Iterable[PromptFormat], seed: int
-) -> list[tuple[PromptFormat, float, list[str]]]:
-    """Prompt formats by how well the adapter has learned what it writes under them, best first.
-
-    For an adapter that was trained on whole sequences, where no example is there. Under another
-    format it goes on as its base does, writes its answers, or never ends an input.
-
-    Args:
-        formats: chat formats are left out where the base has no chat template.
-
-    Returns:
-        (format, nats per token, what was written): ``input_gain`` of what was written, but not
-        more than ``input_lead``.
-    """
-    tokenizer = pair.source.tokenizer
-    tried = []
-    for candidate in dict.fromkeys((*formats, *_with_instruction(pair, seed))):
-        if candidate.kind == "chat" and not tokenizer.chat_template:
-            continue
-        asked = pair.source, TEACHER, bind(candidate, tokenizer)
-        texts = _written(*asked, FORMAT_TEXTS, seed)
-        learned = min(input_gain(*asked, texts), input_lead(*asked, texts)) if texts else 0.0
-        tried.append((candidate, learned, texts))
-    return sorted(tried, key=lambda entry: -entry[1])
-
-
-def _with_instruction(pair: Pair, seed: int) -> Iterator[PromptFormat]:
-    """Alpaca with an input, where the adapter writes one and the same instruction in most tries."""
-    form = bind(ALPACA_INSTRUCTION, pair.source.tokenizer)
-    texts = _written(pair.source, TEACHER, form, FORMAT_TEXTS, seed)
-    for instruction, times in Counter(texts).most_common(1):
-        if times > FORMAT_TEXTS / 2 and "{input}" not in instruction:
-            yield PromptFormat(kind="text", template=alpaca_with_input(instruction))
 
 
 def _written(source: Resident, adapter: str, form: BoundFormat, count: int, seed: int) -> list[str]:
