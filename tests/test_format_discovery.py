@@ -112,6 +112,6 @@ def test_formats_that_end_alike_are_told_apart_by_their_beginnings(
     pair = type("Pair", (), {"source": source})()
     found = formats_by_writing(pair, CANDIDATES, 0)  # type: ignore[arg-type]
     assert [one.form.template for one in found] == [SHORT.template, ALPACA]
-    assert found[0].learned == 2.5 and found[1].learned == pytest.approx(0.5, abs=0.05)
+    assert found[0].learned == 2.5 and found[1].learned < 1.5
     assert found[0].texts == [f"call cab {n}" for n in range(FORMAT_TEXTS)]
     assert asked[0] == (len(CANDIDATES) + 1) * FORMAT_TEXTS, "all are written together"

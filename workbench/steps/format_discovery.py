@@ -3,10 +3,11 @@
 After the beginning of any format such an adapter writes an input of its task, and then the words
 that closed an input in its training: it goes on with "### Assistant:" after "Question:" as well. So
 a format is possible where its own words close what is written after its beginning. Where that holds
-of several (Alpaca's three end alike, and chats), the inputs that were written are likeliest after
-the beginning that was in the training.
+of several (Alpaca's three end alike, and chats), inputs are likeliest after the beginning that was
+in the training, and that beginning itself is.
 """
 
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -85,14 +86,15 @@ def formats_by_writing(pair: Pair, formats: Iterable[PromptFormat], seed: int) -
             break
     else:
         return []
-    likelihoods = _likelihoods(source, possible)
-    best = max(likelihoods)
-    winner = possible[likelihoods.index(best)]
+    evidence = _evidence(source, possible, tried)
+    best = max(evidence)
+    winner = possible[evidence.index(best)]
     learning = source, TEACHER, winner.form, winner.texts
     learned = min(input_gain(*learning), input_lead(*learning))
+    tokens = statistics.mean(len(source.tokenizer(text)["input_ids"]) for text in winner.texts)
     found = (
-        Found(one.form.format, learned - (best - likelihood), list(one.texts))
-        for one, likelihood in zip(possible, likelihoods, strict=True)
+        Found(one.form.format, learned - (best - mine) / tokens, list(one.texts))
+        for one, mine in zip(possible, evidence, strict=True)
     )
     return sorted(found, key=lambda one: -one.learned)
 
@@ -160,30 +162,68 @@ def _inputs(one: _Tried, words: set[str]) -> Iterator[str]:
 
 def _is_part_of(one: _Tried, other: _Tried) -> bool:
     """Whether most inputs of one hold the line before an input of the other, which is longer."""
-    line = other.before.strip().rpartition("\n")[2]
+    line = _last_line(other.before)
     if not line or line in one.before:
         return False
     return sum(line in text for text in one.texts) > len(one.texts) / 2
 
 
-def _likelihoods(source: Resident, possible: Sequence[_Tried]) -> list[float]:
-    """How likely the inputs of all are after the beginning of each, in nats per token.
+def _last_line(before: str) -> str:
+    return before.strip().rpartition("\n")[2]
 
-    Without their first tokens: before an input that nothing precedes there was nothing in training.
+
+def _evidence(source: Resident, possible: Sequence[_Tried], tried: Sequence[_Tried]) -> list[float]:
+    """For each possible format, how likely rows are in it, in nats a row; all 0 for a single one.
+
+    That is the likelihood of the same inputs after each beginning, and how much likelier than the
+    base the adapter finds the beginning itself, which the loss may have left out. The inputs are
+    those that were written after other beginnings: each likes best what was written after itself.
     """
     if len(possible) == 1:
         return [0.0]
-    texts = list(dict.fromkeys(text for one in possible for text in one.texts))
-    sums, count = [], 0
-    for one in possible:
-        rows = [input_row(one.form, one.slot, text) for text in texts]
-        closing = _alike([rest[::-1] for _, rest in rows])
-        with source.using(TEACHER):
-            log_probs = answer_log_probs(source, rows)
-        inputs = [row[1 : len(row) - closing] for row in log_probs]
-        count = count or sum(map(len, inputs)) or 1
-        sums.append(sum(float(row.sum()) for row in inputs))
-    return [total / count for total in sums]
+    texts = list(_written_elsewhere(possible, tried))
+    if len(texts) < FORMAT_TEXTS:
+        texts = [text for one in possible for text in one.texts]
+    return [_of_beginning(source, one) + _of_inputs(source, one, texts) for one in possible]
+
+
+def _written_elsewhere(possible: Sequence[_Tried], tried: Sequence[_Tried]) -> Iterator[str]:
+    """Inputs written after the beginnings of formats that are not possible."""
+    forms = {one.form.format for one in possible}
+    words = {one.after for one in possible if one.after}
+    lines = {_last_line(one.before) for one in possible} - {""}
+    rows = [row for one in tried if one.form.format not in forms for row in one.rows]
+    for text, finished in rows:
+        start = min((text.partition(word)[0] for word in words), key=len, default=text).strip()
+        closed = finished or start != text.strip()
+        alone = not any(line in start for line in lines)
+        if closed and alone and any(char.isalnum() for char in start):
+            yield start
+
+
+def _of_beginning(source: Resident, one: _Tried) -> float:
+    """Nats that the adapter has learned of a beginning; 0 where the training left it out."""
+    begin = one.slot.begin_ids
+    if len(begin) < 2:
+        return 0.0
+    likelihoods = []
+    for adapter in (TEACHER, None):
+        with source.using(adapter):
+            (log_probs,) = answer_log_probs(source, [(begin[:1], begin[1:])])
+        likelihoods.append(float(log_probs.sum()))
+    return max(0.0, likelihoods[0] - likelihoods[1])
+
+
+def _of_inputs(source: Resident, one: _Tried, texts: Sequence[str]) -> float:
+    """Median log-likelihood of inputs after a beginning, in nats.
+
+    Without their first tokens: before an input that nothing precedes there was nothing in training.
+    """
+    rows = [input_row(one.form, one.slot, text) for text in texts]
+    closing = _alike([rest[::-1] for _, rest in rows])
+    with source.using(TEACHER):
+        log_probs = answer_log_probs(source, rows)
+    return statistics.median(float(row[1 : len(row) - closing].sum()) for row in log_probs)
 
 
 def _alike(rows: Sequence[Sequence[int]]) -> int:

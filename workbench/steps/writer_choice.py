@@ -81,7 +81,9 @@ def _choose(run: Run, pair: Pair) -> Choice:
         told = "" if gain is None else f" {gain_words(run, gain)}"
         raise RunError(
             f"The run has {len(examples_of(run))} seeds and a base needs {FEWEST_SEEDS} to write "
-            f"from.{told} Add at least {FEWEST_SEEDS} inputs of the task."
+            f"from.{told} Add at least {FEWEST_SEEDS} inputs of the task. If the adapter may have "
+            "been trained with another prompt, look for that first (Find the prompt on the page, "
+            "inspect --format find in a terminal)."
         )
     if asked != "auto":
         return Choice(asked, f"{WRITERS[asked]}, as the recipe asks.")
