@@ -85,10 +85,11 @@ def test_alpaca_without_an_input_is_no_rival_of_alpaca_with_one() -> None:
     assert not list(_of_one_instruction(replace(asked, rows=many)))
 
 
+@pytest.mark.parametrize("writes_anywhere", [True, False])
 def test_formats_that_end_alike_are_told_apart_by_their_beginnings(
-    tiny_source: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_source: Path, monkeypatch: pytest.MonkeyPatch, writes_anywhere: bool
 ) -> None:
-    """The inputs of all are likeliest after the beginning that the adapter was trained with."""
+    """Inputs are likeliest after the beginning that the adapter was trained with."""
     source = load(tiny_source, device="cpu")
     rows = [(f"call cab {n}\n\n### Response:\ntaxi", True) for n in range(FORMAT_TEXTS)]
     decoded = [Decoded(source.tokenizer(text)["input_ids"], [], True) for text, _ in rows]
@@ -100,9 +101,15 @@ def test_formats_that_end_alike_are_told_apart_by_their_beginnings(
 
     short = bind(SHORT, source.tokenizer).prompt_ids("")[:4]
 
+    def log_prob(adapter: str | None, prompt: list[int]) -> float:
+        if len(prompt) == 1:  # a beginning itself, on which was no loss
+            return -2.0
+        if adapter is None:
+            return -9.0 if writes_anywhere else -1.0
+        return -1.0 if prompt[:4] == short else -3.0
+
     def log_probs(resident: Resident, pairs: list[tuple[list[int], list[int]]]) -> list[Tensor]:
-        return [torch.full([len(rest)], -1.0 if prompt[:4] == short else -3.0)
-                for prompt, rest in pairs]  # fmt: skip
+        return [torch.full([len(ids)], log_prob(resident.active, prompt)) for prompt, ids in pairs]
 
     source.attach_nothing(TEACHER)
     monkeypatch.setattr(format_discovery, "decode", decode)

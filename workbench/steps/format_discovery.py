@@ -21,6 +21,7 @@ from workbench.models.scoring import answer_log_probs
 from workbench.recipe import PromptFormat
 from workbench.recipe.prompt_format import alpaca_with_input
 from workbench.steps.rounds import input_tokens
+from workbench.steps.writer_choice import LEAST_GAIN
 from workbench.synthesize.adapter_writer import (
     InputSlot,
     input_gain,
@@ -91,7 +92,7 @@ def formats_by_writing(pair: Pair, formats: Iterable[PromptFormat], seed: int) -
     winner = possible[evidence.index(best)]
     learning = source, TEACHER, winner.form, winner.texts
     learned = min(input_gain(*learning), input_lead(*learning))
-    tokens = statistics.mean(len(source.tokenizer(text)["input_ids"]) for text in winner.texts)
+    tokens = _tokens(source, possible)
     found = (
         Found(one.form.format, learned - (best - mine) / tokens, list(one.texts))
         for one, mine in zip(possible, evidence, strict=True)
@@ -177,14 +178,34 @@ def _evidence(source: Resident, possible: Sequence[_Tried], tried: Sequence[_Tri
 
     That is the likelihood of the same inputs after each beginning, and how much likelier than the
     base the adapter finds the beginning itself, which the loss may have left out. The inputs are
-    those that were written after other beginnings: each likes best what was written after itself.
+    those that were written after other beginnings, for each likes best what was written after
+    itself. An adapter that writes no inputs there is surest of what it writes where it was trained.
     """
     if len(possible) == 1:
         return [0.0]
     texts = list(_written_elsewhere(possible, tried))
-    if len(texts) < FORMAT_TEXTS:
-        texts = [text for one in possible for text in one.texts]
-    return [_of_beginning(source, one) + _of_inputs(source, one, texts) for one in possible]
+    by_form = [_of_inputs(source, TEACHER, one, texts) for one in possible]
+    of_base = [_of_inputs(source, None, one, texts) for one in possible]
+    gains = [
+        max(mine[at] - base[at] for mine, base in zip(by_form, of_base, strict=True))
+        for at in range(len(texts))
+    ]
+    of_task = [at for at, gain in enumerate(gains) if gain >= LEAST_GAIN]
+    if len(of_task) >= FORMAT_TEXTS:
+        likely = [statistics.median(mine[at] for at in of_task) for mine in by_form]
+    else:
+        likely = [statistics.mean(_of_inputs(source, TEACHER, one, one.texts)) for one in possible]
+    tokens = _tokens(source, possible)
+    return [
+        _of_beginning(source, one) + mine * tokens
+        for one, mine in zip(possible, likely, strict=True)
+    ]
+
+
+def _tokens(source: Resident, possible: Sequence[_Tried]) -> float:
+    """Of an input, on average."""
+    texts = [text for one in possible for text in one.texts]
+    return statistics.mean(len(source.tokenizer(text)["input_ids"]) for text in texts)
 
 
 def _written_elsewhere(possible: Sequence[_Tried], tried: Sequence[_Tried]) -> Iterator[str]:
@@ -214,16 +235,21 @@ def _of_beginning(source: Resident, one: _Tried) -> float:
     return max(0.0, likelihoods[0] - likelihoods[1])
 
 
-def _of_inputs(source: Resident, one: _Tried, texts: Sequence[str]) -> float:
-    """Median log-likelihood of inputs after a beginning, in nats.
+def _of_inputs(
+    source: Resident, adapter: str | None, one: _Tried, texts: Sequence[str]
+) -> list[float]:
+    """Log-likelihood of each input after a beginning, in nats per token.
 
     Without their first tokens: before an input that nothing precedes there was nothing in training.
     """
     rows = [input_row(one.form, one.slot, text) for text in texts]
+    if not rows:
+        return []
     closing = _alike([rest[::-1] for _, rest in rows])
-    with source.using(TEACHER):
+    with source.using(adapter):
         log_probs = answer_log_probs(source, rows)
-    return statistics.median(float(row[1 : len(row) - closing].sum()) for row in log_probs)
+    inputs = [row[1 : max(2, len(row) - closing)] for row in log_probs]
+    return [float(row.mean()) if len(row) else 0.0 for row in inputs]
 
 
 def _alike(rows: Sequence[Sequence[int]]) -> int:
