@@ -43,14 +43,14 @@ def build(parts: Parts) -> None:
             _bases(setup)
         with gr.Column(scale=5, min_width=300, elem_id="start"):
             _start(setup)
-            pause = fields.control("pause_for_review")
+            setup.pause_for_review = fields.control("pause_for_review")
     live_part.build(parts)
     settings_part.build(parts)
-    with gr.Column(elem_id="examples-part") as examples:
+    with gr.Column(elem_id="examples-part") as setup.examples:
         _examples(setup)
     setup.drawn = gr.Textbox(visible="hidden", label="Transfer form", elem_id="transfer-drawn")
-    _sections(parts, setup, pause, examples)
-    _wire(parts, setup, pause)
+    _sections(parts, setup)
+    _wire(parts, setup)
 
 
 def _adapter(setup: SimpleNamespace) -> None:
@@ -179,9 +179,7 @@ def _rows_file(role: str, label: str) -> gr.File:
     return gr.File(label=label, file_types=list(FILE_TYPES), height=96, elem_id=f"{role}-file")
 
 
-def _sections(
-    parts: Parts, setup: SimpleNamespace, pause: gr.Checkbox, examples: gr.Column
-) -> None:
+def _sections(parts: Parts, setup: SimpleNamespace) -> None:
     views = transfer_views
 
     def draw_inputs(now: Snapshot) -> Drawn:
@@ -190,7 +188,7 @@ def _sections(
         words = views.missing(now)
         return {
             setup.part: gr.update(visible=fresh),
-            examples: gr.update(visible=fresh),
+            setup.examples: gr.update(visible=fresh),
             setup.drop: gr.update(visible=not there),
             setup.teacher: gr.update(visible=not adapter),
             setup.none: gr.update(visible=not there),
@@ -206,11 +204,10 @@ def _sections(
             setup.plan: views.plan(now),
             setup.preview: views.prompt_preview(now),
             setup.go: gr.update(value=words or "Transfer", interactive=not words and not now.busy),
-            pause: gr.update(visible=there),
+            setup.pause_for_review: gr.update(visible=there),
         }
 
-    forms = {name: getattr(setup, name) for name in (*_NAMED[:-1], "seeds")}
-    forms[_NAMED[-1]] = pause
+    forms = {name: getattr(setup, name) for name in (*_NAMED, "seeds")}
 
     def draw_form(now: Snapshot) -> Drawn:
         shown: dict[str, Any] = {name: getattr(now.recipe, name) for name in _NAMED}
@@ -220,9 +217,9 @@ def _sections(
         return drawn | {setup.drawn: saves.drawn_for(now.run_id, values)}
 
     inputs = (
-        setup.part, examples, setup.drop, setup.none, setup.card, setup.written, setup.teacher,
-        setup.source_base, setup.buttons, setup.count, setup.uploaded, setup.plan, setup.preview,
-        setup.go, pause,
+        setup.part, setup.examples, setup.drop, setup.none, setup.card, setup.written,
+        setup.teacher, setup.source_base, setup.buttons, setup.count, setup.uploaded,
+        setup.plan, setup.preview, setup.go, setup.pause_for_review,
     )  # fmt: skip
     parts.sections += [
         Section(
@@ -249,7 +246,7 @@ def _on_rows(parts: Parts, setup: SimpleNamespace, role: str, box: Any) -> Any:
     )
 
 
-def _wire(parts: Parts, setup: SimpleNamespace, pause: gr.Checkbox) -> None:
+def _wire(parts: Parts, setup: SimpleNamespace) -> None:
     run, owner, actions = parts.run_id, parts.owner, transfer_actions
     taking = actions.taking_adapter
     shown = [run, setup.refused, setup.files, setup.several, setup.which, setup.waiting]
@@ -291,7 +288,7 @@ def _wire(parts: Parts, setup: SimpleNamespace, pause: gr.Checkbox) -> None:
             told(actions.take_seed_table), [run, setup.seeds, *told_by], [run, setup.seeds], **quiet
         )
     )
-    boxes = [setup.teacher, setup.source_base, setup.target_base, pause]
+    boxes = [getattr(setup, name) for name in _NAMED]
     parts.changed.append(
         gr.on(
             [box.input for box in boxes],

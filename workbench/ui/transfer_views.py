@@ -186,9 +186,9 @@ def seed_table(now: Snapshot | Run) -> list[list[str]]:
 
 
 def prompt_preview(now: Snapshot) -> str:
-    """The first seed in the source prompt; a chat template is filled in by the base itself."""
-    seeds = now.inputs.seeds
-    return render(now.recipe.source_format, seeds[0].input if seeds else "{input}")
+    """The first row in the source prompt; a chat template is filled in by the base itself."""
+    rows = now.inputs.seeds or now.inputs.evaluation
+    return render(now.recipe.source_format, rows[0].input if rows else "{input}")
 
 
 def render(form: PromptFormat, text: str) -> str:
