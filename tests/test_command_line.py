@@ -155,6 +155,15 @@ def test_rows_without_outputs_are_no_evaluation(
         assert "has no outputs: its columns are text" in capsys.readouterr().err
 
 
+def test_evaluation_rows_of_a_transfer_may_have_inputs_only(
+    root: Path, advanced: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "inputs.csv").write_text("text\nhello\nhm\n")
+    assert main([*TRANSFER, "--evaluation", str(tmp_path / "inputs.csv")]) == DONE
+    assert "No right answers are in it" in capsys.readouterr().err
+    assert open_run(root / "mine").inputs.evaluation == (Example("hello"), Example("hm"))
+
+
 def test_what_all_rows_share_becomes_part_of_the_prompt_format(
     root: Path, advanced: list[float], tmp_path: Path
 ) -> None:
