@@ -55,7 +55,11 @@ STUDENTS: dict[str, StudentKind] = {
         False,
         "A few kilobytes: trained words before every prompt. Keeps less with many labels. Cannot "
         "be merged; PEFT loads it.",
-        {"training.learning_rate": 3e-2, "training.epochs": 10.0},
+        {
+            "student.virtual_tokens": 50,
+            "training.learning_rate": 0.1,  # of the base's word vectors: rate_unit
+            "training.epochs": 10.0,
+        },
     ),
     "prefix_tuning": StudentKind(
         "prefix tuning",

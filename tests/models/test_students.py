@@ -127,6 +127,25 @@ def test_virtual_tokens_begin_as_words_before_the_text(
     assert torch.allclose(plain, adapted, atol=1e-4)
 
 
+@pytest.mark.parametrize("method", ["prompt_tuning", "lora"])
+def test_steps_of_a_prompt_are_as_large_as_words_call_for(tiny_source: Path, method: str) -> None:
+    """AdamW's first step is the rate itself, whatever the gradient."""
+    resident = load(tiny_source)
+    embed = resident.model.get_input_embeddings().weight.data
+    embed *= 5  # another base's size
+    form = bind(FORM, resident.tokenizer)
+    resident.attach_new("student", settings(method), 0)
+    begin_with(resident, "student", WORDS)
+    before = {key: part.detach().clone() for key, part in resident.trainable("student").items()}
+    rows = [TrainingRow(form.prompt_ids("put 3 coins"), form.answer_ids("box0"))]
+    chosen = TrainingSettings(learning_rate=0.01, epochs=1, batch_rows=1, warmup_fraction=0)
+    list(train(resident, "student", rows, chosen, seed=0))
+    after = resident.trainable("student")
+    moved = max(float((after[key] - part).abs().max()) for key, part in before.items())
+    unit = float(embed.float().square().mean().sqrt()) if method == "prompt_tuning" else 1.0
+    assert moved == pytest.approx(0.01 * unit, rel=0.01)
+
+
 def test_virtual_tokens_need_words(tiny_target: Path) -> None:
     resident = load(tiny_target)
     resident.attach_new("new", settings("prompt_tuning"), 0)

@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 
 from workbench.errors import StageError
 from workbench.models.batches import is_out_of_memory, micro_batches, release_memory
+from workbench.models.first_words import rate_unit
 from workbench.models.forward import (
     can_pack,
     frozen_head,
@@ -133,6 +134,7 @@ def train(
         raise StageError("Training needs rows that have both a prompt and an answer.")
     settings = settings.settled(len(rows), soft=any(row.alternatives for row in rows))
     parameters = resident.trainable(adapter)
+    unit = rate_unit(resident, adapter)
     optimizer = torch.optim.AdamW(
         parameters.values(),
         lr=settings.learning_rate,
@@ -159,7 +161,7 @@ def train(
         batch = [rows[i] for i in order[at * settings.batch_rows : (at + 1) * settings.batch_rows]]
         rate = learning_rate(step, steps, settings)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * unit
         with resident.using(adapter), _fewer_passes(resident):
             resident.model.train()
             try:

@@ -127,9 +127,15 @@ class StudentSettings(LoraSettings):
 class TrainingSettings:
     """One adapter training: AdamW, linear schedule, cross-entropy on the answer's tokens."""
 
-    learning_rate: Annotated[float, setting("Learning rate", "At its peak.", above=0, most=0.1)] = (
-        5e-4
-    )
+    learning_rate: Annotated[
+        float,
+        setting(
+            "Learning rate",
+            "At its peak; for prompt tuning in units of the base's word vectors.",
+            above=0,
+            most=0.1,
+        ),
+    ] = 5e-4
     epochs: Annotated[
         float, setting("Epochs", "Passes over the samples.", unit="passes", above=0, most=100)
     ] = 3.0
