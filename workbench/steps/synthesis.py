@@ -30,7 +30,7 @@ from workbench.steps.rounds import (
     take_own_inputs,
 )
 from workbench.steps.writer_choice import Choice, choose_writer, examples_of
-from workbench.steps.writing import write_texts
+from workbench.steps.writing import round_size, write_texts
 from workbench.synthesis_plan import SampleCount, samples_for
 from workbench.synthesize.duplicates import Written, nearest
 from workbench.synthesize.per_label import Text
@@ -81,10 +81,13 @@ def synthesize(run: Run, pair: Pair) -> Iterator[Event]:
         if hardly_new(run, samples):
             break
         targets: list[str | None] = []
-        if kind == LABEL_BALANCE:
+        if choice.writer == "label":
             targets = targets_of_round(run, pair, samples, wanted, number)
         if not targets if kind == LABEL_BALANCE else have >= wanted:
             break
+        if choice.writer == "label" and not targets:
+            # Enough was written, and a filter of the recipe has dropped some of it.
+            targets = [None] * round_size(run, pair)
         texts = write_texts(run, pair, choice, samples, targets, number, wanted - have)
         made, finished = judge_round(run, pair, choice, texts, kind, known, number)
         run.samples.commit_round(number, made, finished)
