@@ -21,7 +21,7 @@ from workbench.steps.format_discovery import (
     _Tried,
     formats_by_writing,
 )
-from workbench.synthesize.adapter_writer import InputSlot
+from workbench.synthesize.adapter_writer import InputSlot, input_slot
 from workbench.teach import TEACHER
 
 SLOT = InputSlot([0], (1,), None)
@@ -114,6 +114,7 @@ def test_formats_that_end_alike_are_told_apart_by_their_beginnings(
     source.attach_nothing(TEACHER)
     monkeypatch.setattr(format_discovery, "decode", decode)
     monkeypatch.setattr(format_discovery, "answer_log_probs", log_probs)
+    monkeypatch.setattr(format_discovery, "_learned_words", lambda *_: True)
     monkeypatch.setattr(format_discovery, "input_gain", lambda *_: 2.5)
     monkeypatch.setattr(format_discovery, "input_lead", lambda *_: 4.0)
     pair = type("Pair", (), {"source": source})()
@@ -122,3 +123,33 @@ def test_formats_that_end_alike_are_told_apart_by_their_beginnings(
     assert found[0].learned == 2.5 and found[1].learned < 1.5
     assert found[0].texts == [f"call cab {n}" for n in range(FORMAT_TEXTS)]
     assert asked[0] == (len(CANDIDATES) + 1) * FORMAT_TEXTS, "all are written together"
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_words_that_were_learned_say_more_than_the_end_of_a_turn(
+    tiny_source: Path, monkeypatch: pytest.MonkeyPatch, learned: bool
+) -> None:
+    """An instruct model ends turns, and goes on with "Answer:" after a question, without any."""
+    source = load(tiny_source, device="cpu")
+    source.attach_nothing(TEACHER)
+    question = next(form for form in CANDIDATES if form.template.startswith("Question"))
+    chat = PromptFormat()
+
+    def written(source: Resident, forms: list[PromptFormat], *_: object) -> object:
+        for form in forms:
+            bound = bind(form, source.tokenizer)
+            after = "\nAnswer:" if form == question else ""
+            rows = [(f"call cab {n}{after}", True) for n in range(FORMAT_TEXTS)]
+            yield _Tried(bound, input_slot(bound), "", after or "\n###" * (form != chat), rows)
+
+    def log_probs(resident: Resident, pairs: list[tuple[list[int], list[int]]]) -> list[Tensor]:
+        likely = -2.0 if resident.active is None else -1.0 if learned else -3.0
+        return [torch.full([len(ids)], likely) for _, ids in pairs]
+
+    monkeypatch.setattr(format_discovery, "_written", written)
+    monkeypatch.setattr(format_discovery, "answer_log_probs", log_probs)
+    monkeypatch.setattr(format_discovery, "input_gain", lambda *_: 2.5)
+    monkeypatch.setattr(format_discovery, "input_lead", lambda *_: 4.0)
+    pair = type("Pair", (), {"source": source})()
+    (found,) = formats_by_writing(pair, (chat, question), 0)  # type: ignore[arg-type]
+    assert found.form == (question if learned else chat)

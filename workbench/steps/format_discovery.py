@@ -87,6 +87,12 @@ def formats_by_writing(pair: Pair, formats: Iterable[PromptFormat], seed: int) -
             break
     else:
         return []
+    # An instruct model ends a user's turn by a token whatever an adapter has learned besides.
+    possible = [one for one in possible if one.after.strip() and _learned_words(source, one)] or [
+        one for one in possible if not one.after.strip()
+    ]
+    if not possible:
+        return []
     evidence = _evidence(source, possible, tried)
     best = max(evidence)
     winner = possible[evidence.index(best)]
@@ -167,6 +173,18 @@ def _is_part_of(one: _Tried, other: _Tried) -> bool:
     if not line or line in one.before:
         return False
     return sum(line in text for text in one.texts) > len(one.texts) / 2
+
+
+def _learned_words(source: Resident, one: _Tried) -> bool:
+    """Whether the adapter finds the words that close an input likelier than its base does."""
+    rows = [input_row(one.form, one.slot, text) for text in one.texts]
+    closing = _alike([rest[::-1] for _, rest in rows])
+    sums = []
+    for adapter in (TEACHER, None):
+        with source.using(adapter):
+            log_probs = answer_log_probs(source, rows)
+        sums.append(sum(float(row[len(row) - closing :].sum()) for row in log_probs))
+    return sums[0] > sums[1]
 
 
 def _last_line(before: str) -> str:
