@@ -46,7 +46,8 @@ def plotted(figure: go.Figure) -> Any:
 
 def selected(event: gr.SelectData, names: Sequence[str]) -> str:
     """The name of the row that was clicked; "" where there is none."""
-    row = event.index[0] if isinstance(event.index, list | tuple) else event.index
+    index: Any = event.index
+    row: int = index[0] if isinstance(index, list | tuple) else index
     return names[row] if 0 <= row < len(names) else ""
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def read(body: bytes, page: gr.Blocks, direct: bool) -> Call:
     return Call(number, session, body if texts == values else orjson.dumps(data | {"data": texts}))
 
 
-def _as_shown(boxes: list[Any], page: gr.Blocks, session: str) -> list[Any]:
+def _as_shown(boxes: Sequence[Any], page: gr.Blocks, session: str) -> Sequence[Any]:
     """The boxes as this session has them: their choices may have come later."""
     held = page.app.state_holder.session_data.get(session)
     return [held.blocks_config.blocks.get(box._id, box) for box in boxes] if held else boxes

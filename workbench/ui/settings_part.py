@@ -93,7 +93,7 @@ def build(parts: Parts) -> None:
     run, owner, actions = parts.run_id, parts.owner, transfer_actions
     quiet: dict[str, Any] = {"show_progress": "hidden"}
     for group, boxes in form.items():
-        given = list(boxes.values())
+        given: list[Any] = list(boxes.values())
         typed = (gr.Textbox, gr.Number)
         parts.changed.append(
             gr.on(
