@@ -6,9 +6,9 @@ Measured for prompt tuning: exact match .343 from the task's words, .057 from ra
 prefix begins with the keys and values that the base computes for these words (Li and Liang 2021,
 arXiv 2101.00190, section 4.3).
 
-A step of AdamW is as large as its rate, whatever it moves, and word vectors of one base are a
-hundred times as large as those of another (root mean square .01 to 1). So the rate of prompt
-tuning is in units of the base's word vectors.
+A step of AdamW is as large as its rate, whatever it moves, and word vectors of one base are many
+times as large as those of another (root mean square .14 in SmolLM2, 1.03 in Gemma 3). So the rate
+of prompt tuning is in units of the base's word vectors.
 """
 
 from typing import Any
