@@ -22,6 +22,7 @@ from workbench.runs.folder import Run, create, open_run
 from workbench.runs.lease import Holder
 from workbench.samples import Example
 from workbench.stages import Stage
+from workbench.synthesis_plan import MEASURED_FORMAT, OWED
 
 KIT = Path(__file__).resolve().parents[1] / "assets" / "example-kit.zip"
 TRANSFER = ["transfer", "--kit", str(KIT), "--run", "mine", "--json"]
@@ -185,6 +186,102 @@ def test_what_all_rows_share_becomes_part_of_the_prompt_format(
     assert [row.input for row in run.inputs.seeds] == ["n 0", "n 1", "n 2"]
     assert run.inputs.evaluation[0].input == "other n 0"
     assert run.recipe.source_format.input_columns == "", "what is left is one column"
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> list[str]:
+    """A transfer of an adapter and seeds with outputs; nothing names a prompt format."""
+    with zipfile.ZipFile(KIT) as kit:
+        kit.extractall(tmp_path / "kit")
+    seeds = tmp_path / "kit" / "seeds.jsonl"
+    adapter = str(tmp_path / "kit" / "adapter")
+    return ["transfer", "--json", "--adapter", adapter, "--seeds", str(seeds)]
+
+
+def only_run(root: Path) -> Run:
+    (folder,) = [path.parent for path in root.glob("*/run.db")]
+    return open_run(folder)
+
+
+def test_a_format_that_nobody_names_is_measured_by_the_run_and_found_again(
+    root: Path, advanced: list[float], bare: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(bare) == DONE
+    run = only_run(root)
+    assert run.recall(MEASURED_FORMAT) == OWED
+    run.change_recipe({"source_format.kind": "text", "source_format.template": "Q: {input}"})
+    run.remember(MEASURED_FORMAT, "as the pipeline does")
+    assert main(bare) == DONE and len(advanced) == 2, capsys.readouterr().err
+    assert only_run(root).recipe.source_format.template == "Q: {input}"
+    named = ["--format", "chat", "--run", run.id]
+    assert main([*bare, *named]) == FAILED, "it was begun with the measured one"
+    assert "source_format.kind is 'text' there and 'chat' here" in capsys.readouterr().err
+
+
+def test_what_is_named_is_another_run_and_not_measured(
+    root: Path, advanced: list[float], bare: list[str], tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipe-of-mine.json"
+    recipe.write_text(json.dumps({"source_format": {"kind": "chat"}}))
+    for number, named in enumerate((
+        ["--format", "chat"],
+        ["--format", "Q: {input}\\nA:"],
+        ["--set", "source_format.system=Be brief."],
+        ["--set", "source_format.kind=text"],
+        ["--recipe", str(recipe), "--preset", "quick"],
+        ["--kit", str(KIT)],
+    )):  # fmt: skip
+        assert main([*bare, *named, "--run", f"named-{number}"]) == DONE
+        assert open_run(root / f"named-{number}").recall(MEASURED_FORMAT) is None
+    assert open_run(root / "named-1").recipe.source_format.template == "Q: {input}\nA:"
+    partial = tmp_path / "partial.json"
+    partial.write_text(json.dumps({"source_format": {"stop_text": "END"}, "seed": 3}))
+    for other in (
+        ["--set", "source_format.stop_text=END"],
+        ["--preset", "quick"],
+        ["--recipe", str(partial)],
+    ):
+        name = f"not-named-by-{other[0][2:]}"
+        assert main([*bare, *other, "--run", name]) == DONE
+        assert open_run(root / name).recall(MEASURED_FORMAT) == OWED
+    of_kit = ["transfer", "--json", "--kit", str(KIT), "--run", "of-kit", "--recipe", str(partial)]
+    assert main(of_kit) == DONE
+    recipe_of_kit = open_run(root / "of-kit").recipe
+    assert recipe_of_kit.seed == 3 and recipe_of_kit.source_format.stop_text == "END"
+    assert recipe_of_kit.task_name != TransferRecipe().task_name, "what the file leaves out"
+    names = {path.name for path in root.iterdir()}
+    assert main(bare) == DONE and main([*bare, "--format", "chat"]) == DONE
+    assert len({path.name for path in root.iterdir()} - names) == 2
+
+
+def test_a_format_that_is_named_before_it_was_measured_is_taken(
+    root: Path, advanced: list[float], bare: list[str]
+) -> None:
+    mine = [*bare, "--run", "mine"]
+    assert main(mine) == DONE
+    assert main([*mine, "--format", "Q: {input}"]) == DONE
+    run = open_run(root / "mine")
+    assert run.recipe.source_format.template == "Q: {input}"
+    assert run.recall(MEASURED_FORMAT) is None
+
+
+def test_rows_that_hold_their_prompt_and_bundles_name_the_format(
+    root: Path, advanced: list[float], bare: list[str], tmp_path: Path
+) -> None:
+    rows = tmp_path / "rendered.jsonl"
+    texts = [f"### Human: call cab {n}### Assistant: taxi{n % 3}" for n in range(6)]
+    rows.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    rendered = [*bare[:-1], str(rows), "--run", "rendered"]
+    assert main(rendered) == DONE
+    run = open_run(root / "rendered")
+    assert run.recall(MEASURED_FORMAT) is None
+    assert run.recipe.source_format.template == "### Human: {input}### Assistant:"
+    bundle = Path(bare[3]) / "recipe.json"
+    bundle.write_text(json.dumps({"target_format": {"kind": "text", "template": "N: {input}"}}))
+    assert main([*bare, "--run", "bundle"]) == DONE
+    run = open_run(root / "bundle")
+    assert run.recall(MEASURED_FORMAT) is None
+    assert run.recipe.source_format.template == "N: {input}"
 
 
 def test_joined_columns_are_named_by_the_prompt_format(

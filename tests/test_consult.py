@@ -15,11 +15,13 @@ from workbench.consult import answer_question
 from workbench.errors import WorkbenchError
 from workbench.events import RoundFinished
 from workbench.export.bundle import write_bundle
+from workbench.models.format_choice import CANDIDATES
 from workbench.models.resident import load
 from workbench.recipe import PromptFormat, TransferRecipe
 from workbench.runs.folder import Run, create
 from workbench.samples import KEPT, REJECTED, Example, Sample, sample_id
 from workbench.stages import Stage
+from workbench.steps import format_proposal
 from workbench.steps.format_discovery import Found
 from workbench.synthesis_plan import CHOICE
 from workbench.synthesize.per_label import Text
@@ -168,14 +170,14 @@ def test_without_outputs_formats_are_ranked_by_what_the_adapter_writes(
 ) -> None:
     run = make_run()
     run.put_examples("seeds", [Example(f"input {n}") for n in range(4)])
-    human = next(form for form in consult.CANDIDATES if "### Human" in form.template)
+    human = next(form for form in CANDIDATES if "### Human" in form.template)
     found: list[Found] = []
-    monkeypatch.setattr(consult, "formats_by_writing", lambda *_given: found)
+    monkeypatch.setattr(format_proposal, "formats_by_writing", lambda *_given: found)
     for unsure in ([], [Found(human, 0.1, ["a text"])]):  # an answer-only adapter, and base
         found[:] = unsure
         with pytest.raises(WorkbenchError, match="No seed has an output, and under no known"):
             ask(run, "propose_format")
-    found[:] = [Found(human, 2.0, ["a text"]), Found(consult.CANDIDATES[0], 0.5, ["a text"])]
+    found[:] = [Found(human, 2.0, ["a text"]), Found(CANDIDATES[0], 0.5, ["a text"])]
     answer = ask(run, "propose_format")
     assert [entry["score"] for entry in answer["formats"]] == [2.0, 0.5]
     assert answer["formats"][0]["template"].startswith("### Human")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.intake import builders
-from workbench import consult
 from workbench.__main__ import DONE, FAILED, main
 from workbench.recipe import PromptFormat
+from workbench.steps import format_proposal
 from workbench.steps.format_discovery import Found
 
 CORPUS = Path(__file__).parent / "intake" / "corpus"
@@ -111,7 +111,7 @@ def test_a_base_finds_the_prompt_format_that_an_adapter_writes_in(
 ) -> None:
     human = PromptFormat(kind="text", template="### Human: {input}\n### Assistant:")
     found = [Found(human, 2.0, ["a text"]), Found(PromptFormat(), 0.5, ["a text"])]
-    monkeypatch.setattr(consult, "formats_by_writing", lambda *_given: found)
+    monkeypatch.setattr(format_proposal, "formats_by_writing", lambda *_given: found)
     asked = ["inspect", str(tiny_adapter), "--base", f"folder:{tiny_source}", "--format", "find"]
     assert main([*asked, "--json"]) == DONE
     best, _ = json.loads(capsys.readouterr().out)["prompt_formats"]

@@ -30,8 +30,8 @@ from workbench.bench import command as bench_command
 from workbench.errors import WorkbenchError
 from workbench.events import Event
 from workbench.fleet import options as fleet_options
-from workbench.recipe import PromptFormat, TransferRecipe
-from workbench.recipe_options import read_recipe, recipe_options
+from workbench.recipe import TransferRecipe, override
+from workbench.recipe_options import format_of, format_option, read_recipe, recipe_options
 from workbench.runs.folder import runs_root
 from workbench.stages import Stage
 from workbench.terminal import EXAMPLES, column_options, print_summary, quiet, say
@@ -121,6 +121,11 @@ def _transfer_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unlabelled", type=Path, help="your own inputs without outputs")
     parser.add_argument("--source-base", help="base that the adapter was trained on")
     parser.add_argument("--target-base", help="base that the adapter moves to")
+    format_option(
+        parser,
+        "the adapter's prompt format: chat, or a text around {input}; default: that of the kit, "
+        "of the recipe or of the recipe.json beside the adapter, else it is measured",
+    )
     column_options(parser)
     parser.add_argument("--until", type=Stage, default=Stage.EXPORT, choices=list(Stage))
     _root_option(parser)
@@ -136,7 +141,7 @@ def _transfer(options: argparse.Namespace) -> int:
     from workbench.terminal import result_table, show  # noqa: PLC0415
     from workbench.transfer_inputs import open_or_create  # noqa: PLC0415
 
-    run = open_or_create(options, lambda start: read_recipe(options, start))
+    run = open_or_create(options, lambda start: _with_format(options, read_recipe(options, start)))
     for reference in (run.recipe.source_base, run.recipe.target_base):
         references.fetch(reference)
     asked: list[int] = []
@@ -179,6 +184,15 @@ def _transfer(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _with_format(options: argparse.Namespace, recipe: TransferRecipe) -> TransferRecipe:
+    if not options.format:
+        return recipe
+    form = format_of(options.format)
+    return override(
+        recipe, {"source_format.kind": form.kind, "source_format.template": form.template}
+    )
+
+
 def _part_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--adapter-part", default="", metavar="FOLDER",
                         help="which of several adapters in a folder or zip")  # fmt: skip
@@ -200,11 +214,11 @@ def _evaluate_parser(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     _part_option(parser)
     parser.add_argument("--rows", type=Path, required=True, help="rows with outputs")
-    parser.add_argument(
-        "--format", metavar="chat|TEXT",
-        help="prompt format: chat, or a text around {input}; default: that of the recipe.json "
+    format_option(
+        parser,
+        "prompt format: chat, or a text around {input}; default: that of the recipe.json "
         "beside the adapter or of the kit, else the one under which the outputs are likeliest",
-    )  # fmt: skip
+    )
     parser.add_argument("--side", choices=("source", "target"),
                         help="take this prompt format of the recipe")  # fmt: skip
     parser.add_argument("--quantize", action="store_true", help="load the base in 4-bit NF4")
@@ -241,10 +255,11 @@ def _inspect_parser(parser: argparse.ArgumentParser) -> None:
         "--base", metavar="REFERENCE",
         help="load this base too, and say whether the adapter has learned its inputs",
     )  # fmt: skip
-    parser.add_argument(
-        "--format", metavar="chat|TEXT|find",
-        help="with --base: its prompt format; find: that in which it writes, of the known ones",
-    )  # fmt: skip
+    format_option(
+        parser,
+        "with --base: its prompt format; find: that in which it writes, of the known ones",
+        "|find",
+    )
     parser.add_argument(
         "--own-inputs", type=int, default=0, metavar="N",
         help="with --base: print inputs that it writes itself; they may be training rows",
@@ -264,17 +279,11 @@ def _inspect(options: argparse.Namespace) -> int:
         code = FAILED if report["problem"] else code
         if options.base and report["kind"] != "rows" and not report["problem"]:
             find = options.format == "find"
-            form = None if find else _format_of(options.format)
+            form = format_of(options.format) if options.format and not find else None
             path, count = Path(report["file"]), options.own_inputs
             report |= ask_base(path, options.base, form, count, find=find)
         print(json.dumps(report) if options.json else as_text(report))
     return code
-
-
-def _format_of(given: str | None) -> PromptFormat | None:
-    if not given or given == "chat":
-        return PromptFormat() if given else None
-    return PromptFormat(kind="text", template=given.replace("\\n", "\n"))
 
 
 def _runs_parser(parser: argparse.ArgumentParser) -> None:

@@ -25,12 +25,6 @@ from workbench.export.card import merged_card
 from workbench.models import references, templates
 from workbench.models.decoding import Sampling
 from workbench.models.embedding import embed
-from workbench.models.format_choice import (
-    CANDIDATES,
-    instruction_of,
-    known_formats,
-    ranked_formats,
-)
 from workbench.models.formats import bind
 from workbench.models.pair import Pair
 from workbench.models.resident import load
@@ -40,13 +34,12 @@ from workbench.recipe import MODEL
 from workbench.runs import atomic
 from workbench.runs.folder import Run, open_run
 from workbench.samples import KEPT, REJECTED, Sample
+from workbench.steps import format_proposal
 from workbench.steps.comparison import evaluation_rows, load_student, put_graded
 from workbench.steps.distillation import newest_state
-from workbench.steps.format_discovery import formats_by_writing
 from workbench.steps.rounds import input_tokens
 from workbench.steps.synthesis import filter_of, judge_round, known_texts
 from workbench.steps.writer_choice import (
-    LEAST_GAIN,
     choose_writer,
     examples_of,
     gain_words,
@@ -61,7 +54,6 @@ from workbench.synthesize.selection import UNSURE
 UNASKED_TRIES = 8  # texts for each sample wanted of a label, by a writer that knows no labels
 PREVIEW_ROUND = 1_000_000  # random numbers that no round of the run uses
 MAP_SAMPLES = 2000  # the newest ones; more make no clearer picture
-_BY_HAND = "Add the right answer to at least three seeds, or choose the format by hand."
 
 
 def answer_question(question: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -225,36 +217,9 @@ def answer(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def propose_format(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Prompt formats, the likeliest first: {"by": what tells, "formats": [...], "preview"}.
-
-    By how likely they make the seeds' outputs; without any output by what the adapter writes.
-    """
+    """Prompt formats, the likeliest first: {"by": what tells, "formats": [...], "preview"}."""
     require_inputs(run.recipe, run.inputs)
-    pair = Pair(run.recipe, run.inputs)
-    formats = (run.recipe.source_format, *CANDIDATES)
-    if examples := [seed for seed in run.inputs.seeds if seed.output]:
-        by = "ln P(output), mean over the examples"
-        with_instruction = known_formats(instruction_of(run.recipe.source_format))
-        formats = (*formats, *with_instruction)
-        ranked = ranked_formats(pair.source, teach.TEACHER, formats, examples)
-        text = examples[0].input
-    elif run.recipe.teacher == MODEL:
-        raise WorkbenchError(f"No seed has an output. {_BY_HAND}")
-    else:
-        by = "nats per token that the adapter has learned of the inputs that it writes"
-        tried = formats_by_writing(pair, formats, run.recipe.seed)
-        if not tried or tried[0].learned < LEAST_GAIN:
-            raise WorkbenchError(
-                "No seed has an output, and under no known format does this adapter write inputs. "
-                + _BY_HAND
-            )
-        ranked = [(found.form, found.learned) for found in tried]
-        text = tried[0].texts[0]
-    return {
-        "by": by,
-        "formats": [{**asdict(form), "score": score} for form, score in ranked],
-        "preview": bind(ranked[0][0], pair.source.tokenizer).preview(text),
-    }
+    return format_proposal.propose_format(run, Pair(run.recipe, run.inputs))
 
 
 def inspect(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:

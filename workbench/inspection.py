@@ -23,6 +23,7 @@ from workbench.intake.rows import FILE_TYPES, JOIN, read_rows
 from workbench.intake.wording import size_words
 from workbench.models.folders import check_folder
 from workbench.recipe import PromptFormat, TransferRecipe, override
+from workbench.recipe.prompt_format import source_changes
 from workbench.samples import Example
 
 _ROWS_SHOWN = 3
@@ -93,8 +94,7 @@ def ask_base(
         report: Report = {}
         if find:
             found = propose_format(run, {})["formats"]
-            best = {f"source_format.{name}": found[0][name] for name in ("kind", "template")}
-            run.change_recipe(best)
+            run.change_recipe(source_changes(found[0]))
             told = ("kind", "template", "score")
             report["prompt_formats"] = [{name: form[name] for name in told} for form in found]
         gain = learned_inputs(run, Pair(run.recipe, run.inputs))

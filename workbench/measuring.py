@@ -6,14 +6,10 @@ what is evaluated: the one that was given, else the one beside the adapter, else
 
 import argparse
 import tempfile
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from workbench import recipe as recipes
-from workbench.errors import IntakeError, WorkbenchError
 from workbench.evaluate.arms import answer_rows
 from workbench.evaluate.checkers import Checker, metric_checker
 from workbench.evaluate.intervals import Interval, accuracy, mean_score
@@ -21,18 +17,19 @@ from workbench.evaluate.kinds import metric_for
 from workbench.evaluate.metrics import MEASURES, is_graded, score
 from workbench.inputs import AdapterFiles
 from workbench.intake.archive import holds
+from workbench.intake.bundle_recipe import recipe_beside
 from workbench.intake.columns import REQUIRED
 from workbench.intake.hub import read_given
 from workbench.intake.kit import read_kit
 from workbench.intake.row_format import fitted_rows, proposed_format
 from workbench.intake.rows import Rows
-from workbench.limits import LIMITS
 from workbench.models import references
 from workbench.models.answer_room import answer_room
 from workbench.models.format_choice import instruction_of, known_formats, ranked_formats
 from workbench.models.formats import bind
 from workbench.models.resident import Resident, load
 from workbench.recipe import PromptFormat, TransferRecipe
+from workbench.recipe_options import format_of
 from workbench.samples import Example
 from workbench.terminal import Bars, tell, told_rows
 
@@ -120,48 +117,15 @@ def _adapter(
         kit = read_kit(first, scratch)
         return kit.inputs.adapter, (kit.source_format, "of the kit")
     files = read_given(options.adapter, scratch, options.adapter_part)
-    text = _beside(first)
-    if text is None:
-        return files, None
-    try:
-        form = recipes.from_json(text).target_format
-    except WorkbenchError as error:
-        raise IntakeError(
-            f"The recipe.json beside the adapter cannot be read: {error.message} Say the prompt "
-            "format with --format."
-        ) from error
-    return files, (form, "of the recipe.json beside the adapter")
-
-
-def _beside(adapter: Path) -> str | None:
-    """The text of the recipe.json that our bundles hold; None where there is none."""
-    try:
-        if adapter.suffix.lower() == ".zip":
-            with zipfile.ZipFile(adapter) as archive:
-                members = [name for name in archive.namelist() if Path(name).name == "recipe.json"]
-                if not members:
-                    return None
-                with archive.open(members[0]) as member:
-                    return _bounded(member)
-        folder = adapter if adapter.is_dir() else adapter.parent
-        with (folder / "recipe.json").open("rb") as file:
-            return _bounded(file)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
-        return None
-
-
-def _bounded(file: IO[bytes]) -> str:
-    return file.read(LIMITS.recipe_bytes).decode("utf-8", "replace")
+    bundled = None if options.format else recipe_beside(first)
+    return files, bundled and (bundled.target_format, "of the recipe.json beside the adapter")
 
 
 def _given_format(
     options: argparse.Namespace, recipe: TransferRecipe
 ) -> tuple[PromptFormat, str] | None:
-    if options.format == "chat":
-        return PromptFormat(), "as given"
     if options.format:
-        template = options.format.replace("\\n", "\n")
-        return PromptFormat(kind="text", template=template), "as given"
+        return format_of(options.format), "as given"
     side = options.side or next(
         (side for side in SIDES if any(a.startswith(f"{side}_format.") for a in options.set)), None
     )

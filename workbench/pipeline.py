@@ -30,6 +30,7 @@ from workbench.samples import MIXED
 from workbench.stages import ORDER, Stage
 from workbench.steps.comparison import compare
 from workbench.steps.distillation import distil
+from workbench.steps.format_proposal import settle_format
 from workbench.steps.labels import answer_owed
 from workbench.steps.packing import pack
 from workbench.steps.synthesis import synthesize
@@ -65,6 +66,11 @@ def advance(
     """
     templates.keep_in(run.folder)
     require_inputs(run.recipe, run.inputs)
+    bases = bases or KeptBases()
+    with full_disk_told(run.folder):
+        for event in settle_format(run, Pair(run.recipe, run.inputs, bases)):
+            run.journal.append(event)
+            yield event
     pair = Pair(run.recipe, run.inputs, bases)
     steps: dict[Stage, Callable[[], Iterator[Event]]] = {
         Stage.SYNTHESIZE: lambda: synthesize(run, pair),

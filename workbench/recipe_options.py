@@ -5,7 +5,7 @@ from pathlib import Path
 
 from workbench import recipe as recipes
 from workbench.errors import RecipeError
-from workbench.recipe import TransferRecipe
+from workbench.recipe import PromptFormat, TransferRecipe
 from workbench.transfer_inputs import chosen_recipe
 
 
@@ -27,6 +27,25 @@ def read_recipe(options: argparse.Namespace, start: TransferRecipe) -> TransferR
     changes = {"task_name": options.task_name} if options.task_name else {}
     changes |= dict(map(assigned, options.set))
     return chosen_recipe(start, options.recipe, options.preset, changes)
+
+
+def format_option(parser: argparse.ArgumentParser, words: str, more: str = "") -> None:
+    """The option that names a prompt format, see ``format_of``."""
+    parser.add_argument("--format", metavar=f"chat|TEXT{more}", help=words)
+
+
+def format_of(text: str) -> PromptFormat:
+    """The prompt format that a person names: "chat", or a text around {input}.
+
+    Raises:
+        RecipeError: the text does not hold {input} once.
+    """
+    if text == "chat":
+        return PromptFormat()
+    try:
+        return PromptFormat(kind="text", template=text.replace("\\n", "\n"))
+    except RecipeError as error:
+        raise RecipeError(f"--format: {error.message}") from error
 
 
 def assigned(text: str) -> tuple[str, str]:

@@ -10,6 +10,8 @@ from workbench.recipe import TransferRecipe
 
 # Where a run remembers who writes and why, and what the teacher answered to random words.
 CHOICE, PROBES = "writer", "label probes"
+# Where a run for which nobody named the source adapter's prompt format remembers what was measured.
+MEASURED_FORMAT, OWED = "measured format", ""
 
 NEW_SHARE = 1 / 3  # answers recur when the next one is new with at most this probability
 LABEL_WORDS = 4  # in most labels at most

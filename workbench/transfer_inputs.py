@@ -5,7 +5,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,54 @@ from workbench import recipe as recipes
 from workbench.errors import IntakeError, RecipeError, RunError
 from workbench.inputs import AdapterFiles, Inputs, seeds_and_rest
 from workbench.intake.adapter import read_adapter
+from workbench.intake.bundle_recipe import recipe_beside
 from workbench.intake.columns import EITHER, NONE, OPTIONAL
 from workbench.intake.hub import read_given
 from workbench.intake.kit import read_kit
 from workbench.intake.row_format import fitted_rows, proposed_format
 from workbench.intake.rows import Rows
-from workbench.recipe import TransferRecipe, recipe_hash, to_dict
+from workbench.recipe import PromptFormat, TransferRecipe, recipe_hash, to_dict
+from workbench.recipe.prompt_format import source_changes
 from workbench.runs.folder import Run, checked_id, create, open_run
 from workbench.runs.input_files import ADAPTER_ROLES, EXAMPLE_ROLES
 from workbench.runs.recipe_rules import differing, flat
+from workbench.synthesis_plan import MEASURED_FORMAT, OWED
 from workbench.terminal import tell, told_rows
 
 _ROLES = (*ADAPTER_ROLES, *EXAMPLE_ROLES)
 ReadRecipe = Callable[[TransferRecipe], TransferRecipe]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a transfer is made from.
+
+    Attributes:
+        format_named: whether something names the source adapter's prompt format; else the run
+            measures it before anything else, and its fingerprint is that of the unknown format.
+    """
+
+    inputs: Inputs
+    recipe: TransferRecipe
+    format_named: bool
+
+    def facts(self) -> dict[str, Any]:
+        """What the run has to remember, see ``Run.remember``."""
+        return {} if self.format_named else {MEASURED_FORMAT: OWED}
+
+    def fingerprint(self) -> str:
+        """Ten hex digits that change with every input and every choice."""
+        inputs = self.inputs
+        parts = [
+            recipe_hash(self.recipe),
+            *(files.sha256 if (files := getattr(inputs, role)) else "" for role in ADAPTER_ROLES),
+            *(
+                json.dumps([[row.input, row.output] for row in rows])
+                for rows in (inputs.seeds, inputs.evaluation, inputs.unlabelled)
+            ),
+            *self.facts(),
+        ]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
 
 
 def open_or_create(options: argparse.Namespace, read_recipe: ReadRecipe) -> Run:
@@ -36,14 +71,16 @@ def open_or_create(options: argparse.Namespace, read_recipe: ReadRecipe) -> Run:
         IntakeError, RecipeError, RunError: with a sentence.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        inputs, recipe = gather(options, read_recipe, Path(scratch))
-        name = options.run or f"transfer-{fingerprint(inputs, recipe)}"
+        given = gather(options, read_recipe, Path(scratch))
+        name = options.run or f"transfer-{given.fingerprint()}"
         if not (options.runs / checked_id(name)).exists():
-            facts = chains.chain_facts(_run(options, options.from_run)) if options.from_run else {}
-            run = create(options.runs, recipe, id=name, inputs=inputs, facts=facts)
+            facts = given.facts()
+            if options.from_run:
+                facts |= chains.chain_facts(_run(options, options.from_run))
+            run = create(options.runs, given.recipe, id=name, inputs=given.inputs, facts=facts)
         else:
             run = open_run(options.runs / name)
-            _require_same(run, inputs, recipe)
+            _require_same(run, given)
         if options.samples_from:
             chains.take_samples(run, _run(options, options.samples_from))
         return run
@@ -52,8 +89,11 @@ def open_or_create(options: argparse.Namespace, read_recipe: ReadRecipe) -> Run:
 def chosen_recipe(
     start: TransferRecipe, file: Path | None, preset: str | None, changes: dict[str, Any]
 ) -> TransferRecipe:
-    """A recipe's file, then a preset, then single fields by dotted name: the later wins."""
-    recipe = start if file is None else recipes.from_json(_read_text(file))
+    """A recipe's file, then a preset, then single fields by dotted name: the later wins.
+
+    What the file leaves out is as in ``start``.
+    """
+    recipe = start if file is None else recipes.from_json(_read_text(file), start)
     if preset:
         recipe = recipes.with_preset(recipe, preset)
     return recipes.override(recipe, changes)
@@ -70,8 +110,17 @@ def _run(options: argparse.Namespace, name: str) -> Run:
     return chains.run_named(options.runs, name)
 
 
-def _require_same(run: Run, inputs: Inputs, recipe: TransferRecipe) -> None:
-    """Raise RunError with what differs from what the run was made from."""
+def _require_same(run: Run, given: Given) -> None:
+    """Raise RunError with what differs from what the run was made from.
+
+    What the run measured is no difference; a format that is named before it did is taken.
+    """
+    inputs, recipe, measured = given.inputs, given.recipe, run.recall(MEASURED_FORMAT)
+    if measured is not None and not given.format_named:
+        recipe = recipes.override(recipe, source_changes(asdict(run.recipe.source_format)))
+    elif measured == OWED:
+        run.change_recipe(source_changes(asdict(recipe.source_format)))
+        run.remember(MEASURED_FORMAT, None)
     old, new = (flat(to_dict(which)) for which in (run.recipe, recipe))
     differences = [
         f"{field} is {old.get(field)!r} there and {new.get(field)!r} here"
@@ -98,9 +147,7 @@ def _other(there: object, here: object) -> str:
     return "only there" if there else "only here"
 
 
-def gather(
-    options: argparse.Namespace, read_recipe: ReadRecipe, workspace: Path
-) -> tuple[Inputs, TransferRecipe]:
+def gather(options: argparse.Namespace, read_recipe: ReadRecipe, workspace: Path) -> Given:
     """Kit or another run first, single files over it; the recipe starts from what that says."""
     start, inputs, kit_base = recipes.recommended(), Inputs(), ""
     if options.kit:
@@ -117,10 +164,16 @@ def gather(
         "discriminator": options.discriminator
         and read_adapter(options.discriminator, workspace, links=True),
     }
+    named = bool(options.kit or options.from_run or options.samples_from)
+    named = named or _names_format(read_recipe, start)
     if parts["adapter"]:
         tell(options.adapter[0], *parts["adapter"].notes)
+        if not named and (bundled := recipe_beside(options.adapter[0])):
+            start, named = replace(start, source_format=bundled.target_format), True
+            tell(options.adapter[0], "The prompt format is that of the recipe.json beside it.")
     files = _row_files(options)
     if "seeds" in files:
+        named = named or bool(files["seeds"].template)
         form = proposed_format(files["seeds"], start.source_format)
         start = replace(start, source_format=form)
     recipe = read_recipe(start)
@@ -153,7 +206,17 @@ def gather(
             "The kit does not say which base its adapter is for: it was made on a folder of "
             "another machine. Say it with --source-base."
         )
-    return inputs, recipes.override(recipe, given)
+    return Given(inputs, recipes.override(recipe, given), named)
+
+
+def _names_format(read_recipe: ReadRecipe, start: TransferRecipe) -> bool:
+    """Whether a recipe's file or single fields say the source format: no other comes through."""
+    others = (PromptFormat(kind, "? {input}", system="?") for kind in ("chat", "text"))
+    return any(
+        source_changes(asdict(read_recipe(replace(start, source_format=other)).source_format))
+        != source_changes(asdict(other))
+        for other in others
+    )
 
 
 def _row_files(options: argparse.Namespace) -> dict[str, Rows]:
@@ -163,16 +226,3 @@ def _row_files(options: argparse.Namespace) -> dict[str, Rows]:
         for role, outputs in wanted.items()
         if (path := getattr(options, role))
     }
-
-
-def fingerprint(inputs: Inputs, recipe: TransferRecipe) -> str:
-    """Ten hex digits that change with every input and every choice."""
-    parts = [
-        recipe_hash(recipe),
-        *(files.sha256 if (files := getattr(inputs, role)) else "" for role in ADAPTER_ROLES),
-        *(
-            json.dumps([[row.input, row.output] for row in rows])
-            for rows in (inputs.seeds, inputs.evaluation, inputs.unlabelled)
-        ),
-    ]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]

@@ -18,13 +18,12 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
 from workbench.errors import IntakeError, WorkbenchError
-from workbench.inputs import Inputs
 from workbench.limits import LIMITS
 from workbench.models import references
 from workbench.pipeline import require_inputs
 from workbench.recipe import TransferRecipe
 from workbench.runs.folder import checked_id
-from workbench.transfer_inputs import chosen_recipe, fingerprint, gather
+from workbench.transfer_inputs import Given, chosen_recipe, gather
 
 _PATHS = ("kit", "discriminator", "seeds", "evaluation", "unlabelled", "recipe")
 
@@ -82,7 +81,7 @@ class Transfer:
     fingerprint: str
     recipe: TransferRecipe
 
-    def open(self, workspace: Path) -> tuple[Inputs, TransferRecipe]:
+    def open(self, workspace: Path) -> Given:
         """Read the files again, for the run that is made of them."""
         return _gather(self.options, workspace)
 
@@ -176,20 +175,21 @@ def _checked(where: str, line: Line, folder: Path, defaults: Line, tell: Tell) -
     options = _options(line, folder, defaults)
     notes = io.StringIO()
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stderr(notes):
-        inputs, recipe = _gather(options, Path(scratch))
-        require_inputs(recipe, inputs)
+        given = _gather(options, Path(scratch))
+        recipe = given.recipe
+        require_inputs(recipe, given.inputs)
         for reference in (recipe.source_base, recipe.target_base):
             parsed = references.parse(reference)
             if parsed.kind == "folder":
                 references.ready(reference)
-        mark = fingerprint(inputs, recipe)
+        mark = given.fingerprint()
     for note in notes.getvalue().splitlines():
         tell(f"{where}: {note.strip()}")
     name = checked_id(line.name or f"transfer-{mark}")
     return Transfer(where, line, options, name, mark, recipe)
 
 
-def _gather(options: argparse.Namespace, workspace: Path) -> tuple[Inputs, TransferRecipe]:
+def _gather(options: argparse.Namespace, workspace: Path) -> Given:
     changes = {"task_name": options.task_name} if options.task_name else {}
 
     def recipe(start: TransferRecipe) -> TransferRecipe:

@@ -97,8 +97,14 @@ def _draft(place: Place, transfer: Transfer) -> Standing:
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stderr(io.StringIO()):
         workspace = Path(scratch) / "files"
         workspace.mkdir()
-        inputs, recipe = transfer.open(workspace)
-        run = create(Path(scratch) / "runs", recipe, id=transfer.name, inputs=inputs)
+        given = transfer.open(workspace)
+        run = create(
+            Path(scratch) / "runs",
+            given.recipe,
+            id=transfer.name,
+            inputs=given.inputs,
+            facts=given.facts(),
+        )
         Copier(place, run).copy()
         run.database.close()
     bases = transfer.recipe.source_base, transfer.recipe.target_base

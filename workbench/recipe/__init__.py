@@ -241,8 +241,12 @@ def to_dict(recipe: TransferRecipe) -> dict[str, Any]:
     return dataclasses.asdict(recipe)
 
 
-def from_dict(data: dict[str, Any]) -> TransferRecipe:
-    """Build and check a recipe, of schema 1 too; what is wrong raises RecipeError by name."""
+def from_dict(data: dict[str, Any], start: TransferRecipe | None = None) -> TransferRecipe:
+    """Build and check a recipe, of schema 1 too; what is wrong raises RecipeError by name.
+
+    Args:
+        start: what is left out is as it is there; None: the default.
+    """
     if not isinstance(data, dict):
         raise RecipeError("The recipe must be an object of named fields.")
     if is_schema_1(data):
@@ -253,7 +257,17 @@ def from_dict(data: dict[str, Any]) -> TransferRecipe:
             f"This recipe has schema {str(schema)[:20]}; this version reads 1 to {SCHEMA}. "
             "A newer version may read it."
         )
-    return TransferRecipe(**data)
+    return TransferRecipe(**(_completed(data, to_dict(start)) if start else data))
+
+
+def _completed(data: dict[str, Any], start: dict[str, Any]) -> dict[str, Any]:
+    """Sections and fields of ``start`` in the place of those that are left out."""
+    sections = {
+        name: {**start[name], **value} if isinstance(start.get(name), dict) else value
+        for name, value in data.items()
+        if isinstance(value, dict)
+    }
+    return {**start, **data, **sections}
 
 
 def to_json(recipe: TransferRecipe) -> str:
@@ -261,13 +275,13 @@ def to_json(recipe: TransferRecipe) -> str:
     return json.dumps(to_dict(recipe), indent=2, ensure_ascii=False) + "\n"
 
 
-def from_json(text: str) -> TransferRecipe:
-    """Read what ``to_json`` wrote; raises RecipeError with a sentence."""
+def from_json(text: str, start: TransferRecipe | None = None) -> TransferRecipe:
+    """Read what ``to_json`` wrote, see ``from_dict``; raises RecipeError with a sentence."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"The recipe is not valid JSON: {error}.") from error
-    return from_dict(data)
+    return from_dict(data, start)
 
 
 def recipe_hash(recipe: TransferRecipe) -> str:

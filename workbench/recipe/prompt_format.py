@@ -1,6 +1,7 @@
 """A part of a recipe: the prompt format."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 from pydantic import Field as Bound
@@ -75,3 +76,8 @@ class PromptFormat:
 def alpaca_with_input(instruction: str) -> str:
     """Alpaca's template for inputs of one instruction."""
     return ALPACA_WITH_INPUT.replace("{instruction}", instruction)
+
+
+def source_changes(form: Mapping[str, Any]) -> dict[str, Any]:
+    """What a recipe changes to take a prompt as its source format; how answers end stays."""
+    return {f"source_format.{name}": form[name] for name in ("kind", "template", "system")}

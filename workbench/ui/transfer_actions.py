@@ -26,6 +26,7 @@ from workbench.intake.tables import decode
 from workbench.limits import LIMITS
 from workbench.models import references
 from workbench.recipe import to_dict
+from workbench.recipe.prompt_format import source_changes
 from workbench.runs import owners
 from workbench.runs.folder import Run
 from workbench.ui import (
@@ -331,10 +332,7 @@ def propose(run_id: str) -> dict[str, Any]:
     run = workspace.find(run_id)
     answer = jobs.consult(run.folder, "propose_format", {})
     formats = answer["formats"]
-    best = formats[0]
-    run.change_recipe(
-        {"source_format.kind": best["kind"], "source_format.template": best["template"]}
-    )
+    run.change_recipe(source_changes(formats[0]))
     lines = [f"{row['score']:8.3f}  {row['kind']}: {row['template']!r}" for row in formats]
     told = [answer["by"], *lines, "", "The first is taken:", answer["preview"]]
     return gr.update(value="\n".join(told), visible=True)
