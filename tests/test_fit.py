@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from workbench import fit, machine
+from workbench.fit import workload
 from workbench.inputs import Inputs
 from workbench.intake.kit import read_kit
 from workbench.machine import Gpu
@@ -54,10 +55,10 @@ def test_training_takes_the_rows_as_they_are(tmp_path: Path) -> None:
     """Rows of the example have 18.8 tokens, 27 with padding; 38 were assumed before."""
     kit = read_kit(KIT, tmp_path)
     recipe = kit.recipe_from(TransferRecipe())
-    assert fit._trained_row(recipe.target_format, kit.inputs) == pytest.approx(18.8, rel=0.1)
+    assert workload.trained_row(recipe.target_format, kit.inputs) == pytest.approx(18.8, rel=0.1)
     chat = override(recipe, {"target_format.kind": "chat"})
-    assert fit._trained_row(chat.target_format, kit.inputs) > 30
-    assert fit._trained_row(recipe.target_format, Inputs()) > 20
+    assert workload.trained_row(chat.target_format, kit.inputs) > 30
+    assert workload.trained_row(recipe.target_format, Inputs()) > 20
 
 
 # Of the two bases' config.json: what decides their need.

@@ -105,6 +105,7 @@ def test_the_terminal_takes_it_finds_it_again_and_serves_another_target(
     sets = [part for assignment in SETS for part in ("--set", assignment)]
     rest = ["--target-base", f"folder:{tiny_target}", "--runs", str(root), "--json", *sets]
     whole = ["transfer", "--source-model", str(tiny_source), "--seeds", str(seeds), *rest]
+    whole += ["--format", "chat"]
     assert main([*whole, "--until", "label"]) == DONE
     assert main([*whole, "--until", "label"]) == DONE
     (run,) = [open_run(folder) for folder in root.iterdir() if (folder / "run.db").is_file()]

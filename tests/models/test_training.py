@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from workbench.errors import StageError
-from workbench.models import batches, forward, number_types, training
+from workbench.models import batches, forward, number_types, training, training_state
 from workbench.models.decoding import decode
 from workbench.models.resident import Resident, load
 from workbench.models.training import TrainingRow, TrainingStep, learning_rate, train
@@ -130,7 +130,7 @@ def test_snapshot_is_a_copy_and_json(tiny_source: Path) -> None:
     assert all(torch.equal(state.tensors[key], before[key]) for key in before)
     assert json.loads(json.dumps(state.meta)) == state.meta
     keys = set(resident.trainable("student"))
-    assert set(before) == {f"{kind}/{key}" for kind in training.KINDS for key in keys}
+    assert set(before) == {f"{kind}/{key}" for kind in training_state.KINDS for key in keys}
     assert all(tensor.dtype == torch.float32 for tensor in before.values())
 
 

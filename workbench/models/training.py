@@ -37,9 +37,9 @@ from workbench.models.fused import one_product
 from workbench.models.head_loss import head_loss
 from workbench.models.packed import Passes, Row
 from workbench.models.resident import Resident
+from workbench.models.training_state import TrainingState, restore_state, snapshot_state
 from workbench.recipe import TrainingSettings
 
-KINDS = ("adapter", "exp_avg", "exp_avg_sq")  # of tensors in a state
 NON_FINITE_STEPS = 3  # in a row, before training gives up
 SMALLEST_SCALE = 2**-12
 
@@ -68,22 +68,6 @@ class TrainingRow:
     def branches(self) -> list["TrainingRow"]:
         """The same as rows of one answer each, for models whose rows cannot branch."""
         return [TrainingRow(self.prompt_ids, ids, share) for ids, share in self.answers]
-
-
-@dataclass(frozen=True)
-class TrainingState:
-    """Everything that resuming needs.
-
-    Attributes:
-        step: optimiser steps done.
-        tensors: KIND/KEY for every kind in ``KINDS``, on the CPU, in fp32.
-        meta: JSON-ready: seed, steps, batch_rows and learning_rate (settled), batch_scale,
-            non_finite (skipped steps in a row).
-    """
-
-    step: int
-    tensors: dict[str, Tensor]
-    meta: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -153,7 +137,7 @@ def train(
     }
     done = 0
     if resume is not None:
-        meta, done = _restore(resume, meta, parameters, optimizer), resume.step
+        meta, done = restore_state(resume, meta, parameters, optimizer), resume.step
     passes = Passes(resident, answer_loss)
     for step in range(done, steps):
         epoch, at = divmod(step, steps_per_epoch)
@@ -184,7 +168,7 @@ def train(
             supervised_tokens=_answer_tokens(batch),
             micro_rows=micro_rows,
             skipped=skipped,
-            snapshot=lambda done=step + 1: _snapshot(done, parameters, optimizer, meta),
+            snapshot=lambda done=step + 1: snapshot_state(done, parameters, optimizer, meta),
         )
 
 
@@ -387,45 +371,3 @@ def _order(seed: int, epoch: int, rows: int) -> list[int]:
 def _number(seed: int, purpose: str, index: int) -> int:
     digest = hashlib.sha256(f"{seed}/{purpose}/{index}".encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
-
-
-def _snapshot(
-    step: int,
-    parameters: dict[str, Parameter],
-    optimizer: torch.optim.Optimizer,
-    meta: dict[str, Any],
-) -> TrainingState:
-    tensors = {}
-    for key, parameter in parameters.items():
-        moments = optimizer.state.get(parameter, {})
-        tensors[f"adapter/{key}"] = parameter.detach().to("cpu", torch.float32, copy=True)
-        for name in KINDS[1:]:
-            moment = moments.get(name, torch.zeros_like(parameter))
-            tensors[f"{name}/{key}"] = moment.detach().to("cpu", copy=True)
-    updates = max((int(state["step"]) for state in optimizer.state.values()), default=0)
-    return TrainingState(step, tensors, {**meta, "updates": updates})
-
-
-def _restore(
-    state: TrainingState,
-    fresh: dict[str, Any],
-    parameters: dict[str, Parameter],
-    optimizer: torch.optim.Optimizer,
-) -> dict[str, Any]:
-    """Put adapter and moments back; returns the training's meta."""
-    same = all(state.meta.get(name) == fresh[name] for name in ("seed", "steps"))
-    if not same or {f"adapter/{key}" for key in parameters} - set(state.tensors):
-        raise StageError(
-            "The checkpoint belongs to another training: its seed, number of steps or layers "
-            "differ. Start the training again."
-        )
-    for key, parameter in parameters.items():
-        parameter.data.copy_(state.tensors[f"adapter/{key}"])
-        optimizer.state[parameter] = {
-            "step": torch.tensor(float(state.meta["updates"]), device=parameter.device),
-            **{
-                name: state.tensors[f"{name}/{key}"].to(parameter.device, copy=True)
-                for name in KINDS[1:]
-            },
-        }
-    return {name: state.meta.get(name, value) for name, value in fresh.items()}

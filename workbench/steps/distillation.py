@@ -13,7 +13,8 @@ from workbench.events import CheckpointWritten, Event, Metric, Probe, Progress, 
 from workbench.memory import peak_memory_bytes
 from workbench.models.first_words import begin_with
 from workbench.models.pair import Pair
-from workbench.models.training import TrainingState, TrainingStep, train
+from workbench.models.training import TrainingStep, train
+from workbench.models.training_state import TrainingState
 from workbench.runs import checkpoints
 from workbench.runs.folder import Run
 from workbench.samples import Example
