@@ -249,6 +249,18 @@ def test_fewer_evaluation_rows_are_drawn_and_not_the_first(
     assert comparison.evaluation_rows(make_run(name="all"), pair) == rows
 
 
+def test_bare_bases_answer_some_of_the_rows(make_run: MakeRun) -> None:
+    run = make_run(evaluation__base_rows=5)
+    told = [event for event in advance(run) if isinstance(event, events.Progress)]
+    last = [event for event in told if event.stage is Stage.EVALUATE][-1]
+    assert last.done == last.total == 2 * len(ROWS) + 3 * 5
+    rows = {arm: values["n"] for arm, values in (run.result() or {})["arms"].items()}
+    assert rows.pop("source_adapter") == rows.pop("transferred") == len(ROWS)
+    assert set(rows.values()) == {5} and len(rows) == 3
+    asked = [row.index for row in run.answers.get("source_base")]
+    assert asked == [row.index for row in run.answers.get("target_base")] != [0, 1, 2, 3, 4]
+
+
 def test_evaluation_inputs_without_answers_are_no_wrong_answers(make_run: MakeRun) -> None:
     bare = [Example(row.input) for row in ROWS[:8]]
     result = finish(make_run(evaluation=bare, evaluation__base_arms=False))

@@ -212,12 +212,16 @@ def test_every_field_has_words_and_bounds_and_names_that_exist() -> None:
         assert one.label and one.description and one.bounds, one.name
         assert override(TransferRecipe(), {one.name: one.default}) == TransferRecipe()
         for other, values in one.read_by.items():
-            assert set(values) <= set(told[other].choices), one.name
+            known = {True, False} if told[other].kind == "switch" else set(told[other].choices)
+            assert set(values) <= known, one.name
 
 
 def test_what_the_method_does_not_read_is_known() -> None:
     read = {one.name for one in fields() if is_read(TransferRecipe(), one)}
     assert "student.rank" in read and "student.virtual_tokens" not in read
+    assert "evaluation.base_rows" in read
+    alone = override(TransferRecipe(), {"evaluation.base_arms": False})
+    assert "evaluation.base_rows" not in {one.name for one in fields() if is_read(alone, one)}
     listed = with_preset(TransferRecipe(), "paper")
     read = {one.name for one in fields() if is_read(listed, one)}
     assert "synthesis.filter" in read and "student.virtual_tokens" not in read

@@ -16,6 +16,7 @@ TARGET_FEW_SHOT = "target_few_shot"
 TRANSFERRED = "transferred"
 COPIED = "copied"  # the source adapter as it is, on the target base: where its shapes fit
 ARMS = (SOURCE_BASE, SOURCE_ADAPTER, TARGET_BASE, TARGET_FEW_SHOT, TRANSFERRED)
+BARE = (SOURCE_BASE, TARGET_BASE, TARGET_FEW_SHOT)  # no adapter: some of the rows tell enough
 
 # Between examples of a few-shot prompt; a base without adapter is read up to it, since it does
 # not know where an answer ends. Adapters were taught to end their turn and are read in full.

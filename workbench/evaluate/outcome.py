@@ -86,8 +86,13 @@ def drawn_rows(rows: Sequence[Example], count: int) -> list[Example]:
     Drawn by the hash of their text, the same in every run: files are often sorted by label, so
     that the first rows would all have the same one.
     """
-    drawn = sorted(range(len(rows)), key=lambda index: (sample_id(rows[index].input), index))
-    return [rows[index] for index in sorted(drawn[: count or len(rows)])]
+    return [rows[index] for index in drawn_indices(rows, count)]
+
+
+def drawn_indices(rows: Sequence[Example], count: int) -> list[int]:
+    """Where ``drawn_rows`` stand."""
+    ranked = sorted(range(len(rows)), key=lambda index: (sample_id(rows[index].input), index))
+    return sorted(ranked[: count or len(rows)])
 
 
 def asked_rows(run: Run) -> list[Example]:

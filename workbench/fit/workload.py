@@ -46,11 +46,12 @@ def operations(recipe: TransferRecipe, inputs: Inputs) -> dict[Stage, float]:
     asked = len(inputs.evaluation[: recipe.evaluation.max_rows or None])
     if any(example.answers for example in inputs.evaluation):
         # Both adapters; the bases without them, of which one reads examples too.
-        models = source + target
-        models += bare * ((0 if alone else source) + (2 if inputs.seeds else 1) * target)
+        adapters = source + target
+        bases = (0 if alone else source) + (2 if inputs.seeds else 1) * target
     else:  # the source's own answers and two samples of them; it reads both sides' texts twice
         asked = asked or max(1, round(_HELD_OUT * rows))
-        models = (3 + 4 * _DECODING) * source + (1 + bare) * target
+        adapters, bases = (3 + 4 * _DECODING) * source + target, target
+    some = bare * min(asked, recipe.evaluation.base_rows or asked)
     amounts = {
         Stage.SYNTHESIZE: _LOADING * source
         + writer * written * item / _DECODING
@@ -58,7 +59,7 @@ def operations(recipe: TransferRecipe, inputs: Inputs) -> dict[Stage, float]:
         Stage.LABEL: source * unanswered * (reading + writing),
         # Forward, and backward through frozen weights: two products each.
         Stage.DISTIL: _LOADING * target + 2 * target * rows * recipe.training.epochs * training,
-        Stage.EVALUATE: models * asked * (reading + writing),
+        Stage.EVALUATE: (adapters * asked + bases * some) * (reading + writing),
     }
     # Two for each parameter that is multiplied.
     return {stage: 2 * _MATRIX_SHARE * amount for stage, amount in amounts.items()}

@@ -48,7 +48,7 @@ class RecipeField:
     default: Any = None
     unit: str = ""
     choices: Mapping[str, str] = field(default_factory=dict)
-    read_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    read_by: Mapping[str, tuple[str | bool, ...]] = field(default_factory=dict)
 
 
 def setting(
@@ -63,7 +63,7 @@ def setting(
     choices: Mapping[str, str] | None = None,
     longest: int | None = None,
     bounds: str = "",
-    read_by: Mapping[str, tuple[str, ...]] | None = None,
+    read_by: Mapping[str, tuple[str | bool, ...]] | None = None,
 ) -> FieldInfo:
     """The declaration of a field, for ``Annotated``.
 

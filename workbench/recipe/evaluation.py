@@ -139,3 +139,15 @@ class EvaluationSettings:
             "the source adapter and the new one.",
         ),
     ] = True
+    base_rows: Annotated[
+        int,
+        setting(
+            "Rows for the bare bases",
+            "So many of the evaluation rows, drawn at random, show what the bases can do without "
+            "an adapter; 0 is all.",
+            unit="rows",
+            least=0,
+            most=1_000_000,
+            read_by={"evaluation.base_arms": (True,)},
+        ),
+    ] = 100

@@ -73,8 +73,11 @@ def _sentence(one: RecipeField) -> str:
     return " ".join(parts)
 
 
-def _conditions(read_by: Iterable[tuple[str, tuple[str, ...]]]) -> str:
-    return " and ".join(f"{name} is {' or '.join(values)}" for name, values in read_by)
+def _conditions(read_by: Iterable[tuple[str, tuple[str | bool, ...]]]) -> str:
+    return " and ".join(
+        f"{name} is {' or '.join(str(value).lower() for value in values)}"
+        for name, values in read_by
+    )
 
 
 def _default(one: RecipeField) -> str:

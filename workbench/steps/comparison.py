@@ -15,6 +15,7 @@ from workbench.evaluate.outcome import (
     DRAWS,
     asked_rows,
     besides,
+    drawn_indices,
     drawn_rows,
     graded,
     is_labelled,
@@ -46,7 +47,7 @@ def evaluation_rows(run: Run, pair: Pair) -> list[Example]:
 
 
 def compare(run: Run, pair: Pair) -> Iterator[Event]:
-    """Every arm on every row; rows already answered are not asked again."""
+    """Both adapters on every row, bare bases on some; what is answered is not asked again."""
     rows = evaluation_rows(run, pair)
     if not rows:
         yield Warned(
@@ -69,22 +70,22 @@ def compare(run: Run, pair: Pair) -> Iterator[Event]:
     if copied_fits(run, pair):
         names = (*names[:-1], arms.COPIED, names[-1])
     samples = () if labelled else DRAWS
-    total = (len(names) + len(samples)) * len(rows)
-    for position, arm in enumerate((*samples, *names)):
+    some = drawn_indices(rows, run.recipe.evaluation.base_rows)
+    asked = {arm: some if arm in arms.BARE else range(len(rows)) for arm in (*samples, *names)}
+    total, finished = sum(map(len, asked.values())), 0
+    for arm, indices in asked.items():
         done = {row.index for row in run.answers.get(arm)}
         told = arm if arm in names else "the source samples answers"
-        yield Progress(
-            Stage.EVALUATE, position * len(rows) + len(done), total, "answers", note=told
-        )
-        for start in range(0, len(rows), CHUNK):
-            chunk = list(range(start, min(start + CHUNK, len(rows))))
+        yield Progress(Stage.EVALUATE, finished, total, "answers", note=told)
+        for start in range(0, len(indices), CHUNK):
+            chunk = list(indices[start : start + CHUNK])
+            finished += len(chunk)
             if done.issuperset(chunk):
                 continue
             if arm in samples:
                 sample_teacher(run, pair, arm, rows, chunk)
             else:
                 _answer_chunk(run, pair, arm, rows, chunk)
-            finished = position * len(rows) + chunk[-1] + 1
             yield Progress(Stage.EVALUATE, finished, total, "answers", note=told)
         if arm in names:
             grades = [row.grade for row in run.answers.get(arm)]

@@ -142,8 +142,10 @@ def arm_bars(
             mean = arm["accuracy"]
             share = words.percent(mean) if measure in (_RIGHT, _AGREES) else f"{100 * mean:.1f}"
             rows.append((titles.get(name, name), f"{share}{span}", mean, name == TARGET))
-    counts = {int(arm["n"]) for arm in arms.values()}
-    caption = f"{measure} on {words.count(max(counts), 'row')}" if counts else ""
+    most, least = (pick((int(arm["n"]) for arm in arms.values()), default=0) for pick in (max, min))
+    caption = f"{measure} on {words.count(most, 'row')}" if most else ""
+    if least < most:
+        caption += f"; without an adapter on {least:,} of them"
     return plain.bars(rows, caption) if rows else ""
 
 
