@@ -13,14 +13,15 @@ import pytest
 
 from workbench import pipeline
 from workbench.__main__ import DONE, FAILED, STOPPED, main
-from workbench.events import Event
+from workbench.errors import RunError
+from workbench.events import Event, RoundFinished
 from workbench.jobs import turns
 from workbench.models import references
 from workbench.recipe import TransferRecipe
 from workbench.runs import lease, stop_request
 from workbench.runs.folder import Run, create, open_run
 from workbench.runs.lease import Holder
-from workbench.samples import Example
+from workbench.samples import KEPT, Example, Sample, sample_id
 from workbench.stages import Stage
 from workbench.synthesis_plan import MEASURED_FORMAT, OWED
 
@@ -346,3 +347,71 @@ def test_a_transfer_that_waits_can_be_stopped(root: Path, advanced: list[float])
         over.set()
         thread.join()
         stopper.join()
+
+
+def test_a_new_run_that_cannot_go_on_leaves_nothing_behind(
+    root: Path, bare: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And one that was there before, or that has made something, is kept."""
+    written: list[Sample] = []
+
+    def fails(run: Run, until: Stage, reason: Callable[[], str]) -> Iterator[Event]:
+        if written:
+            run.samples.commit_round(0, written, RoundFinished(0, 1, 1, 0))
+        raise RunError("It does not fit.")
+        yield  # a generator, as the pipeline is one
+
+    monkeypatch.setattr(pipeline, "advance", fails)
+    assert main(bare) == FAILED
+    assert capsys.readouterr().err == "run: It does not fit.\n"
+    assert not list(root.glob("*/run.db"))
+    written.append(Sample(sample_id("a"), "a", "target", 0, None, KEPT))
+    assert main(bare) == FAILED
+    run = only_run(root)
+    assert main(bare) == FAILED and only_run(root).id == run.id
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["transfer", "--kit", str(KIT), "--run", ""], 'After "--run" stands an empty text'),
+        (["transfer", "--kit", str(KIT), "--until", "x"], "choose from 'synthesize', 'label'"),
+        (["transfer", "--kit", str(KIT), "--format", "x"], "--format: template must be a text"),
+        (["transfer", "--kit", str(KIT), "--recipe", "{file}"], "file.json: The recipe is not"),
+        (["transfer", "--kit", str(KIT), "--recipe", "{none}"], "cannot be read: No such file"),
+        (["transfer", "--kit", str(KIT), "--runs", "{file}"], "cannot be the folder of runs"),
+        (["transfer", "--kit", str(KIT), "--seeds", "{folder}"], "folder is a folder. Hand over"),
+        (["inspect", str(KIT), "--own-inputs", "2"], "give --base as well"),
+        (["inspect", str(KIT), "--base", "b", "--own-inputs", "-2"], '"-2" is no whole number'),
+        (["evaluate", "--base", "b", "--rows", "{file}", "--set", "evaluation.metric=checker"],
+         "evaluation.checker is not set"),
+        (["fleet", "--out", "{file}", "--status"], "is a file. Results go into a folder"),
+        (["fleet", "--out", "{none}", "--status"], "No transfers are in"),
+        (["fleet", "--out", "{folder}", "--status", "--csv", "{none}/t.csv"], "its folder there?"),
+        (["fleet", "--out", "{folder}", "x", "--time-limit", "nan"], '"nan" is no number'),
+        (["fleet", "--out", "{folder}", str(KIT)], "is no list of transfers"),
+        (["runs", "--runs", "{none}"], "There is no folder"),
+        (["runs", "--runs", "{folder}", "--check", "x"], "There is no run x"),
+        (["runs", "--take", "x"], "go with --check NAME"),
+        (["recipe", "nosuch"], "No field begins with"),
+        (["nosuch"], "choose from 'prepare', 'transfer'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_sentence(
+    root: Path, tmp_path: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file.json").write_text("{")
+    (tmp_path / "folder").mkdir()
+    places = {name: tmp_path / name for name in ("none", "folder")} | {
+        "file": tmp_path / "file.json"
+    }
+    before = sorted(tmp_path.rglob("*"))
+    filled = [text.format(**places) if text.startswith("{") else text for text in arguments]
+    try:
+        assert main(filled) == FAILED
+    except SystemExit as error:
+        assert error.code == 2
+    said = capsys.readouterr()
+    assert told in said.err and not said.out
+    assert [line for line in said.err.splitlines() if "…" not in line][1:] == []
+    assert sorted(tmp_path.rglob("*")) == before

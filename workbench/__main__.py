@@ -16,6 +16,7 @@ Exit codes: 0 done, 1 a mistake that the message explains, 2 wrong usage, 3 stop
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import secrets
@@ -24,17 +25,18 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from workbench import prepare_command, runs_command
 from workbench.bench import command as bench_command
-from workbench.errors import WorkbenchError
+from workbench.errors import RecipeError, WorkbenchError
 from workbench.events import Event
 from workbench.fleet import options as fleet_options
 from workbench.recipe import TransferRecipe, override
 from workbench.recipe_options import format_of, format_option, read_recipe, recipe_options
-from workbench.runs.folder import runs_root
+from workbench.runs.folder import Run, runs_root
 from workbench.stages import Stage
-from workbench.terminal import EXAMPLES, column_options, print_summary, quiet, say
+from workbench.terminal import EXAMPLES, column_options, print_summary, quiet, say, whole_number
 
 DONE, FAILED, STOPPED, INTERRUPTED = 0, 1, 3, 130
 
@@ -44,9 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser().parse_args(given)
     try:
-        return options.command(options)
+        _refuse_empty(given)
+        code = options.command(options)
+        sys.stdout.flush()
+        return code
     except WorkbenchError as error:
         print(quiet(f"{error.code}: {error.message}"), file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:  # who read has seen enough: "| head"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except OSError as error:
+        print(quiet(f"file: {error.filename or 'A file'}: {error.strerror}."), file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         kept = " What is finished is kept." if options.command is prepare_command.prepare else ""
@@ -55,8 +66,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
+def _refuse_empty(given: Sequence[str]) -> None:
+    """Raise RecipeError for an empty text, as of a variable of the shell that is not set."""
+    for before, text in itertools.pairwise(("", *given)):
+        if not text and before != "--output-column":
+            raise RecipeError(
+                f'After "{before}" stands an empty text. Give one, or leave both out.'
+            )
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One sentence, without the list of all options."""
+        self.exit(2, quiet(f"usage: {message}. See: {self.prog} --help\n"))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m workbench", description="Move a LoRA adapter to another base model."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -127,7 +153,7 @@ def _transfer_parser(parser: argparse.ArgumentParser) -> None:
         "of the recipe or of the recipe.json beside the adapter, else it is measured",
     )
     column_options(parser)
-    parser.add_argument("--until", type=Stage, default=Stage.EXPORT, choices=list(Stage))
+    parser.add_argument("--until", default=Stage.EXPORT.value, choices=[s.value for s in Stage])
     _root_option(parser)
     parser.add_argument("--run", help="name of the run's folder; default: from inputs and recipe")
     recipe_options(parser)
@@ -135,15 +161,23 @@ def _transfer_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def _transfer(options: argparse.Namespace) -> int:
-    from workbench.jobs import turns  # noqa: PLC0415
     from workbench.models import references  # noqa: PLC0415
+    from workbench.transfer_inputs import opened  # noqa: PLC0415
+
+    def recipe_of(start: TransferRecipe) -> TransferRecipe:
+        return _with_format(options, read_recipe(options, start))
+
+    with opened(options, recipe_of) as run:
+        for reference in (run.recipe.source_base, run.recipe.target_base):
+            references.fetch(reference)
+        return _work_off(options, run)
+
+
+def _work_off(options: argparse.Namespace, run: Run) -> int:
+    from workbench.jobs import turns  # noqa: PLC0415
     from workbench.runs.lease import Lease  # noqa: PLC0415
     from workbench.terminal import result_table, show  # noqa: PLC0415
-    from workbench.transfer_inputs import open_or_create  # noqa: PLC0415
 
-    run = open_or_create(options, lambda start: _with_format(options, read_recipe(options, start)))
-    for reference in (run.recipe.source_base, run.recipe.target_base):
-        references.fetch(reference)
     asked: list[int] = []
 
     def pause(signal_number: int, frame: object) -> None:
@@ -164,7 +198,7 @@ def _transfer(options: argparse.Namespace) -> int:
     def events() -> Iterator[Event]:
         from workbench.pipeline import advance  # noqa: PLC0415  brings torch: not while waiting
 
-        yield from advance(run, options.until, reason)
+        yield from advance(run, Stage(options.until), reason)
 
     with Lease(run.folder, secrets.token_hex(8), options.until, "queued") as lease:
         if before := len(turns.waiting(root)):
@@ -261,7 +295,7 @@ def _inspect_parser(parser: argparse.ArgumentParser) -> None:
         "|find",
     )
     parser.add_argument(
-        "--own-inputs", type=int, default=0, metavar="N",
+        "--own-inputs", type=whole_number, default=0, metavar="N",
         help="with --base: print inputs that it writes itself; they may be training rows",
     )  # fmt: skip
     column_options(parser)
@@ -273,6 +307,8 @@ def _inspect(options: argparse.Namespace) -> int:
     from workbench.inspection import as_text, ask_base, inspect  # noqa: PLC0415
     from workbench.intake.column_questions import Choice  # noqa: PLC0415
 
+    if not options.base and (options.format or options.own_inputs):
+        raise RecipeError("--format and --own-inputs ask the models: give --base as well.")
     code = DONE
     choice = Choice(tuple(options.input_column), options.output_column)
     for report in inspect(options.files, choice):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.evaluate.arms import answer_rows
-from workbench.evaluate.checkers import Checker, metric_checker
+from workbench.evaluate.checkers import Checker, metric_checker, require_usable
 from workbench.evaluate.intervals import Interval, accuracy, mean_score
 from workbench.evaluate.kinds import metric_for
 from workbench.evaluate.metrics import MEASURES, is_graded, score
@@ -28,7 +28,7 @@ from workbench.models.answer_room import answer_room
 from workbench.models.format_choice import instruction_of, known_formats, ranked_formats
 from workbench.models.formats import bind
 from workbench.models.resident import Resident, load
-from workbench.recipe import PromptFormat, TransferRecipe
+from workbench.recipe import CHECKER, PromptFormat, TransferRecipe
 from workbench.recipe_options import format_of
 from workbench.samples import Example
 from workbench.terminal import Bars, tell, told_rows
@@ -61,6 +61,8 @@ def measure(options: argparse.Namespace, recipe: TransferRecipe, say: Say) -> Me
     Raises:
         IntakeError, ModelError: with a sentence.
     """
+    if recipe.evaluation.metric == CHECKER:
+        require_usable(recipe.evaluation)
     given = told_rows(options.rows, REQUIRED, options)
     with tempfile.TemporaryDirectory() as scratch:
         files, own = _adapter(options, Path(scratch))

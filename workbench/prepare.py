@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 
 from workbench import discriminate
-from workbench.errors import StageError
+from workbench.errors import StageError, WorkbenchError
 from workbench.evaluate.arms import answer_rows
 from workbench.evaluate.checkers import metric_checker, require_usable, right
 from workbench.evaluate.intervals import Interval, accuracy
@@ -97,18 +97,9 @@ def prepare(
             writer.
 
     Raises:
-        StageError: too few rows to train on.
+        StageError: too few rows to train on, or no place for the kit.
     """
-    if not 1 <= seed_count <= LIMITS.seeds:
-        raise StageError(
-            f"A kit holds 1 to {LIMITS.seeds} seeds, not {seed_count}. Give --seeds within that."
-        )
-    if len(rows) < FEWEST_ROWS:
-        raise StageError(f"{len(rows)} training rows are too few; give at least {FEWEST_ROWS}.")
-    metric = metric_for(recipe.evaluation.metric, [row.output or "" for row in rows])
-    recipe = replace(recipe, evaluation=replace(recipe.evaluation, metric=metric))
-    if metric == CHECKER:
-        require_usable(recipe.evaluation)
+    recipe = _checked(recipe, rows, kit, seed_count)
     references.fetch(recipe.source_base)
     seeds = choose_seeds(rows, seed_count, recipe.seed)
     pair = Pair(recipe, Inputs())
@@ -152,6 +143,25 @@ def prepare(
     return Prepared(kit, measured, auc, len(rows), len(negatives), repeats, writer is not None)
 
 
+def _checked(
+    recipe: TransferRecipe, rows: Sequence[Example], kit: Path, seed_count: int
+) -> TransferRecipe:
+    """The recipe with the metric that the rows need; StageError where no kit can come of this."""
+    if not 1 <= seed_count <= LIMITS.seeds:
+        raise StageError(
+            f"A kit holds 1 to {LIMITS.seeds} seeds, not {seed_count}. Give --seeds within that."
+        )
+    if kit.is_dir():
+        raise StageError(f"{kit} is a folder: say the name of the zip to write with --kit.")
+    if len(rows) < FEWEST_ROWS:
+        raise StageError(f"{len(rows)} training rows are too few; give at least {FEWEST_ROWS}.")
+    metric = metric_for(recipe.evaluation.metric, [row.output or "" for row in rows])
+    recipe = replace(recipe, evaluation=replace(recipe.evaluation, metric=metric))
+    if metric == CHECKER:
+        require_usable(recipe.evaluation)
+    return recipe
+
+
 def work_folder(kit: Path) -> Path:
     """Where what is finished is kept until the kit is there."""
     return kit.with_name(f"{kit.name}.work")
@@ -188,7 +198,12 @@ def train_source(
         TrainingRow(form.prompt_ids(row.input), form.answer_ids(row.output or "")) for row in rows
     ]
     phase, folder = "training the source adapter", workspace / "adapter"
-    return _train(pair, recipe, phase, task_rows, recipe.student, recipe.training, folder, report)
+    settings = recipe.student, recipe.training
+    try:
+        return _train(pair, recipe, phase, task_rows, *settings, folder, report)
+    except WorkbenchError:
+        shutil.rmtree(workspace)  # nothing in it is finished
+        raise
 
 
 def train_whole(

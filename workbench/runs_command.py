@@ -6,10 +6,11 @@ import json
 import sys
 from pathlib import Path
 
+from workbench.errors import RunError
 from workbench.export import consent
 from workbench.export.rescue import rescue
 from workbench.runs import damage
-from workbench.runs.folder import checked_id
+from workbench.runs.folder import checked_id, runs_root
 from workbench.runs.listing import RunListing, list_runs
 from workbench.terminal import quiet
 
@@ -36,9 +37,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def runs(options: argparse.Namespace) -> int:
     """List the runs, or check one; 1 when that one is damaged."""
+    if (options.take or options.samples) and not options.check:
+        raise RunError("--take and --samples go with --check NAME: say which run.")
+    if options.runs != runs_root() and not options.runs.is_dir():
+        raise RunError(f"There is no folder {options.runs}.")
     if options.check:
         return _check(options)
-    for entry in list_runs(options.runs):
+    entries = list_runs(options.runs)
+    if not entries and not options.json:
+        print(f"There are no runs in {options.runs}.", file=sys.stderr)
+    for entry in entries:
         if options.json:
             fields = dataclasses.asdict(dataclasses.replace(entry, glance=None))
             print(json.dumps(fields, default=str))
@@ -58,6 +66,8 @@ def _line(entry: RunListing) -> str:
 
 def _check(options: argparse.Namespace) -> int:
     folder, as_json = options.runs / checked_id(options.check), options.json
+    if not folder.is_dir():
+        raise RunError(f"There is no run {options.check} in {options.runs}.")
     found = list(damage.problems(folder))
     left = damage.left_in(folder)
     taken = rescue(left, options.take, _samples_may_go(options, left)) if options.take else []

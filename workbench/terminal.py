@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import math
 import sys
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,21 @@ def column_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-column", metavar="NAME", help='column of the outputs in row files; "" for none'
     )
+
+
+def whole_number(text: str) -> int:
+    """A count of an option: 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f'"{text}" is no whole number of 0 or more')
+    return int(text)
+
+
+def amount(text: str) -> float:
+    """A measure of an option: 0 or more."""
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) < math.inf:
+            return value
+    raise argparse.ArgumentTypeError(f'"{text}" is no number of 0 or more')
 
 
 def say(options: argparse.Namespace, text: str) -> None:

@@ -3,15 +3,17 @@
 import argparse
 import hashlib
 import json
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from workbench import chains
 from workbench import recipe as recipes
-from workbench.errors import IntakeError, RecipeError, RunError
+from workbench.errors import IntakeError, RecipeError, RunError, WorkbenchError
 from workbench.inputs import AdapterFiles, Inputs, seeds_and_rest
 from workbench.intake.adapter import read_adapter
 from workbench.intake.bundle_recipe import recipe_beside
@@ -64,8 +66,11 @@ class Given:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
 
 
-def open_or_create(options: argparse.Namespace, read_recipe: ReadRecipe) -> Run:
+@contextmanager
+def opened(options: argparse.Namespace, read_recipe: ReadRecipe) -> Iterator[Run]:
     """The run that these options describe: found by the hash of inputs and recipe, or new.
+
+    A new one that cannot go on before it has made anything leaves nothing behind.
 
     Raises:
         IntakeError, RecipeError, RunError: with a sentence.
@@ -73,7 +78,8 @@ def open_or_create(options: argparse.Namespace, read_recipe: ReadRecipe) -> Run:
     with tempfile.TemporaryDirectory() as scratch:
         given = gather(options, read_recipe, Path(scratch))
         name = options.run or f"transfer-{given.fingerprint()}"
-        if not (options.runs / checked_id(name)).exists():
+        is_new = not (options.runs / checked_id(name)).exists()
+        if is_new:
             facts = given.facts()
             if options.from_run:
                 facts |= chains.chain_facts(_run(options, options.from_run))
@@ -81,9 +87,15 @@ def open_or_create(options: argparse.Namespace, read_recipe: ReadRecipe) -> Run:
         else:
             run = open_run(options.runs / name)
             _require_same(run, given)
+    try:
         if options.samples_from:
             chains.take_samples(run, _run(options, options.samples_from))
-        return run
+        yield run
+    except WorkbenchError:
+        if is_new and not run.samples.all():
+            run.database.close()
+            shutil.rmtree(run.folder, ignore_errors=True)
+        raise
 
 
 def chosen_recipe(
@@ -93,17 +105,21 @@ def chosen_recipe(
 
     What the file leaves out is as in ``start``.
     """
-    recipe = start if file is None else recipes.from_json(_read_text(file), start)
+    recipe = start if file is None else _from_file(file, start)
     if preset:
         recipe = recipes.with_preset(recipe, preset)
     return recipes.override(recipe, changes)
 
 
-def _read_text(path: Path) -> str:
+def _from_file(path: Path, start: TransferRecipe) -> TransferRecipe:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f'"{path}" cannot be read as text: {error}.') from error
+        return recipes.from_json(path.read_text(encoding="utf-8"), start)
+    except OSError as error:
+        raise RecipeError(f"The recipe {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is no recipe: it is not text.") from error
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error.message}") from error
 
 
 def _run(options: argparse.Namespace, name: str) -> Run:

@@ -40,8 +40,13 @@ def fleet(options: argparse.Namespace) -> int:
         if not options.json:
             print(text, file=sys.stderr, flush=True)
 
+    for table_file in filter(None, (options.csv, options.parquet)):
+        if table_file.is_dir() or not table_file.absolute().parent.is_dir():
+            raise RecipeError(f"{table_file} is no file that can be written: is its folder there?")
     if options.status:
-        _show(options, standing.read(place, place.names()))
+        if not (names := place.names()):
+            raise RunError(f"No transfers are in {place.url}: say the --out that they were given.")
+        _show(options, standing.read(place, names))
         return 0
     if options.transfers is None:
         raise RecipeError("Say which transfers: a JSONL file or a folder of kits; or --status.")

@@ -143,8 +143,12 @@ def _lines(source: Path) -> Iterator[tuple[str, str | Line, Path]]:
         return
     try:
         text = source.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise IntakeError(f"{source} cannot be read: {error}.") from error
+    except OSError as error:
+        raise IntakeError(f"{source} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise IntakeError(
+            f"{source} is no list of transfers: give a JSONL file, or a folder of kits."
+        ) from error
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             yield f"line {number}", line, source.parent

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from workbench.terminal import amount, whole_number
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
@@ -19,10 +21,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="recipe field for all lines that do not set it (repeatable)",
     )  # fmt: skip
     parser.add_argument(
-        "--workers", type=int, default=0, help="default: one for each GPU, else 1; more need Ray"
+        "--workers",
+        type=whole_number,
+        default=0,
+        help="default: one for each GPU, else 1; more need Ray",
     )
     parser.add_argument(
-        "--gpus-per-worker", type=float, metavar="SHARE", help="default 1; 0.5: two on each GPU"
+        "--gpus-per-worker", type=amount, metavar="SHARE", help="default 1; 0.5: two on each GPU"
     )
     parser.add_argument("--address", default="", help='of a Ray cluster to join, or "auto"')
     parser.add_argument(
@@ -32,10 +37,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="every N-th from the I-th: for job arrays",
     )
     parser.add_argument(
-        "--time-limit", type=float, default=0, metavar="MINUTES", help="of an attempt; 0: none"
+        "--time-limit", type=amount, default=0, metavar="MINUTES", help="of an attempt; 0: none"
     )
     parser.add_argument(
-        "--memory-limit", type=float, default=0, metavar="GB",
+        "--memory-limit", type=amount, default=0, metavar="GB",
         help="of a worker's GPU, or of its own memory where it has none; 0: none",
     )  # fmt: skip
     parser.add_argument("--retry-failed", action="store_true", help="try what was given up again")

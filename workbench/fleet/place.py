@@ -48,11 +48,13 @@ class Place:
             files, root = fsspec.url_to_fs(url, use_listings_cache=False)
         except ImportError as error:
             raise PlaceError(f"{url}: {error}.") from error
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise PlaceError(f"{url} is no place to write to: {error}.") from error
         self.files: Any = files
         self.root = root.rstrip("/")
         self.is_folder = isinstance(files, LocalFileSystem)
+        if self.is_folder and Path(self.root).is_file():
+            raise PlaceError(f"{url} is a file. Results go into a folder: say another one.")
 
     def names(self) -> list[str]:
         """Names of all runs that have a copy here, sorted."""

@@ -124,6 +124,8 @@ def read_rows(
     """
     packed = path.suffix.lower() == ".gz"
     kind, name = Path(path.stem if packed else path).suffix.lower(), shown(path.name)
+    if path.is_dir():
+        raise IntakeError(f"{name} is a folder. Hand over the file of rows that is in it.")
     if kind in _REMEDIES:
         raise IntakeError(f"{name} {_REMEDIES[kind]}")
     if kind not in FILE_TYPES:

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterable
 
+from workbench.errors import RecipeError
 from workbench.recipe import PRESETS, RecipeField, fields
 
 _HEAD = """# Every field of a recipe
@@ -30,6 +31,9 @@ def plain(beginning: str = "") -> str:
 
     Args:
         beginning: "" for all.
+
+    Raises:
+        RecipeError: there is none.
     """
     parts = []
     for one in fields():
@@ -38,7 +42,9 @@ def plain(beginning: str = "") -> str:
             parts.append(
                 "\n".join([words[0], textwrap.indent(textwrap.fill(words[1], 92), "    ")])
             )
-    return "\n".join(parts) + "\n" if parts else f'No field begins with "{beginning}".\n'
+    if not parts:
+        raise RecipeError(f'No field begins with "{beginning}". Without it all are listed.')
+    return "\n".join(parts) + "\n"
 
 
 def markdown() -> str:

@@ -270,7 +270,10 @@ def create(
         facts: see ``Run.remember``.
     """
     root = root.absolute()
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{root} cannot be the folder of runs: {error.strerror}.") from error
     atomic.sweep(root, deep=False)
     folder = root / checked_id(id or secrets.token_hex(16))
     if folder.exists():
