@@ -381,6 +381,8 @@ def test_a_new_run_that_cannot_go_on_leaves_nothing_behind(
         (["transfer", "--kit", str(KIT), "--recipe", "{none}"], "cannot be read: No such file"),
         (["transfer", "--kit", str(KIT), "--runs", "{file}"], "cannot be the folder of runs"),
         (["transfer", "--kit", str(KIT), "--seeds", "{folder}"], "folder is a folder. Hand over"),
+        (["evaluate", "--base", "b", "--rows", "{rows}", "--input-column", "q",
+          "--output-column", "q"], "cannot be input and output at once"),
         (["inspect", str(KIT), "--own-inputs", "2"], "give --base as well"),
         (["inspect", str(KIT), "--base", "b", "--own-inputs", "-2"], '"-2" is no whole number'),
         (["evaluate", "--base", "b", "--rows", "{file}", "--set", "evaluation.metric=checker"],
@@ -401,9 +403,11 @@ def test_what_is_wrong_is_one_sentence(
     root: Path, tmp_path: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file.json").write_text("{")
+    (tmp_path / "rows.csv").write_text("q,a\n1,2\n")
     (tmp_path / "folder").mkdir()
     places = {name: tmp_path / name for name in ("none", "folder")} | {
-        "file": tmp_path / "file.json"
+        "file": tmp_path / "file.json",
+        "rows": tmp_path / "rows.csv",
     }
     before = sorted(tmp_path.rglob("*"))
     filled = [text.format(**places) if text.startswith("{") else text for text in arguments]

@@ -39,7 +39,7 @@ def runs(options: argparse.Namespace) -> int:
     """List the runs, or check one; 1 when that one is damaged."""
     if (options.take or options.samples) and not options.check:
         raise RunError("--take and --samples go with --check NAME: say which run.")
-    if options.runs != runs_root() and not options.runs.is_dir():
+    if not options.runs.is_dir() and (options.runs.exists() or options.runs != runs_root()):
         raise RunError(f"There is no folder {options.runs}.")
     if options.check:
         return _check(options)

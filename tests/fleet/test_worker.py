@@ -16,6 +16,8 @@ from workbench.fleet.schedule import DONE, MEMORY, TIME, Task, again
 from workbench.fleet.standing import Attempt
 from workbench.fleet.worker import Worker
 from workbench.models import batches
+from workbench.runs.folder import open_run
+from workbench.synthesis_plan import MEASURED_FORMAT
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def worker(place: Place, tmp_path: Path) -> Iterator[Worker]:
 
 
 def test_a_limit_stops_a_transfer_and_keeps_what_is_done(
-    place: Place, task: Task, worker: Worker
+    place: Place, task: Task, worker: Worker, tmp_path: Path
 ) -> None:
     assert task.memory_limit_bytes == 3e9
     late = worker.do(replace(task, time_limit_seconds=1e-3))
@@ -47,6 +49,9 @@ def test_a_limit_stops_a_transfer_and_keeps_what_is_done(
     assert large.reason == MEMORY and "more than its 0.001" in large.message
     assert worker.do(task).reason == DONE
     assert standing.read(place, [task.name])[task.name].state == standing.DONE
+    place.fetch(task.name, tmp_path / "fetched")
+    told = open_run(tmp_path / "fetched").recall(MEASURED_FORMAT)
+    assert told.startswith("Prompt format of the source adapter"), "its line names none"
 
 
 def test_only_more_memory_is_tried_again() -> None:

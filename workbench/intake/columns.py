@@ -108,7 +108,13 @@ def read_columns(table: Table, where: str, outputs: str, choice: Choice) -> Read
         return Reading(conversation=spoken, output=output, system=system)
     inputs = inputs or _inputs(table, names, where, outputs, choice)
     if choice.output:
-        return Reading(inputs, _chosen(table, choice.output, where), system=system)
+        chosen = _chosen(table, choice.output, where)
+        if chosen in inputs:
+            raise IntakeError(
+                f"{where}: the column {shown(chosen)} cannot be input and output at once. Name "
+                "another one for either."
+            )
+        return Reading(inputs, chosen, system=system)
     if choice.output == "" or outputs == NONE:
         return Reading(inputs, system=system)
     output, same = _output(table, names, where, outputs, inputs)

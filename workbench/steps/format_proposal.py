@@ -26,6 +26,7 @@ from workbench.steps.writer_choice import LEAST_GAIN
 from workbench.synthesis_plan import MEASURED_FORMAT, OWED
 from workbench.teach import TEACHER
 
+LONGEST_SHOWN = 300  # characters of a template in a sentence: its end, where the answer follows
 _BY_HAND = (
     "Add the right answer to at least three seeds, or choose the format by hand (in a terminal "
     "with --format chat, or --format and the text around {input})."
@@ -88,4 +89,4 @@ def settle_format(run: Run, pair: Pair) -> Iterator[Event]:
 
 def _words(found: dict[str, Any]) -> str:
     kind = "chat template of the base" if found["kind"] == "chat" else "plain text"
-    return f"{kind}, {found['template']!r}"
+    return f"{kind}, {found['template'][-LONGEST_SHOWN:]!r}"
