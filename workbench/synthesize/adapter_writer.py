@@ -48,8 +48,8 @@ def input_slot(form: BoundFormat) -> InputSlot:
     A text format without anything before the input begins as after the end of another text.
     """
     prompts = [form.prompt_ids(text) for text in _UNLIKE]
-    begin = _common(prompts) or [form.end_id]
-    after = _common([prompt[::-1] for prompt in prompts])[::-1]
+    begin = common(prompts) or [form.end_id]
+    after = common([prompt[::-1] for prompt in prompts])[::-1]
     ends = [token for token in after if token in form.special_ids]
     tail = form.tokenizer.decode(after) if after and not ends else ""
     return InputSlot(
@@ -59,7 +59,7 @@ def input_slot(form: BoundFormat) -> InputSlot:
     )
 
 
-def _common(rows: Sequence[Sequence[int]]) -> list[int]:
+def common(rows: Sequence[Sequence[int]]) -> list[int]:
     """What all rows begin with."""
     alike = takewhile(lambda tokens: len(set(tokens)) == 1, zip(*rows, strict=False))
     return [tokens[0] for tokens in alike]
@@ -76,7 +76,7 @@ def whole_row(form: BoundFormat, slot: InputSlot, text: str, answer: str) -> Tra
 
 
 def _split(slot: InputSlot, ids: list[int]) -> tuple[list[int], list[int]]:
-    shared = len(_common([slot.begin_ids, ids]))
+    shared = len(common([slot.begin_ids, ids]))
     # Where nothing stands before an input, what a text follows in training stands there.
     return (ids[:shared], ids[shared:]) if shared else (slot.begin_ids, ids)
 
