@@ -2,7 +2,7 @@
 
     python scripts/make_example.py --data PATH_TO_SNIPS --kit assets/example-kit.zip
 
-Takes 128 training rows and 30 test rows of each of the 7 intents, none of them twice; runs
+Takes 256 training rows and 86 test rows of each of the 7 intents, none of them twice; runs
 ``python -m workbench prepare`` and writes what was measured beside the kit.
 """
 
@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 TASK_NAME = "requests to a voice assistant"
-TRAINING_ROWS = 128  # per intent
-EVALUATION_ROWS = 30  # per intent
+TRAINING_ROWS = 256  # per intent
+EVALUATION_ROWS = 86  # per intent
 SEEDS = 15
 ATTRIBUTION = (
     "Rows from the SNIPS benchmark (Coucke et al. 2018, Snips Voice Platform, arXiv 1805.10190), "

@@ -29,7 +29,7 @@ def test_more_work_takes_longer() -> None:
 
 
 def test_what_is_written_follows_the_labels_and_the_writer() -> None:
-    seeds = tuple(Example(f"input {n}", f"label {n}") for n in range(15))
+    seeds = tuple(Example(f"input {n}", f"label {n}") for n in range(30))
     many = Inputs(seeds=seeds)
     auto = override(TransferRecipe(), {"synthesis.samples": 0, "synthesis.mixed": 0})
     few, more = (fit.estimate(auto, inputs).stages[2].seconds for inputs in (INPUTS, many))

@@ -29,7 +29,7 @@ from workbench.samples import KEPT, MIXED, REJECTED, SPAN_SWAP, Example, Sample
 from workbench.stages import Stage
 from workbench.steps import comparison, label_balance, rounds, synthesis, writer_choice
 from workbench.steps.soft_labels import SOFT_LABELS
-from workbench.synthesis_plan import CHOICE
+from workbench.synthesis_plan import CHOICE, samples_for
 
 SEEDS = [Example(f"please move {n} coins to box {n * 7}", f"box{n % 3}") for n in range(1, 7)]
 ROWS = [Example(f"put {n} coins into box {n}", f"box{n % 3}") for n in range(70)]
@@ -472,10 +472,25 @@ def test_the_number_of_samples_follows_the_labels(
 ) -> None:
     monkeypatch.setattr("workbench.synthesis_plan.PER_LABEL", 9)
     monkeypatch.setattr("workbench.synthesis_plan.FEWEST", {False: 5})
+    monkeypatch.setattr("workbench.synthesis_plan.FREE_TEXT", {False: 127})
     run = make_run(synthesis__writer="own", synthesis__samples=0, synthesis__max_rounds=9)
-    for _ in advance(run, Stage.SYNTHESIZE):
-        pass
-    assert 3 * 9 <= len(run.samples.kept()) < 3 * 9 + 24
+    told = [event for event in advance(run, Stage.SYNTHESIZE) if isinstance(event, events.Progress)]
+    # Nine for each of three labels, and about half of the way to free text: so many are doubted.
+    assert 3 * 9 + 30 <= len(run.samples.kept()) < 3 * 9 + 70 + 24
+    assert any("9 for each of 3 labels" in event.note for event in told)
+
+
+@pytest.mark.parametrize(
+    ("unsure", "on_gpu", "count"),
+    [(0.0, False, 800), (0.5, False, 2400), (1.0, False, 4000), (0.0, True, 3000)],
+)
+def test_the_less_sure_the_teacher_the_more_samples(
+    unsure: float, on_gpu: bool, count: int
+) -> None:
+    answers = ["good", "bad"] * 20
+    assert samples_for(answers, on_gpu, unsure=unsure).count == count
+    many = [f"label {n % 70}" for n in range(700)]
+    assert samples_for(many, False, unsure=unsure).count == 7000  # beyond those of free text
 
 
 def test_label_by_label_every_label_is_kept_alike(make_run: MakeRun, sure_teacher: None) -> None:

@@ -74,7 +74,7 @@ STUDENTS: dict[str, StudentKind] = {
         True,
         "One factor per output of a layer: the smallest that reaches every layer. Merges; PEFT "
         "loads it, others once it is merged.",
-        {"training.learning_rate": 1e-2},
+        {"training.learning_rate": 1e-2, "training.epochs": 3.0},
     ),
     "oft": StudentKind(
         "OFT",
@@ -82,7 +82,7 @@ STUDENTS: dict[str, StudentKind] = {
         True,
         "Turns what layers read and keeps its length; trains twice as long. Merges; PEFT loads "
         "it, others once it is merged.",
-        {"student.rank": 32, "training.learning_rate": 1e-3},
+        {"student.rank": 32, "training.learning_rate": 1e-3, "training.epochs": 3.0},
     ),
     "miss": StudentKind(
         "MiSS",
@@ -90,7 +90,7 @@ STUDENTS: dict[str, StudentKind] = {
         True,
         "One matrix where LoRA has two; trains a little faster. Merges; PEFT loads it, others "
         "once it is merged.",
-        {"student.rank": 32, "training.learning_rate": 5e-4},
+        {"student.rank": 32, "training.learning_rate": 5e-4, "training.epochs": 3.0},
     ),
 }
 

@@ -118,6 +118,7 @@ _LIST_WRITER = {
     "synthesis.temperature": 0.9,
     "synthesis.top_k": 64,
     "synthesis.top_p": 0.95,
+    "training.epochs": 3.0,
     "training.batch_rows": 16,
     "training.soft_labels": False,
 }
@@ -125,7 +126,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "best": {},
     "quick": {
         "synthesis.samples": 300,
-        "training.epochs": 2.0,
         "student.rank": 8,
         "student.alpha": 16.0,
     },

@@ -138,7 +138,7 @@ class TrainingSettings:
     ] = 5e-4
     epochs: Annotated[
         float, setting("Epochs", "Passes over the samples.", unit="passes", above=0, most=100)
-    ] = 3.0
+    ] = 2.0
     batch_rows: Annotated[
         int,
         setting(
@@ -234,8 +234,8 @@ class SynthesisSettings:
         setting(
             "Samples to keep",
             "How many are trained on, besides those mixed from them; 0 is automatic: 100 for each "
-            "label that is seen, 600 at least, and 2,000 where answers are free text; on a GPU "
-            "3,000 and 12,000.",
+            "label that is seen, 800 at least, and 4,000 where answers are free text; on a GPU "
+            "3,000 and 16,000. The less sure the teacher is of its labels, the more.",
             unit="samples",
             least=0,
             most=100_000,

@@ -29,6 +29,7 @@ from workbench.steps.rounds import (
     sort_out,
     take_own_inputs,
 )
+from workbench.steps.soft_labels import HARD_LABEL_CONFIDENCE
 from workbench.steps.writer_choice import Choice, choose_writer, examples_of
 from workbench.steps.writing import round_size, write_texts
 from workbench.synthesis_plan import SampleCount, samples_for
@@ -76,8 +77,10 @@ def synthesize(run: Run, pair: Pair) -> Iterator[Event]:
     known = known_texts(run, choice)
     for number in range(len(run.samples.rounds()), recipe.synthesis.max_rounds):
         samples = run.samples.all()
-        have, wanted = _usable(samples, kind), _pool_size(run, pair, samples, kind)
-        yield Progress(Stage.SYNTHESIZE, min(have, wanted), wanted, "samples", note=choice.why)
+        have, asked = _usable(samples, kind), samples_wanted(run, pair, samples, kind)
+        wanted = _pool_size(asked, kind)
+        note = f"{choice.why} {asked.count:,} samples: {asked.why}."
+        yield Progress(Stage.SYNTHESIZE, min(have, wanted), wanted, "samples", note=note)
         if hardly_new(run, samples):
             break
         targets: list[str | None] = []
@@ -130,10 +133,9 @@ def _usable(samples: Sequence[Sample], kind: str) -> int:
     return sum(s.status == KEPT and s.origin not in MIXED for s in samples)
 
 
-def _pool_size(run: Run, pair: Pair, samples: Sequence[Sample], kind: str) -> int:
+def _pool_size(asked: SampleCount, kind: str) -> int:
     """Samples to write: the excess filter keeps the better half, so it needs twice the number."""
-    count = samples_wanted(run, pair, samples, kind).count
-    return count * 2 if kind == "excess" else count
+    return asked.count * 2 if kind == "excess" else asked.count
 
 
 def samples_wanted(run: Run, pair: Pair, samples: Sequence[Sample], kind: str) -> SampleCount:
@@ -143,9 +145,14 @@ def samples_wanted(run: Run, pair: Pair, samples: Sequence[Sample], kind: str) -
     """
     if asked := run.recipe.synthesis.samples:
         return SampleCount(asked, "as the recipe asks")
-    answers = [s.teacher_output for s in samples if s.teacher_output and s.origin not in MIXED]
-    labels = len(labels_of(run, pair, samples)) if kind == LABEL_BALANCE and answers else None
-    return samples_for(answers, pair.source.device.type != "cpu", labels)
+    answered = [s for s in samples if s.teacher_output and s.origin not in MIXED]
+    if not answered:
+        return samples_for([], pair.source.device.type != "cpu")
+    labels = len(labels_of(run, pair, samples)) if kind == LABEL_BALANCE else None
+    sure = [s.confidence >= HARD_LABEL_CONFIDENCE for s in answered if s.confidence is not None]
+    unsure = 1 - sum(sure) / len(sure) if sure else 0.0
+    answers = [s.teacher_output or "" for s in answered]
+    return samples_for(answers, pair.source.device.type != "cpu", labels, unsure)
 
 
 def judge_round(
