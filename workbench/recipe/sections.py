@@ -234,7 +234,7 @@ class SynthesisSettings:
         setting(
             "Samples to keep",
             "How many are trained on, besides those mixed from them; 0 is automatic: 100 for each "
-            "label that is seen, 800 at least, and 4,000 where answers are free text; on a GPU "
+            "label that is seen, 600 at least, and 4,000 where answers are free text; on a GPU "
             "3,000 and 16,000. The less sure the teacher is of its labels, the more.",
             unit="samples",
             least=0,
