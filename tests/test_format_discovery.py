@@ -15,7 +15,14 @@ from workbench.models.resident import Resident, load
 from workbench.models.training import TrainingRow, train
 from workbench.recipe import PromptFormat, TrainingSettings
 from workbench.steps import format_discovery
-from workbench.steps.format_discovery import Found, _inputs, _Tried, formats_by_writing
+from workbench.steps.format_discovery import (
+    Found,
+    _evidence,
+    _inputs,
+    _of_the_task,
+    _Tried,
+    formats_by_writing,
+)
 from workbench.steps.writer_choice import LEAST_GAIN
 from workbench.synthesize.adapter_writer import InputSlot, input_slot
 from workbench.teach import TEACHER
@@ -50,8 +57,9 @@ def learn(source: Resident, form: PromptFormat, loss: str) -> None:
         pass
 
 
-def find(source: Resident) -> list[Found]:
-    return formats_by_writing(cast("Pair", SimpleNamespace(source=source)), CANDIDATES, 0)
+def find(source: Resident, *more: PromptFormat) -> list[Found]:
+    pair = cast("Pair", SimpleNamespace(source=source))
+    return formats_by_writing(pair, (*more, *CANDIDATES), 0)
 
 
 @pytest.mark.parametrize(
@@ -85,10 +93,12 @@ def test_a_format_with_nothing_before_an_input_is_found(source: Resident, templa
 
 
 def test_formats_of_the_same_prompts_are_one(source: Resident) -> None:
-    """The chat template of this base is ChatML."""
+    """The chat template of this base is ChatML. One whose inputs nothing closes is no rival."""
     learn(source, TEXT[CHATML], "whole")
-    found = find(source)
+    open_ended = PromptFormat(kind="text", template="Classify {input}")
+    found = find(source, open_ended)
     assert found[0].form == CHAT
+    assert open_ended in [one.form for one in found]
     assert TEXT[CHATML] not in [one.form for one in found]
 
 
@@ -108,9 +118,10 @@ def test_rows_that_do_not_end_in_little_room_are_given_more(
     assert find(source)[0].form == form
 
 
-def tried(template: str, text: str, *, ends: bool = True) -> _Tried:
+def tried(template: str, text: str, *, ends: bool = True, begin: int = 1) -> _Tried:
     form = SimpleNamespace(format=PromptFormat(kind="text", template=template))
-    return _Tried(form, InputSlot([0], (1,), None), [(text, ends)] * format_discovery.ROWS)  # type: ignore[arg-type]
+    slot = InputSlot([0] * begin, (1,), None)
+    return _Tried(form, slot, [(text, ends)] * format_discovery.ROWS)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -131,3 +142,34 @@ def test_an_input_ends_where_words_of_any_format_close_it(
 
 def test_what_did_not_end_is_no_input() -> None:
     assert not _inputs([tried("{input}\n", "on and on", ends=False)])
+
+
+@pytest.mark.parametrize(("of_the_task", "taken"), [(12, 12), (3, 8)])
+def test_inputs_of_which_little_was_learned_do_not_count(
+    source: Resident, monkeypatch: pytest.MonkeyPatch, of_the_task: int, taken: int
+) -> None:
+    """A base's own chat, written where an adapter knows no better; a few are always taken."""
+    one = tried("Q: {input}\nAnswer:", "")
+    gains = [5.0] * of_the_task + [at / 10 for at in range(20 - of_the_task)]
+    monkeypatch.setattr(format_discovery, "_cut", lambda *_: ([0], [1, 2], [3]))
+    monkeypatch.setattr(
+        format_discovery, "_likely", lambda *_: [(gain - 9, -9.0) for gain in gains]
+    )
+    texts = _of_the_task(source, [(one, str(at)) for at in range(20)])
+    assert set(texts) >= {str(at) for at in range(of_the_task)}
+    assert len(texts) == taken
+
+
+@pytest.mark.parametrize(
+    ("begin", "likely", "evidence"), [(1, -9.0, 3.0), (4, -9.0, 94.0), (4, -60.0, 0.0)]
+)
+def test_a_beginning_counts_where_most_of_it_was_learned(
+    source: Resident, monkeypatch: pytest.MonkeyPatch, begin: int, likely: float, evidence: float
+) -> None:
+    def log_likelihoods(_source: Resident, rows: list) -> list[tuple[float, float]]:
+        return [(likely, -100.0)] if rows[0][0] == [0] else [(-1.0, -8.0)] * len(rows)
+
+    monkeypatch.setattr(format_discovery, "_cut", lambda *_: ([0], [1, 2], [3]))
+    monkeypatch.setattr(format_discovery, "_likely", log_likelihoods)
+    one = tried("Question: {input}\nAnswer:", "", begin=begin)
+    assert _evidence(source, one, ["a", "b"]) == evidence
