@@ -150,4 +150,4 @@ class EvaluationSettings:
             most=1_000_000,
             read_by={"evaluation.base_arms": (True,)},
         ),
-    ] = 100
+    ] = 50

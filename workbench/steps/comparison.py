@@ -36,7 +36,7 @@ from workbench.steps.seed_answers import answered_seeds
 from workbench.steps.teacher_view import read_by_teacher, sample_teacher, teacher_samples
 from workbench.teach import TEACHER
 
-CHUNK = 64  # rows per commit; the same chunks after an interruption
+CHUNK = 128  # rows per commit; the same chunks after an interruption
 COPY = "copy"  # name of the source adapter on the target base
 BEYOND = 8  # tokens after which an answer that is longer than all right ones is read no further
 
