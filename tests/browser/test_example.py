@@ -69,10 +69,10 @@ def test_example_to_verdict(open_run: Callable[..., Any], server: Server, tmp_pa
     drawn(page)
     phase(page, "Finished", 1500)
     print(f"told before: {told}")
-    expect(page.locator("#transfer-verdict")).to_contain_text("210 rows")
+    expect(page.locator("#transfer-verdict")).to_contain_text("602 rows")
 
     go_to(page, "Compare")
-    expect(page.locator("#verdict")).to_contain_text("210 rows")
+    expect(page.locator("#verdict")).to_contain_text("602 rows")
     expect(page.locator("#arms-bars")).to_contain_text("Target + new adapter")
     result = json.loads((server.runs / run_id / "result.json").read_text())
     arms = {name: arm["accuracy"] for name, arm in result["arms"].items()}

@@ -17,7 +17,7 @@ def test_the_example_passes_intake_and_is_the_recorded_one(tmp_path: Path) -> No
     assert hashlib.sha256(content).hexdigest() == record["kit_sha256"]
     kit = read_kit(ASSETS / "example-kit.zip", tmp_path)
     assert kit.inputs.adapter is not None and kit.inputs.discriminator is not None
-    assert len(kit.inputs.evaluation) == record["evaluation_rows"] == 210
+    assert len(kit.inputs.evaluation) == record["evaluation_rows"] == 602
     assert 3 <= len(kit.inputs.seeds) <= 15
     seeds = {normalise(seed.input) for seed in kit.inputs.seeds}
     assert not seeds & {normalise(row.input) for row in kit.inputs.evaluation}

@@ -49,7 +49,7 @@ def test_an_adapter_and_seeds_make_a_run(client: Client, runs: Path) -> None:
     assert news["run"] == run_id and run.name in news["strip"]
     assert "settings write" in json.loads(news["pulse"])
     tiles, _, rows = call(client, "draw_write_rows", f"{run_id}|token")
-    assert "of about 700" in tiles and rows["data"] == []
+    assert "of about 1,030" in tiles and rows["data"] == []
     drawn, page = call(client, "draw_transfer_form", f"{run_id}|token", "[]", "", "")[-1], "a page"
     table = {"headers": ["input", "output"], "data": [["one", 2], ["", None]], "metadata": None}
     assert call(client, "take_seed_table", run_id, table, drawn, page, "")[0] == run_id

@@ -69,11 +69,9 @@ def tiles(now: Snapshot) -> str:
     """Counters: made, kept, duplicate, rejected."""
     totals = now.tail.totals
     mixed = now.run.samples.count(SampleFilter(origin=SPAN_SWAP, status=KEPT)) if now.run else 0
-    asked = (
-        f"{now.kept - mixed:,} written + {mixed:,} mixed"
-        if mixed
-        else f"of about {wanted(now):,} wanted"
-    )
+    asked = "" if now.started(Stage.LABEL) else f"of about {wanted(now):,} wanted"
+    if mixed:
+        asked = f"{now.kept - mixed:,} written + {mixed:,} mixed"
     repeated = totals.get("duplicates", 0) + totals.get("copied", 0)
     made = totals.get("made", 0)
     share = f"{100 * repeated / made:.0f} % of all" if made else ""
