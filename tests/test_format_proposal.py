@@ -1,12 +1,13 @@
 """The prompt format of a source adapter that nobody named: measured once, as a run begins."""
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from tests.test_pipeline import MakeRun, make_run  # noqa: F401  a fixture
-from workbench.errors import WorkbenchError
-from workbench.events import Progress, Warned
+from workbench.events import Event, Progress, Warned
 from workbench.models.pair import Pair
 from workbench.pipeline import advance
 from workbench.recipe import PromptFormat
@@ -18,6 +19,12 @@ from workbench.steps.format_proposal import settle_format
 from workbench.synthesis_plan import MEASURED_FORMAT, OWED
 
 HUMAN = PromptFormat(kind="text", template="### Human: {input}\n### Assistant:")
+
+
+def pick(events: Iterable[Event]) -> tuple[list[Event], list[str]]:
+    """Events, and the sentences of those that warn."""
+    seen = list(events)
+    return seen, [event.message for event in seen if isinstance(event, Warned)]
 
 
 def owing(run: Run) -> Run:
@@ -58,16 +65,16 @@ def test_a_format_that_was_named_is_not_measured(make_run: MakeRun) -> None:  # 
     assert not list(settle_format(run, Pair(run.recipe, run.inputs)))
 
 
-def test_where_nothing_tells_a_sentence_says_what_to_do(
+def test_where_nothing_tells_the_recipe_s_format_stays_and_a_sentence_says_so(
     make_run: MakeRun,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = owing(make_run(seeds=[Example(f"put {n} coins") for n in range(4)]))
     monkeypatch.setattr(format_proposal, "formats_by_writing", lambda *_given: [])
-    with pytest.raises(WorkbenchError, match=r"three seeds, or choose the format .*--format chat"):
-        list(advance(run))
-    assert not any(record.started_at for record in run.stages().values())
-    assert run.recall(MEASURED_FORMAT) == OWED
+    before = run.recipe
+    _, (told,) = pick(settle_format(run, Pair(run.recipe, run.inputs)))
+    assert re.search(r"so it is chat .*three seeds, or choose the format .*--format chat", told)
+    assert run.recipe == before and run.recall(MEASURED_FORMAT) == told
 
 
 def test_a_whole_model_without_outputs_tells_nothing(
@@ -76,5 +83,5 @@ def test_a_whole_model_without_outputs_tells_nothing(
 ) -> None:
     run = owing(make_run(seeds=[Example(f"put {n} coins") for n in range(4)], teacher="model"))
     run.put_adapter(None)
-    with pytest.raises(WorkbenchError, match="No seed has an output"):
-        list(advance(run))
+    _, (told,) = pick(settle_format(run, Pair(run.recipe, run.inputs)))
+    assert "No seed has an output" in told

@@ -33,11 +33,15 @@ _BY_HAND = (
 )
 
 
+class UntoldFormat(WorkbenchError):
+    """Nothing tells the prompt format."""
+
+
 def propose_format(run: Run, pair: Pair) -> dict[str, Any]:
     """Prompt formats, the likeliest first: {"by": what tells, "formats": [...], "preview"}.
 
     Raises:
-        WorkbenchError: nothing tells, with what to do.
+        UntoldFormat: nothing tells, with what to do.
     """
     formats = (run.recipe.source_format, *CANDIDATES)
     if examples := [seed for seed in run.inputs.seeds if seed.output]:
@@ -47,12 +51,12 @@ def propose_format(run: Run, pair: Pair) -> dict[str, Any]:
         ranked = ranked_formats(pair.source, TEACHER, formats, examples)
         text = examples[0].input
     elif run.recipe.teacher == MODEL:
-        raise WorkbenchError(f"No seed has an output. {_BY_HAND}")
+        raise UntoldFormat(f"No seed has an output. {_BY_HAND}")
     else:
         by = "nats per token that the adapter has learned of the inputs that it writes"
         tried = formats_by_writing(pair, formats, run.recipe.seed)
         if not tried or tried[0].learned < LEAST_GAIN:
-            raise WorkbenchError(
+            raise UntoldFormat(
                 "No seed has an output, and under no known format does this adapter write inputs. "
                 + _BY_HAND
             )
@@ -68,21 +72,25 @@ def propose_format(run: Run, pair: Pair) -> dict[str, Any]:
 def settle_format(run: Run, pair: Pair) -> Iterator[Event]:
     """Take the likeliest format, once, in a run for which nobody named one; tell which and why.
 
-    Raises:
-        WorkbenchError: nothing tells, with what to do.
+    Where nothing tells, the recipe's stays, and that is told.
     """
     if run.recall(MEASURED_FORMAT) != OWED:
         return
     yield Progress(Stage.SYNTHESIZE, 0, 0, "", note="finding the prompt format")
-    proposed = propose_format(run, pair)
-    best, *others = proposed["formats"]
-    run.change_recipe(source_changes(best))
-    then = f"; next {_words(others[0])}: {others[0]['score']:.2f}" if others else ""
-    told = (
-        "Prompt format of the source adapter, measured because nobody named it: "
-        f"{_words(best)} ({proposed['by']}: {best['score']:.2f}{then}). "
-        "To take another, name it with --format, or as source_format of the recipe."
-    )
+    try:
+        proposed = propose_format(run, pair)
+    except UntoldFormat as untold:
+        taken = _words(asdict(run.recipe.source_format))
+        told = f"Nobody named the prompt format of the source adapter, so it is {taken}. {untold}"
+    else:
+        best, *others = proposed["formats"]
+        run.change_recipe(source_changes(best))
+        then = f"; next {_words(others[0])}: {others[0]['score']:.2f}" if others else ""
+        told = (
+            "Prompt format of the source adapter, measured because nobody named it: "
+            f"{_words(best)} ({proposed['by']}: {best['score']:.2f}{then}). "
+            "To take another, name it with --format, or as source_format of the recipe."
+        )
     run.remember(MEASURED_FORMAT, told)
     yield Warned(Stage.SYNTHESIZE, told)
 
