@@ -219,6 +219,26 @@ def test_a_format_that_nobody_names_is_measured_by_the_run_and_found_again(
     assert "source_format.kind is 'text' there and 'chat' here" in capsys.readouterr().err
 
 
+def test_the_base_is_the_one_that_the_adapter_s_config_names(
+    root: Path, advanced: list[float], bare: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Path(bare[bare.index("--adapter") + 1]) / "adapter_config.json"
+    for name, taken in (
+        ("meta-llama/Llama-2-7b-hf", "hub:meta-llama/Llama-2-7b-hf"),
+        ("somebody/a-base", TransferRecipe().source_base),
+    ):
+        config.write_text(
+            json.dumps({**json.loads(config.read_text()), "base_model_name_or_path": name})
+        )
+        run = name.rpartition("/")[2]
+        assert main([*bare, "--run", run]) == DONE
+        assert open_run(root / run).recipe.source_base == taken
+        told = capsys.readouterr().err
+        assert ("names somebody/a-base as its base" in told) == name.startswith("somebody")
+    mine = [*bare, "--source-base", "hub:my/own", "--run", "mine"]
+    assert main(mine) == DONE and open_run(root / "mine").recipe.source_base == "hub:my/own"
+
+
 def test_what_is_named_is_another_run_and_not_measured(
     root: Path, advanced: list[float], bare: list[str], tmp_path: Path
 ) -> None:

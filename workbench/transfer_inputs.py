@@ -22,6 +22,7 @@ from workbench.intake.hub import read_given
 from workbench.intake.kit import read_kit
 from workbench.intake.row_format import fitted_rows, proposed_format
 from workbench.intake.rows import Rows
+from workbench.models import references
 from workbench.recipe import PromptFormat, TransferRecipe, recipe_hash, to_dict
 from workbench.recipe.prompt_format import source_changes
 from workbench.runs.folder import Run, checked_id, create, open_run
@@ -217,12 +218,27 @@ def gather(options: argparse.Namespace, read_recipe: ReadRecipe, workspace: Path
             "--adapter and --kit, or give the base of the adapter with --source-base."
         )
     chosen = recipe.source_base != start.source_base or "source_base" in given
+    if parts["adapter"] and not chosen and not (options.kit or options.from_run):
+        given |= _base_by_config(options.adapter[0], parts["adapter"].base_hint, recipe.source_base)
     if options.kit and not kit_base and not chosen:
         raise IntakeError(
             "The kit does not say which base its adapter is for: it was made on a folder of "
             "another machine. Say it with --source-base."
         )
     return Given(inputs, recipes.override(recipe, given), named)
+
+
+def _base_by_config(path: Path, hint: str, otherwise: str) -> dict[str, str]:
+    """The base that an adapter's config names, if it is in the list; else what is taken, told."""
+    if named := references.listed(hint):
+        return {"source_base": named}
+    if hint:
+        tell(
+            path,
+            f"The adapter's config names {hint[:80]} as its base, and {otherwise} is taken. Say "
+            "another with --source-base.",
+        )
+    return {}
 
 
 def _names_format(read_recipe: ReadRecipe, start: TransferRecipe) -> bool:

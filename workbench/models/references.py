@@ -185,6 +185,11 @@ def entry(reference: str) -> CatalogueEntry | None:
     return next((known for known in CATALOGUE if known.reference == text), None)
 
 
+def listed(hub_name: str) -> str | None:
+    """The reference of a base that is in the list, by its name on the Hub."""
+    return next((known.reference for known in CATALOGUE if known.hub_id == hub_name), None)
+
+
 def parse(text: str) -> ModelReference:
     """Read a reference; plain text is an existing folder, a package name or owner/name.
 

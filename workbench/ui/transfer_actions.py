@@ -125,9 +125,9 @@ def take_files(run_id: str, paths: Sequence[str] | None, owner: str = "", part: 
 def _introduce(run: Run, adapter: AdapterFiles, name: str) -> None:
     """Call a run and its task, where they have no name yet, after what it moves; take the base that
     the adapter's config names, where it is in the list."""
-    named = [entry.reference for entry in references.CATALOGUE if entry.hub_id == adapter.base_hint]
-    if named and named[0] != run.recipe.source_base:
-        run.change_recipe({"source_base": named[0]})
+    named = references.listed(adapter.base_hint)
+    if named and named != run.recipe.source_base:
+        run.change_recipe({"source_base": named})
     if name and run.name == workspace.NEW_NAME:
         with suppress(WorkbenchError):  # files may be called anything
             run.rename(name[:80])
