@@ -224,4 +224,4 @@ def test_comparing_without_right_answers_takes_the_teacher_s_samples() -> None:
     )
     assert without > 1.5 * right
     with_bases = fit.estimate(BALANCED, Inputs(evaluation=rows)).seconds_by_stage
-    assert with_bases[Stage.EVALUATE] > 1.5 * right
+    assert with_bases[Stage.EVALUATE] > 1.3 * right  # half of the rows

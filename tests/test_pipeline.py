@@ -154,7 +154,9 @@ def test_whole_transfer(make_run: MakeRun) -> None:
     assert set(result["arms"]) == {
         "source_base", "source_adapter", "target_base", "target_few_shot", "transferred",
     }  # fmt: skip
-    assert all(arm["n"] == len(ROWS) for arm in result["arms"].values())
+    asked = {arm: values["n"] for arm, values in result["arms"].items()}
+    assert asked["source_adapter"] == asked["transferred"] == len(ROWS)
+    assert asked["source_base"] == asked["target_base"] == run.recipe.evaluation.base_rows
     assert set(result["difference"]) == {"mean", "low", "high"}
     assert set(result["seconds"]) == set(Stage)
     # F15: what decides the numbers is kept with them.
@@ -303,7 +305,7 @@ def test_seeds_without_outputs_are_answered_by_the_teacher(make_run: MakeRun) ->
     run = make_run()
     run.put_examples("seeds", [Example(seed.input) for seed in SEEDS])
     result = finish(run)
-    assert result["arms"]["target_few_shot"]["n"] == len(ROWS)
+    assert result["arms"]["target_few_shot"]["n"] == run.recipe.evaluation.base_rows
 
 
 def test_answers_that_do_not_end_are_no_labels(make_run: MakeRun) -> None:

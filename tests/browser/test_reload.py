@@ -71,7 +71,7 @@ def test_no_reload_shows_an_empty_run_or_loses_a_cell(browser: Any, own_server: 
             open_part(page, EXAMPLES)
             last = page.locator("#seeds [data-testid='cell-11-0']")
             expect(last).to_contain_text(run.inputs.seeds[-1].input, timeout=PATIENCE)
-            page.locator("#seeds [data-testid='cell-0-0']").dblclick()
+            edit(page.locator("#seeds [data-testid='cell-0-0']"))
             page.keyboard.type(f" {number}")
             page.keyboard.press("Enter")
             wait_until_stored(run, f" {number}")
@@ -83,6 +83,12 @@ def test_no_reload_shows_an_empty_run_or_loses_a_cell(browser: Any, own_server: 
 def seeds_of(run: Run) -> list[str]:
     """The seeds as they are on disk."""
     return [seed.input for seed in run.inputs.seeds]
+
+
+def edit(cell: Any) -> None:
+    """Open a cell: what is typed before its box has the focus goes elsewhere."""
+    cell.dblclick()
+    expect(cell.locator("textarea, input").first).to_be_focused(timeout=PATIENCE)
 
 
 def wait_until_stored(run: Run, text: str, seconds: float = 20) -> None:
@@ -128,7 +134,7 @@ def test_a_save_over_what_another_page_changed_is_refused(
     cell = page.locator("#seeds [data-testid='cell-0-0']")
     expect(cell).to_contain_text(seeds_of(run)[0])
     page.evaluate("window.setInterval = () => 0")
-    cell.dblclick()
+    edit(cell)
     page.keyboard.type(" typed here")
     run.put_examples("seeds", run.inputs.seeds[:5])  # meanwhile, elsewhere
     page.keyboard.press("Enter")

@@ -5,6 +5,7 @@ A file becomes a table (``tables``), its columns get a meaning (``columns``), ea
 Nothing is dropped in silence: ``Rows.notes`` says what was read as what and what was left out.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -124,7 +125,7 @@ def read_rows(
     """
     packed = path.suffix.lower() == ".gz"
     kind, name = Path(path.stem if packed else path).suffix.lower(), shown(path.name)
-    if path.is_dir():
+    if os.path.isdir(path):  # says no to impossible names, where Path.is_dir raises
         raise IntakeError(f"{name} is a folder. Hand over the file of rows that is in it.")
     if kind in _REMEDIES:
         raise IntakeError(f"{name} {_REMEDIES[kind]}")
