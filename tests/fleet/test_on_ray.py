@@ -13,15 +13,13 @@ import psutil
 import pytest
 from safetensors.numpy import load_file
 
-from tests.fleet.making import FAST, write_list
+from tests.fleet.making import write_list
 from workbench.events import StageFinished
 from workbench.fleet import standing
 from workbench.fleet.place import Place
 from workbench.runs.folder import open_run
 
 PROJECT = str(Path(__file__).parents[2])
-# A random adapter, asked in a prompt that was measured on it, may never end an answer.
-NAMED = {**FAST, "source_format.kind": "chat"}
 
 
 def begin(path: Path, out: Path, workers: int) -> subprocess.Popen[bytes]:
@@ -95,7 +93,7 @@ def assert_equal_to_single(out: Path, single: Path, names: list[str]) -> None:
 def test_forty_transfers_survive_the_loss_of_a_worker_and_of_the_command(
     tmp_path: Path, tiny_source: Path, tiny_target: Path
 ) -> None:
-    path = write_list(tmp_path / "list", tiny_source, tiny_target, 40, set=NAMED)
+    path = write_list(tmp_path / "list", tiny_source, tiny_target, 40)
     kill_and_finish(path, tmp_path / "out", random.Random(1), done=10)
     assert states(tmp_path / "out") == [standing.DONE] * 40
     few = path.with_name("few.jsonl")
@@ -110,7 +108,7 @@ def test_forty_transfers_survive_the_loss_of_a_worker_and_of_the_command(
 def test_transfers_survive_the_loss_of_a_worker_and_of_the_command(
     tmp_path: Path, tiny_source: Path, tiny_target: Path
 ) -> None:
-    path = write_list(tmp_path / "list", tiny_source, tiny_target, 4, set=NAMED)
+    path = write_list(tmp_path / "list", tiny_source, tiny_target, 4)
     kill_and_finish(path, tmp_path / "out", random.Random(0), done=1)
     assert states(tmp_path / "out") == [standing.DONE] * 4
     one = path.with_name("one.jsonl")

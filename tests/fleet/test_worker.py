@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.fleet.making import write_list
+from tests.fleet.making import FAST, write_list
 from workbench.fleet import standing
 from workbench.fleet.lines import Line, read
 from workbench.fleet.owed import owed
@@ -27,7 +27,8 @@ def place(tmp_path: Path) -> Place:
 
 @pytest.fixture
 def task(place: Place, tmp_path: Path, tiny_source: Path, tiny_target: Path) -> Task:
-    path = write_list(tmp_path / "list", tiny_source, tiny_target, 1)
+    unnamed = {name: value for name, value in FAST.items() if name != "source_format.kind"}
+    path = write_list(tmp_path / "list", tiny_source, tiny_target, 1, set=unnamed)
     (task,) = owed(place, read(path, Line(memory_limit_gb=3), (1, 1), print), False)
     return task
 
