@@ -107,7 +107,11 @@ def prepare(
     if _finished(workspace, "adapter"):
         adapter = read_adapter(workspace / "adapter", workspace)
     else:
-        adapter = train_source(pair, recipe, rows, workspace, report)
+        try:
+            adapter = train_source(pair, recipe, rows, workspace, report)
+        except WorkbenchError:
+            shutil.rmtree(workspace)  # nothing in it is finished
+            raise
         _finish(workspace, "adapter", True)
     pair.source.attach(TEACHER, adapter.settings, adapter.weights)
     measured = _measure_adapter(pair, recipe, evaluation, report)
@@ -198,12 +202,7 @@ def train_source(
         TrainingRow(form.prompt_ids(row.input), form.answer_ids(row.output or "")) for row in rows
     ]
     phase, folder = "training the source adapter", workspace / "adapter"
-    settings = recipe.student, recipe.training
-    try:
-        return _train(pair, recipe, phase, task_rows, *settings, folder, report)
-    except WorkbenchError:
-        shutil.rmtree(workspace)  # nothing in it is finished
-        raise
+    return _train(pair, recipe, phase, task_rows, recipe.student, recipe.training, folder, report)
 
 
 def train_whole(
