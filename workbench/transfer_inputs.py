@@ -218,7 +218,8 @@ def gather(options: argparse.Namespace, read_recipe: ReadRecipe, workspace: Path
             "--adapter and --kit, or give the base of the adapter with --source-base."
         )
     chosen = recipe.source_base != start.source_base or "source_base" in given
-    if parts["adapter"] and not chosen and not (options.kit or options.from_run):
+    begun = options.kit or options.from_run or options.samples_from  # these say the base
+    if parts["adapter"] and not chosen and not begun:
         given |= _base_by_config(options.adapter[0], parts["adapter"].base_hint, recipe.source_base)
     if options.kit and not kit_base and not chosen:
         raise IntakeError(
