@@ -52,7 +52,7 @@ def samples_for(
     """As many samples as a task with these answers needs, where the recipe leaves it open.
 
     Labels that are hard to tell apart need as many as free text: five ratings of films (the teacher
-    sure of few) kept 88 to 95 % with 600 samples and all with 4,000.
+    sure of few) kept 86 to 95 % with 600 samples and all with 4,000.
 
     Args:
         labels: how many labels there are, where that is known better than by counting answers.
@@ -67,11 +67,10 @@ def samples_for(
         labels = sum(count >= SEEN_TWICE for count in Counter(answers).values())
     surely = max(fewest, PER_LABEL * labels)
     count = min(MOST, round(surely + unsure * max(0, free - surely)))
-    return SampleCount(
-        count,
-        f"{PER_LABEL} for each of {labels} labels, at least {fewest:,}, and more as the teacher "
-        f"is not sure of {unsure:.0%} of its answers",
-    )
+    why = f"{PER_LABEL} for each of {labels} labels, at least {fewest:,}"
+    if count > surely:
+        why += f", and more as the teacher is not sure of {100 * unsure:.0f} % of its answers"
+    return SampleCount(count, why)
 
 
 def expected_samples(recipe: TransferRecipe, inputs: Inputs, on_gpu: bool) -> SampleCount:
