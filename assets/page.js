@@ -130,6 +130,27 @@
     pressed?.setAttribute("aria-busy", "true");
     return given.length === 1 ? given[0] : given;
   };
+  // The server says which row was clicked: a button pressed before waits, or it would act on the row
+  // that was chosen before. Not for ever: an answer can be lost with the network.
+  let choosing = 0, waits = null, patience = 0;
+  document.addEventListener("click", (event) => {
+    const button = choosing && event.target.closest?.("button");
+    if (!button) return;
+    event.stopPropagation();
+    waits = button;
+  }, true);
+  window.workbench_choosing = (given) => {
+    choosing += 1;
+    clearTimeout(patience);
+    patience = setTimeout(() => { choosing = 0; waits = null; }, 20000);
+    return given.length === 1 ? given[0] : given;
+  };
+  window.workbench_chosen = () => {
+    choosing = Math.max(0, choosing - 1);
+    if (choosing) return;
+    waits?.click();
+    waits = null;
+  };
   window.workbench_answered = (given) => {
     for (const button of document.querySelectorAll("button[aria-busy]")) button.removeAttribute("aria-busy");
     return given.slice(0, 3);

@@ -171,6 +171,21 @@ def type_choice(page: Page, element: str, text: str) -> None:
     box.press("Tab")
 
 
+def answer_rows_late(page: Page, milliseconds: int = 1500) -> None:
+    """The server learns this much later which row of a table was clicked."""
+    page.evaluate(
+        """(late) => {
+          const ask = window.fetch;
+          window.fetch = async (target, options) => {
+            const row = String(options?.body).includes("row_value");
+            if (row) await new Promise((go) => setTimeout(go, late));
+            return ask(target, options);
+          };
+        }""",
+        milliseconds,
+    )
+
+
 def toast(page: Page, words: str) -> None:
     """A toast with these words appears; close it."""
     expect(page.locator(".toast-body", has_text=words).first).to_be_visible()

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.driving import Server, choose, drawn, field, go_to, toast
+from tests.browser.driving import Server, answer_rows_late, choose, drawn, field, go_to, toast
 from tests.ui import fake_run
 from workbench.runs.folder import Run
 from workbench.samples import KEPT, REJECTED
@@ -60,6 +60,22 @@ def test_a_decision_is_kept_and_the_next_sample_comes(
     sample = run.samples.get(first)
     assert sample is not None and (sample.status, sample.decided_by) == (REJECTED, "person")
     assert chosen(page, first) != first
+
+
+def test_a_decision_waits_for_the_row_that_was_clicked(
+    open_run: Callable[..., Any], run: Run
+) -> None:
+    page = review(open_run, run)
+    click_row(page, 0)
+    first = chosen(page)
+    answer_rows_late(page)
+    clicked = page.locator("#review-table [data-testid='cell-3-1']")
+    text = clicked.inner_text().strip()
+    clicked.click()
+    page.keyboard.press("r")
+    expect(page.locator("#review-undo")).to_have_text("Undo: rejected")
+    decided = [sample for sample in run.samples.all() if sample.decided_by == "person"]
+    assert [sample.input for sample in decided] == [text] and decided[0].id != first
 
 
 def test_keys_alone(open_run: Callable[..., Any], run: Run) -> None:

@@ -1,5 +1,6 @@
 """The Runs tab: duplicate, compare, rename, delete and take back, as a person does it."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from playwright.sync_api import expect
 
 from tests.browser.driving import (
     Server,
+    answer_rows_late,
     choose,
     field,
     go_to,
@@ -85,3 +87,25 @@ def test_history_is_worked_with(open_run: Callable[..., Any], server: Server) ->
     toast(page, '"Frisian requests" is back')
     expect(page.locator("#runs-table")).to_contain_text("Frisian requests")
     assert copy.folder.is_dir()
+
+
+def test_a_button_waits_for_the_row_that_was_clicked(
+    open_run: Callable[..., Any], server: Server
+) -> None:
+    """On a slow server a quick click on Open opened the run that was chosen before."""
+    opened, other = fake_run.draft(server.runs, "Opened"), fake_run.draft(server.runs, "Clicked")
+    fake_run.draft(server.runs, "Clicked first")
+    page = open_run(opened.id)
+    go_to(page, "Runs")
+    names = page.locator("#runs-table [data-testid^='cell-']:visible")
+    answer_rows_late(page)
+    for name in ("Clicked first", "Clicked"):
+        names.get_by_text(name, exact=True).click()
+    page.locator("#runs-open").click()
+    expect(page.locator(".strip-name")).to_have_text("Clicked")
+    assert run_in_address(page) == other.id
+    go_to(page, "Runs")
+    names.get_by_text("Opened", exact=True).click()
+    page.locator("#runs-refresh").click()
+    expect(page.locator("#runs-table")).to_contain_text("▸ Clicked")
+    expect(field(page, "runs-chosen")).to_have_value(re.compile("^Opened"))

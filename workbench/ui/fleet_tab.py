@@ -5,6 +5,7 @@ as ``workbench fleet --status`` does; the table, its order and the verdict are t
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from workbench.stages import ORDER
 from workbench.ui import plain, words, workspace
 from workbench.ui.boxes import button_row, files_made, rows_table, selected, small_button
 from workbench.ui.failures import say, told
-from workbench.ui.sections import Parts
+from workbench.ui.sections import Parts, choose
 
 SHOWN = 200  # rows; a browser has no use for ten thousand
 _LAST = ".fleet"  # in the folder of runs: the output folder that was looked at last
@@ -79,18 +80,21 @@ def build(parts: Parts, tab: gr.Tab) -> None:
             made = files_made("Table")
 
     quiet: dict[str, Any] = {"show_progress": "hidden"}
-    asked, shown = [folder, only, search], [folder, counts, report, rows, names, chosen]
+    asked, shown = [folder, only, search, names], [folder, counts, report, rows, names, chosen]
     looked: dict[str, Any] = {"fn": told(_look), "inputs": asked, "outputs": shown, **quiet}
     for event in (tab.select, look.click, folder.submit, only.input, search.submit):
         event(**looked)
-    rows.select(told(_choose), [names], [chosen], **quiet)
+    choose(rows, _choose, [names], [chosen])
     parts.press(open_, _open, [folder, chosen], [parts.run_id, parts.tabs], afresh=True)
     again.click(told(_again), [folder, chosen], None, **quiet).then(**looked)
     make.click(told(_export), [folder, kind], [made], **quiet)
 
 
-def _look(folder: str, only: str, search: str) -> tuple[Any, ...]:
-    """The folder, counts and report, rows in sight, their names, and the choice among them."""
+def _look(folder: str, only: str, search: str, former: Sequence[str] = ()) -> tuple[Any, ...]:
+    """The folder, counts and report, rows in sight, their names, and the choice among them.
+
+    What is chosen among the ``former`` stays while all of them are in sight.
+    """
     root = workspace.runs_root()
     folder = folder.strip() or _remembered(root)
     if not folder:
@@ -105,10 +109,11 @@ def _look(folder: str, only: str, search: str) -> tuple[Any, ...]:
     ]
     shown = fits[:SHOWN]
     names = [row["name"] for row in shown]
-    value = names[0] if names else None
+    choice: dict[str, Any] = {"choices": names}
+    if not former or not set(former) <= set(names):
+        choice["value"] = names[0] if names else None
     told_of = _report(found, len(fits), len(shown))
-    choice = gr.update(choices=names, value=value)
-    return folder, *told_of, [_cells(row) for row in shown], names, choice
+    return folder, *told_of, [_cells(row) for row in shown], names, gr.update(**choice)
 
 
 def remember(folder: str, root: Path) -> None:

@@ -10,7 +10,7 @@ from workbench.ui import consent_box, plain
 from workbench.ui import review_actions as actions
 from workbench.ui.boxes import button_row, files_made, rows_table, small_button, text_shown
 from workbench.ui.failures import told
-from workbench.ui.sections import Parts, Section
+from workbench.ui.sections import Parts, Section, choose
 
 TAB = "review"
 _KEYS = "Keys: j next, k back, a accept, r reject, e edit, u undo, Escape leaves a field."
@@ -213,7 +213,7 @@ def _wire_table(parts: Parts, box: SimpleNamespace, token: gr.Textbox) -> None:
         event(same_page, again, view, **quiet)
     box.back.click(told(actions.page_back), again, view, **quiet)
     box.forward.click(told(actions.page_forward), again, view, **quiet)
-    chosen = box.table.select(told(actions.choose), [parts.run_id, box.ids], [*box.editor], **quiet)
+    chosen = choose(box.table, actions.choose, [parts.run_id, box.ids], [*box.editor])
     chosen.then(same_page, again, view, **quiet)
     parts.press(box.keep_all, actions.keep_all, asked)
     parts.press(box.reject_all, actions.reject_all, asked)

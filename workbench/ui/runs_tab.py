@@ -1,5 +1,6 @@
 """Runs: everything that was begun here; open, compare, duplicate, rename, delete, take back."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,15 +19,15 @@ from workbench.stages import ARM_WORDS
 from workbench.ui import fields, plain, snapshot, words, workspace
 from workbench.ui.boxes import button_row, rows_table, selected, small_button
 from workbench.ui.failures import say, told
-from workbench.ui.sections import Parts, pressed
+from workbench.ui.sections import Parts, choose, pressed
 
 _SHARED = "Those that this browser began. Nobody else can open them."
-_OWNER = "(run) => [run, window.workbench_owner()]"  # see page.js
+_OWNER = "(run, owner, ...rest) => [run, window.workbench_owner(), ...rest]"  # see page.js
 
 
 def build(parts: Parts, tab: gr.Tab) -> None:
     """Place the tab's components and wire them."""
-    ids = gr.State([])
+    ids, listed_for = gr.State([]), gr.State("")
     trash = gr.State([])
     everything = "Everything on this machine, the newest change first."
     plain.block(plain.heading("Runs", _SHARED if owners.shared() else everything))
@@ -61,17 +62,18 @@ def build(parts: Parts, tab: gr.Tab) -> None:
             other = gr.Dropdown([], label="Compare it with", elem_id="runs-other", filterable=True)
             compared = plain.block(elem_id="runs-compared")
 
-    listing, owner = [table, ids, chosen, other], parts.owner
+    listing, owner = [table, ids, listed_for, chosen, other], parts.owner
     quiet: dict[str, Any] = {"show_progress": "hidden"}
     run = parts.run_id
     listed: dict[str, Any] = {
-        "fn": told(_list), "inputs": [run, owner], "outputs": listing, "js": _OWNER, **quiet,
+        "fn": told(_list), "inputs": [run, owner, ids, listed_for], "outputs": listing,
+        "js": _OWNER, **quiet,
     }  # fmt: skip
     tab.select(**listed)
     look.click(**listed)
     if owners.shared():
         run.change(_claim, [run, owner], None, js=_OWNER, queue=False, **quiet)
-    table.select(told(_choose), [ids], [chosen, name], **quiet)
+    choose(table, _choose, [ids], [chosen, name])
     for box in (chosen, other):
         box.change(told(_compare), [chosen, other], [compared], **quiet)
     parts.press(open_, _open, [chosen], [run, parts.tabs], afresh=True)
@@ -97,21 +99,27 @@ def _claim(run_id: str, token: str) -> None:
         owners.claim(workspace.find(run_id), token)
 
 
-def _list(run_id: str, token: str = "") -> tuple[Any, ...]:
-    """The runs of this machine; on a server that strangers share, the visitor's own."""
+def _list(
+    run_id: str, token: str = "", former: Sequence[str] = (), former_run: str = ""
+) -> tuple[Any, ...]:
+    """The runs of this machine; on a server that strangers share, the visitor's own.
+
+    What is chosen among the ``former`` ids stays, also what is chosen meanwhile, while all of them
+    are there and ``former_run`` is still the open one.
+    """
     history = jobs.history(workspace.runs_root())
     if owners.shared():
         history = [(line, state) for line, state in history if owners.owns(token, line.owner)]
     lines = [line for line, _ in history]
     choices = [(f"{line.name} · {words.age(line.changed_at)}", line.id) for line in lines]
     known = [line.id for line in lines]
-    value = run_id if run_id in known else (known[0] if known else None)
-    return (
-        [_row(line, state, run_id) for line, state in history],
-        known,
-        gr.update(choices=choices, value=value),
-        gr.update(choices=[("Nothing", ""), *choices], value=""),
-    )
+    choice: dict[str, Any] = {"choices": choices}
+    with_none: dict[str, Any] = {"choices": [("Nothing", ""), *choices]}
+    if not former or not set(former) <= set(known) or run_id != former_run:
+        choice["value"] = run_id if run_id in known else (known[0] if known else None)
+        with_none["value"] = ""
+    rows = [_row(line, state, run_id) for line, state in history]
+    return rows, known, run_id, gr.update(**choice), gr.update(**with_none)
 
 
 def _row(line: RunListing, state: RunState, run_id: str) -> list[str]:

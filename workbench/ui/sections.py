@@ -119,6 +119,21 @@ def pressed(inputs: int) -> str:
     return f"(...given) => window.workbench_pressed(given.slice(0, {inputs}))"
 
 
+def choose(
+    table: gr.Dataframe, handler: Callable[..., Any], inputs: list[Any], outputs: list[Any]
+) -> Any:
+    """Wire a click on a row; a button that is pressed before it is answered waits, see page.js.
+
+    Clicks are answered one after another, so that the last one is the one that holds.
+    """
+    js = f"(...given) => window.workbench_choosing(given.slice(0, {len(inputs)}))"
+    event = table.select(
+        told(handler), inputs, outputs, js=js,
+        show_progress="hidden", trigger_mode="multiple", concurrency_limit=1,
+    )  # fmt: skip
+    return event.then(None, js="() => window.workbench_chosen()")
+
+
 @dataclass
 class Parts:
     """What every tab needs of the page, and what it hands back to be wired at the end.
