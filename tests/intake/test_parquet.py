@@ -9,6 +9,7 @@ import pytest
 from workbench.errors import IntakeError
 from workbench.export.parquet import write_parquet
 from workbench.intake import parquet
+from workbench.intake.column_questions import Choice
 from workbench.intake.rows import read_rows
 from workbench.samples import KEPT, Example, Sample
 
@@ -82,3 +83,13 @@ def test_it_is_read_by_a_process_that_has_no_secrets(
     with pytest.raises(IntakeError, match="takes too long"):
         read_rows(_write(tmp_path / "rows.parquet", input=["a"]))
     assert "hf_secret" not in str(asked["env"])
+
+
+def test_a_system_turn_beside_chosen_columns_is_read(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path / "rows.parquet", ask=["a", "b"], say=["x", "y"], system=["Be brief."] * 2
+    )
+    rows = read_rows(path, choice=Choice(("ask",), "say"))
+    assert (rows.system, rows.examples[0]) == ("Be brief.", Example("a", "x"))
+    with pytest.raises(IntakeError, match=r"no column answer. It has ask, say, system"):
+        read_rows(path, choice=Choice(("ask ",), "answer"))

@@ -257,3 +257,20 @@ def test_a_history_is_pairs_of_texts() -> None:
     for other in (["ab"], [["a"]], [["a", "b", "c"]], [["a", 1]]):
         with pytest.raises(NotText, match="pairs"):
             list(history_turns(other))
+
+
+def test_a_chosen_output_keeps_the_other_right_answers() -> None:
+    rows = [{"question": f"q{n}", "reply": "a", "references": ["a", "b"]} for n in range(3)]
+    text = "\n".join(map(json.dumps, rows))
+    chosen = parse_rows(text, "jsonl", choice=Choice(("question",), "reply")).examples
+    assert chosen[0] == Example("q0", "a", ("a", "b"))
+    rows = [{"question": f"q{n}", "answers": {"text": ["a", "b"]}} for n in range(3)]
+    text = "\n".join(map(json.dumps, rows))
+    assert parse_rows(text, "jsonl", choice=Choice(output="answers")).examples[0].output == "a"
+
+
+def test_objects_by_row_are_put_together_by_their_keys() -> None:
+    text = '{"text": {"0": "a", "1": "b"}, "label": {"1": "of b", "0": "of a"}}'
+    assert parse_rows(text, "json").examples == (Example("a", "of a"), Example("b", "of b"))
+    others = text.replace('"1": "of b"', '"2": "of b"')  # of no row that has a text
+    assert len(parse_rows(others, "json").examples) == 1

@@ -39,9 +39,14 @@ _SURROUNDING = " .,;:!?…·¿¡。、()[]{}<>«»‹›\"'`´‘’‚‛“”
 
 _MINUS = "-−－﹣"  # hyphen-minus, minus sign, full-width and small forms
 _SEPARATORS = ",\u00a0\u2009\u202f'’，"  # thousands: comma, hard and thin spaces, apostrophes
+# A decimal comma: "3,5" and "1.234,50"; "1,234" is a thousand, and "1,2,3" a list.
+_COMMA = (
+    r"(?:\d{1,3}(?:[.\u00a0\u2009\u202f'’]\d{3})+,\d+"
+    r"|(?<!\d,)(?:\d{4,},|\d{1,3},(?!\d{3}(?!\d)))\d+)(?![.,]?\d)"
+)
 _NUMBER = re.compile(
     rf"(?:(?<![\w.%)])(?P<minus>[{_MINUS}])[$€£¥]?)?"
-    rf"(?P<digits>\d{{1,3}}(?:[{_SEPARATORS}]\d{{3}})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\d)\.\d+)"
+    rf"(?P<digits>(?P<comma>{_COMMA})|\d{{1,3}}(?:[{_SEPARATORS}]\d{{3}})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|(?<!\d)\.\d+)"
     r"(?P<exponent>[eE][+-]?\d{1,3}(?!\w))?"
 )
 
@@ -71,15 +76,18 @@ def last_number(text: str) -> Decimal | None:
     """The last number written in the text, or None.
 
     A comma, a hard or thin space or an apostrophe between groups of three digits is a thousands
-    separator; the point is the decimal sign. A minus counts when it touches the number and does
-    not follow a letter, digit or closing bracket ("5-3" ends in 3). A percent or currency sign
-    is a unit and ignored: "50 %" is 50, not 0.5.
+    separator; the decimal sign is the point, or a comma before other than three digits. A minus
+    counts when it touches the number and does not follow a letter, digit or closing bracket
+    ("5-3" ends in 3). A percent or currency sign is a unit and ignored: "50 %" is 50, not 0.5.
     """
     numbers = list(_NUMBER.finditer(text))
     if not numbers:
         return None
     last = numbers[-1]
     digits = re.sub(f"[{_SEPARATORS}]", "", last["digits"])
+    if last["comma"]:
+        whole, _, part = last["comma"].rpartition(",")
+        digits = re.sub(r"\D", "", whole) + "." + part
     return Decimal(("-" if last["minus"] else "") + digits + (last["exponent"] or ""))
 
 

@@ -114,14 +114,16 @@ def read_columns(table: Table, where: str, outputs: str, choice: Choice) -> Read
                 f"{where}: the column {shown(chosen)} cannot be input and output at once. Name "
                 "another one for either."
             )
-        return Reading(inputs, chosen, system=system)
-    if choice.output == "" or outputs == NONE:
+        output, same = chosen, ()
+    elif choice.output == "" or outputs == NONE:
         return Reading(inputs, system=system)
-    output, same = _output(table, names, where, outputs, inputs)
+    else:
+        output, same = _output(table, names, where, outputs, inputs)
     history = names.get("history", "")
-    if history and not isinstance(table.first(history), list):
+    if choice.inputs or not isinstance(table.first(history), list):
         history = ""
-    answers = next((names[name] for name in ALIASES if name in names), "")
+    aliases = (names[name] for name in ALIASES if name in names)
+    answers = next((name for name in aliases if name not in inputs), "")
     if normal(output) in ("answer", "answers") and right_answers(table.first(output)):
         answers = output
     if answers and right_answers(table.first(answers)) is None:

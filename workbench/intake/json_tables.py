@@ -228,10 +228,11 @@ def _by_column(
             return objects, ()
         if len(data) == 1 and any(isinstance(value, list) for value in objects[0].values()):
             return _rows_within(objects[0], where, known)
+    keys = objects[0].keys() if objects else ()
     columns = {
-        name: list(value.values()) if isinstance(value, dict) else value
+        name: [value[key] for key in keys] if isinstance(value, dict) else value
         for name, value in data.items()
-        if isinstance(value, list | dict)
+        if isinstance(value, list) or (isinstance(value, dict) and value.keys() == keys)
     }
     lengths = {len(values) for values in columns.values()}
     if len(lengths) == 1 and len(columns) == len(data):

@@ -16,6 +16,7 @@ import sys
 from typing import Any
 
 from workbench.errors import IntakeError
+from workbench.intake.column_names import ALIASES, SYSTEM, normal
 from workbench.intake.wording import size_words
 from workbench.limits import LIMITS
 
@@ -36,8 +37,8 @@ def as_jsonl(raw: bytes, where: str, columns: tuple[str, ...] = ()) -> str:
     Args:
         raw: the file.
         where: what error sentences call it.
-        columns: all that is wanted, in lower case; where none of them is there, and with (), every
-            column that can be text.
+        columns: all that is wanted, in lower case, beside a system turn and further right answers;
+            where none of them is there, and with (), every column that can be text.
 
     Raises:
         IntakeError: it is no Parquet, or takes too much to read.
@@ -83,7 +84,9 @@ def _convert(raw: bytes, columns: list[str]) -> None:
         if types.is_binary(field.type) and _is_utf8(file, field.name):
             kinds[field.name] = ""
     names = [name for name in kinds if name.lower() in columns]
-    names = names or [name for name in kinds if not kinds[name]]
+    others = [name for name in kinds if not kinds[name] and name not in names]
+    beside = [name for name in others if normal(name) in (*SYSTEM, *ALIASES)]
+    names = [*names, *beside] if names else others
     labels = {name: found for name, found in _class_names(schema.metadata).items() if name in names}
     unreadable = [f"{name} ({kind})" for name, kind in kinds.items() if kind and name not in names]
     about = {"columns": names, "unreadable": unreadable, "names": list(labels)}
