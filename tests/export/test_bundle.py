@@ -131,6 +131,12 @@ def test_the_folder_is_what_the_zip_holds_unless_a_person_wrote_into_it(tmp_path
     assert [path.name for path in (tmp_path / "exports").iterdir() if path.name[0] == "."] == []
 
 
+def test_weights_of_any_size_are_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)  # as if the adapter had over 2 GiB
+    with zipfile.ZipFile(write(tmp_path).archive) as archive:
+        assert archive.testzip() is None
+
+
 PLAIN_PEFT = """
 import json, sys, torch
 from peft import PeftModel

@@ -92,6 +92,26 @@ def test_a_local_path_does_not_travel(tmp_path: Path, base: str) -> None:
     assert kit.recipe_from(recipe).source_base == base
 
 
+def test_a_plain_name_is_of_the_hub_on_every_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = TransferRecipe(source_base="models/llama")
+    assert read_kit(make(tmp_path, recipe), tmp_path / "new").source_base == "hub:models/llama"
+    (tmp_path / "models" / "llama").mkdir(parents=True)  # the owner's own, of this machine
+    path = make(tmp_path, recipe)
+    assert read_kit(path, tmp_path / "new").source_base == ""
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("adapter/adapter_config.json"))
+    assert config["base_model_name_or_path"] is None
+
+
+def test_weights_of_any_size_are_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)  # as if the adapter had over 2 GiB
+    kit = read_kit(full(tmp_path), tmp_path / "new")
+    assert kit.inputs.discriminator is not None
+
+
 def test_a_kit_needs_adapter_and_seeds(tmp_path: Path) -> None:
     with pytest.raises(IntakeError, match="1 to 15 seeds"):
         make(tmp_path, seeds=())

@@ -300,7 +300,7 @@ def test_t07_zip64_and_ambiguous_ends(tmp_path: Path) -> None:
     at = raw.rindex(b"PK\x05\x06")
     path = tmp_path / "b.zip"
     path.write_bytes(raw[:at] + b"PK\x06\x07" + bytes(16) + raw[at:])
-    assert "zip64" in refused(path, tmp_path)
+    assert "ambiguous" in refused(path, tmp_path)  # an end of zip64 that leads nowhere
     path.write_bytes(raw + raw[at:][:10])
     assert "damaged" in refused(path, tmp_path)
     path.write_bytes(raw + b"trailing bytes")
@@ -361,3 +361,24 @@ def test_t07_a_long_list_of_members_is_not_read(tmp_path: Path, at: int, format_
     struct.pack_into(format_, raw, raw.rfind(b"PK\x05\x06") + at, 60_000 if at == 10 else 10**9)
     path.write_bytes(raw)
     assert "too many members" in refused(path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mark", "at", "words"),
+    [
+        (b"PK\x06\x06", 32, "too many members"),
+        (b"PK\x06\x06", 40, "too many members"),
+        (b"PK\x06\x07", 8, "ambiguous end"),
+    ],
+)
+def test_t07_a_zip_of_over_2_gib_is_bounded_as_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: bytes, at: int, words: str
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(zipfile, "ZIP64_LIMIT", 10)
+        path = pack(tmp_path / "a.zip", good(tmp_path))
+    assert read_adapter(path, tmp_path / "w").weights.exists()
+    raw = bytearray(path.read_bytes())
+    struct.pack_into("<Q", raw, raw.rfind(mark) + at, 10**9)
+    path.write_bytes(raw)
+    assert words in refused(path, tmp_path)

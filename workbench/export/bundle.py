@@ -166,6 +166,7 @@ def _publish(partial: Path, exports: Path, slug: str) -> Bundle:
 def _add(archive: zipfile.ZipFile, path: Path, name: str) -> None:
     info = zipfile.ZipInfo(name, _FIXED_DATE)
     info.external_attr = 0o644 << 16
+    info.file_size = path.stat().st_size  # from 2 GiB on another form is needed
     # Weights do not compress; everything else is text.
     stored = path.name == WEIGHTS
     info.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED

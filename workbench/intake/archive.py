@@ -26,6 +26,7 @@ from workbench.limits import LIMITS
 
 _END, _END_BYTES = b"PK\x05\x06", 22
 _ZIP64_LOCATOR, _ZIP64_LOCATOR_BYTES = b"PK\x06\x07", 20
+_ZIP64_END, _ZIP64_END_BYTES = b"PK\x06\x06", 56
 _COMMENT_BYTES = 0xFFFF
 _DIRECTORY_BYTES = 512 * 1024
 _LOCAL_HEADER_BYTES = 30
@@ -142,7 +143,7 @@ def _check_directory(path: Path, label: str) -> None:
     with path.open("rb") as file:
         if file.read(4) not in (b"PK\x03\x04", _END):
             raise IntakeError(f"{label} is not a zip. Pack the files as an ordinary zip.")
-        reach = min(total, _COMMENT_BYTES + _END_BYTES + _ZIP64_LOCATOR_BYTES)
+        reach = min(total, _COMMENT_BYTES + _END_BYTES + _ZIP64_LOCATOR_BYTES + _ZIP64_END_BYTES)
         file.seek(total - reach)
         tail = file.read(reach)
     at = tail.rfind(_END)
@@ -153,8 +154,14 @@ def _check_directory(path: Path, label: str) -> None:
     size = int.from_bytes(tail[at + 12 : at + 16], "little")
     if len(tail) - at - _END_BYTES != comment:
         raise IntakeError(f"{label} has an ambiguous end. Pack it again.")
-    if tail[max(0, at - _ZIP64_LOCATOR_BYTES) :].startswith(_ZIP64_LOCATOR):
-        raise IntakeError(f"{label} is in the zip64 format. Pack it as an ordinary zip.")
+    at -= _ZIP64_LOCATOR_BYTES
+    if at >= 0 and tail.startswith(_ZIP64_LOCATOR, at):  # of more than 2 GiB
+        # zipfile looks for the record right before the locator, others where that points.
+        at, said = at - _ZIP64_END_BYTES, int.from_bytes(tail[at + 8 : at + 16], "little")
+        if at < 0 or not tail.startswith(_ZIP64_END, at) or said != total - len(tail) + at:
+            raise IntakeError(f"{label} has an ambiguous end. Pack it again.")
+        members = int.from_bytes(tail[at + 32 : at + 40], "little")
+        size = int.from_bytes(tail[at + 40 : at + 48], "little")
     if size > _DIRECTORY_BYTES or members > 2 * LIMITS.archive_listed:
         raise IntakeError(_too_many(label, LIMITS.archive_listed))
 

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -28,6 +29,7 @@ from workbench.intake.rows import parse_rows
 from workbench.intake.tables import decode
 from workbench.intake.wording import shown
 from workbench.limits import LIMITS
+from workbench.models import folders, references
 from workbench.recipe import AUTO, METRICS, PromptFormat, TransferRecipe
 from workbench.samples import Example
 
@@ -98,7 +100,7 @@ def write_kit(
     """
     if inputs.adapter is None or not 0 < len(inputs.seeds) <= LIMITS.seeds:
         raise IntakeError(f"A kit needs an adapter and 1 to {LIMITS.seeds} seeds.")
-    base = portable_reference(recipe.source_base)
+    base = "" if folders.named(recipe.source_base) else portable_reference(recipe.source_base)
     contents = _contents(inputs, base, attribution)
     about = About(
         task_name=recipe.task_name,
@@ -197,8 +199,8 @@ def _contents(inputs: Inputs, base: str, attribution: str) -> dict[str, bytes | 
     for role in ("adapter", "discriminator", "writer"):
         adapter: AdapterFiles | None = getattr(inputs, role)
         if adapter is not None:
-            hint = portable_reference(adapter.base_hint) or base
-            config = json.dumps(adapter.settings.file(hint or None), indent=2) + "\n"
+            named = references.hub_id(base) if base else None
+            config = json.dumps(adapter.settings.file(named), indent=2) + "\n"
             contents[f"{role}/{CONFIG_NAME}"] = config.encode()
             contents[f"{role}/{WEIGHTS_NAME}"] = adapter.verified()
     contents["seeds.jsonl"] = _jsonl(inputs.seeds)
@@ -225,22 +227,23 @@ def _open(content: bytes | Path) -> io.BufferedIOBase:
     return content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
 
 
+def _size(content: bytes | Path) -> int:
+    return content.stat().st_size if isinstance(content, Path) else len(content)
+
+
 def _fingerprint(content: bytes | Path) -> dict[str, Any]:
-    digest, size = hashlib.sha256(), 0
     with _open(content) as file:
-        while chunk := file.read(1024**2):
-            digest.update(chunk)
-            size += len(chunk)
-    return {"sha256": digest.hexdigest(), "bytes": size}
+        digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # a BytesIO is one
+    return {"sha256": digest.hexdigest(), "bytes": _size(content)}
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes | Path) -> None:
     info = zipfile.ZipInfo(name, _FIXED_DATE)
     info.external_attr = 0o644 << 16
+    info.file_size = _size(content)  # from 2 GiB on another form is needed
     info.create_system = 3  # Unix, also where it is written on Windows: equal bytes
     # Weights do not compress; everything else is text.
     stored = isinstance(content, Path)
     info.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
     with _open(content) as source, archive.open(info, "w") as member:
-        while chunk := source.read(1024**2):
-            member.write(chunk)
+        shutil.copyfileobj(source, member, 1024**2)

@@ -50,8 +50,13 @@ class About:
 
 
 def portable_reference(reference: str) -> str:
-    """The reference if it means the same on every machine (package, Hub id), else ""."""
-    return reference if _REFERENCE.fullmatch(reference) and ".." not in reference else ""
+    """The reference if it means the same on every machine (package, Hub id), else "".
+
+    A plain owner/name is of the Hub, whatever folder of that name is on a machine.
+    """
+    if not _REFERENCE.fullmatch(reference) or ".." in reference:
+        return ""
+    return reference if ":" in reference else f"hub:{reference}"
 
 
 def about_bytes(about: About) -> bytes:
