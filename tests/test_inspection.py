@@ -47,6 +47,16 @@ def test_unclear_columns_are_shown_with_a_proposal_that_can_be_taken(
     assert code == DONE and report["first_rows"][0]["output"] == "3"
 
 
+def test_links_in_a_folder_that_was_named_are_followed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved, cached = builders.adapter_folder(tmp_path / "saved"), tmp_path / "cached"
+    cached.mkdir()
+    for path in saved.iterdir():
+        (cached / path.name).symlink_to(path)
+    assert inspected(capsys, cached)[0] == DONE
+
+
 def test_adapters_and_kits_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = builders.adapter_folder(tmp_path / "good")
     code, reports = inspected(capsys, KIT, folder)

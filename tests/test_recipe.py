@@ -232,6 +232,7 @@ def test_another_kind_of_adapter_brings_its_own_rate_and_takes_it_back() -> None
     tuned = override(plain, {"student.method": "prompt_tuning"})
     wanted = STUDENTS["prompt_tuning"].defaults["training.learning_rate"]
     assert tuned.training.learning_rate == wanted
+    assert override(plain, {"lora.method": "prompt_tuning"}) == tuned
     assert override(tuned, {"student.method": "lora"}) == plain
     given = {"student.method": "ia3", "training.learning_rate": 0.02}
     assert override(plain, given).training.learning_rate == 0.02

@@ -12,11 +12,11 @@ from typing import Any
 from workbench import fit
 from workbench.errors import IntakeError, ModelError
 from workbench.inputs import AdapterFiles, Inputs
-from workbench.intake.adapter import Inspection, inspect_adapter, read_adapter
+from workbench.intake.adapter import Inspection, inspect_adapter
 from workbench.intake.archive import holds
 from workbench.intake.column_questions import Choice, ColumnsUnclear, Question
 from workbench.intake.columns import OPTIONAL
-from workbench.intake.hub import fetch_adapter
+from workbench.intake.hub import fetch_adapter, read_given
 from workbench.intake.kit import read_kit
 from workbench.intake.kit_about import writer_words
 from workbench.intake.rows import FILE_TYPES, JOIN, read_rows
@@ -86,7 +86,7 @@ def ask_base(
             kit = read_kit(path, Path(scratch))
             inputs, recipe = kit.inputs, kit.recipe_from(recipe)
         else:
-            inputs = Inputs(read_adapter(path, Path(scratch)))
+            inputs = Inputs(read_given([path], Path(scratch)))
         changes = {"source_base": base or recipe.source_base}
         recipe = replace(override(recipe, changes), source_format=form or recipe.source_format)
         references.fetch(recipe.source_base)
@@ -150,7 +150,7 @@ def _guarded(read: Any, given: Any, path: Path) -> Report:
 
 
 def _adapter(given: Path | list[Path], scratch: Path) -> Report:
-    inspection = inspect_adapter(given, scratch)
+    inspection = inspect_adapter(given, scratch, links=True)
     checks = [{"check": c.words, "ok": not c.problem, "problem": c.problem}
               for c in inspection.checks]  # fmt: skip
     found = _adapter_facts(inspection.adapter) if inspection.adapter else {}

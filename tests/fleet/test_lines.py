@@ -1,6 +1,7 @@
 """Every line of a list is checked before anything starts, with one sentence for each bad one."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,14 @@ def test_one_sentence_for_every_bad_line(good: Path) -> None:
         strict=True,
     ):  # fmt: skip
         assert words in text and "\n" not in text
+
+
+def test_a_line_may_say_that_rows_have_no_outputs(good: Path) -> None:
+    line = json.loads(good.read_text().splitlines()[0])
+    good.write_text(json.dumps({**line, "output_column": ""}))
+    (transfer,) = read(good, Line(), ALL, silent)
+    with tempfile.TemporaryDirectory() as scratch:
+        assert {row.output for row in transfer.open(Path(scratch)).inputs.seeds} == {None}
 
 
 def test_a_folder_of_kits_with_one_target(tmp_path: Path, tiny_target: Path) -> None:

@@ -6,6 +6,7 @@ from workbench.models import references
 from workbench.recipe import TransferRecipe
 
 _LORA = ("lora", "rslora")
+_VLLM_RANKS = (8, 16, 32, 64, 128, 256)  # it takes no others up to the largest of a recipe
 
 
 def vllm(recipe: TransferRecipe) -> str:
@@ -16,7 +17,8 @@ def vllm(recipe: TransferRecipe) -> str:
             "# vLLM serves plain LoRA adapters. Merge this one under Take home, then:\n"
             "vllm serve ./merged"
         )
-    rank = max(8, recipe.student.rank)
+    most = max((recipe.student.rank, *recipe.student.rank_pattern.values()))
+    rank = next(rank for rank in _VLLM_RANKS if rank >= most)
     return (
         f"vllm serve {base} --enable-lora --max-lora-rank {rank} \\\n"
         f"    --lora-modules {name}=./adapter\n"

@@ -207,6 +207,7 @@ def _options(line: Line, folder: Path, defaults: Line) -> argparse.Namespace:
     values: dict[str, Any] = {
         name: getattr(line, name) or getattr(defaults, name) for name in Line.__dataclass_fields__
     }
+    values["output_column"] = line.output_column  # "" is none at all
     for name in _PATHS:
         here = folder if getattr(line, name) else Path()
         values[name] = here / values[name] if values[name] else None

@@ -33,7 +33,9 @@ def base_mismatch(weights: Path, reference: str) -> str:
 def _mismatch(tensor: Tensor, config: dict) -> str:
     parts = tensor.name.split(".")
     module = next((part for part in parts if part in _READS), "")
-    if not module or "lora_A" not in parts:
+    # Experts have widths of their own, and what sees has layers of its own.
+    other = any("expert" in part or "vision" in part for part in parts)
+    if not module or other or "lora_A" not in parts:
         return ""
     layers, width = config.get("num_hidden_layers"), config.get(_READS[module])
     number = parts[parts.index("layers") + 1] if "layers" in parts[:-1] else "0"

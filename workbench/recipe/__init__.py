@@ -212,9 +212,9 @@ def override(recipe: TransferRecipe, changes: dict[str, Any]) -> TransferRecipe:
     of adapter brings its own learning rate and the like, where these are not given with it.
     """
     data = to_dict(recipe)
+    changes = {current_name(given): value for given, value in changes.items()}
     for given, value in {**_of_method(recipe, changes), **changes}.items():
-        dotted = current_name(given)
-        *parents, leaf = dotted.split(".")
+        *parents, leaf = given.split(".")
         level = data
         for name in parents:
             level = level.get(name) if isinstance(level, dict) else None
