@@ -14,11 +14,11 @@ import pytest
 from workbench import pipeline
 from workbench.__main__ import DONE, FAILED, STOPPED, main
 from workbench.errors import RunError
-from workbench.events import Event, RoundFinished
+from workbench.events import Event, RoundFinished, StageStarted, Stopped
 from workbench.jobs import turns
 from workbench.models import references
 from workbench.recipe import TransferRecipe
-from workbench.runs import lease, stop_request
+from workbench.runs import checkpoints, lease, stop_request
 from workbench.runs.folder import Run, create, open_run
 from workbench.runs.lease import Holder
 from workbench.samples import KEPT, Example, Sample, sample_id
@@ -367,6 +367,25 @@ def test_a_transfer_that_waits_can_be_stopped(root: Path, advanced: list[float])
         over.set()
         thread.join()
         stopper.join()
+
+
+@pytest.mark.parametrize("mode", ["pause", "discard"])
+def test_a_stop_of_the_page_is_obeyed_and_told(
+    root: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    def advance(run: Run, until: Stage, reason: Callable[[], str]) -> Iterator[Event]:
+        run.journal.append(StageStarted(Stage.DISTIL))
+        checkpoints.write(run.checkpoints, 1, {}, {})
+        stop_request.ask(run.folder, lease.holder(run.folder).job, mode)  # type: ignore[union-attr]
+        assert reason() == mode
+        yield from ()
+
+    monkeypatch.setattr(pipeline, "advance", advance)
+    assert main(TRANSFER) == STOPPED
+    run = open_run(root / "mine")
+    assert stop_request.read(run.folder) is None
+    assert run.journal.last(Stopped) is not None
+    assert (checkpoints.newest(run.checkpoints) is None) is (mode == "discard")
 
 
 def test_a_new_run_that_cannot_go_on_leaves_nothing_behind(

@@ -174,7 +174,8 @@ def _transfer(options: argparse.Namespace) -> int:
 
 
 def _work_off(options: argparse.Namespace, run: Run) -> int:
-    from workbench.jobs import turns  # noqa: PLC0415
+    from workbench.jobs import turns, worker  # noqa: PLC0415
+    from workbench.runs import stop_request  # noqa: PLC0415
     from workbench.runs.lease import Lease  # noqa: PLC0415
     from workbench.terminal import result_table, show  # noqa: PLC0415
 
@@ -208,6 +209,10 @@ def _work_off(options: argparse.Namespace, run: Run) -> int:
                 return _stop_code(asked)
             lease.beat("working")
             show(events(), quiet=options.json)
+        if mode := run.stop_mode():  # asked for on the page
+            stop_request.clear(run.folder)
+            if worker.ended(run, Stage(options.until), mode) == worker.STOPPED:
+                return STOPPED
     if asked:
         return _stop_code(asked)
     result = run.result()
