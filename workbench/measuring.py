@@ -47,7 +47,6 @@ class Measured:
     measure: str
     interval: Interval
     format: PromptFormat
-    format_reason: str
 
 
 def measure(options: argparse.Namespace, recipe: TransferRecipe, say: Say) -> Measured:
@@ -91,7 +90,7 @@ def measure(options: argparse.Namespace, recipe: TransferRecipe, say: Say) -> Me
                 scores.append(_score(checker, metric, text, rows[index]))
                 bars.draw("Answering", len(scores), len(rows), "rows")
     interval = mean_score(scores) if is_graded(metric) else accuracy([s == 1 for s in scores])
-    return Measured(MEASURES[metric], interval, form, reason)
+    return Measured(MEASURES[metric], interval, form)
 
 
 def _score(checker: Checker | None, metric: str, text: str, row: Example) -> float:

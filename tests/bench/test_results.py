@@ -12,7 +12,6 @@ from workbench.bench.results import (
     CellResult,
     append_result,
     grid,
-    latest,
     owed,
     paired,
     read_results,
@@ -69,15 +68,15 @@ def test_no_file_is_no_result(tmp_path: Path) -> None:
     assert read_results(tmp_path / "results.jsonl") == {}
 
 
-def test_another_recipe_is_another_cell_and_the_newest_is_shown(tmp_path: Path) -> None:
+def test_another_recipe_is_another_cell_and_the_newest_is_last(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     old, new = result(BEST, "00", recipe_hash="a"), result(BEST, "11", recipe_hash="b")
     append_result(path, old)
     assert owed([new.cell], read_results(path)) == [new.cell]
     append_result(path, new)
-    assert [one.recipe_hash for one in latest(read_results(path))] == ["b"]
+    assert [cell.recipe_hash for cell in read_results(path)] == ["a", "b"]
     append_result(path, old)
-    assert [one.recipe_hash for one in latest(read_results(path))] == ["a"]
+    assert [cell.recipe_hash for cell in read_results(path)] == ["b", "a"]
 
 
 def test_one_mark_per_row() -> None:

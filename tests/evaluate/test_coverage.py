@@ -19,13 +19,12 @@ def test_label_coverage_counts_folds_and_finds_the_thin() -> None:
         ("pin_change", 1, True),
         ("freeze_account", 0, True),
     ]
-    assert rows[0].share == 0.5
 
 
 def test_label_coverage_of_nothing() -> None:
     assert label_coverage([]) == ()
     (missing,) = label_coverage([], known=["a"])
-    assert (missing.count, missing.share, missing.thin) == (0, 0.0, True)
+    assert (missing.count, missing.thin) == (0, True)
 
 
 def test_effective_labels() -> None:

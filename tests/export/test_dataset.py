@@ -9,7 +9,7 @@ import pyarrow.parquet
 from tests.export.samples import HARD, hard_samples
 from workbench.export import dataset
 from workbench.export.parquet import write_parquet
-from workbench.intake.rows import read_examples
+from workbench.intake.rows import read_rows
 from workbench.samples import Example, Sample
 
 
@@ -44,4 +44,4 @@ def test_no_samples_are_a_table_without_rows(tmp_path: Path) -> None:
 def test_an_export_can_be_read_in_again(tmp_path: Path) -> None:
     samples = [Sample("a", "one => two", "target", teacher_output="x"), Sample("b", "=3", "user")]
     dataset.write_jsonl(tmp_path / "s.jsonl", samples)
-    assert read_examples(tmp_path / "s.jsonl") == [Example("one => two", "x"), Example("=3")]
+    assert read_rows(tmp_path / "s.jsonl").examples == (Example("one => two", "x"), Example("=3"))

@@ -12,7 +12,7 @@ from workbench.intake.columns import REQUIRED, _chosen
 from workbench.intake.conversations import NotText, history_turns
 from workbench.intake.delimited import cells_of
 from workbench.intake.records import Record, table_of
-from workbench.intake.rows import parse_examples, parse_rows, read_examples, read_rows, table_rows
+from workbench.intake.rows import parse_rows, read_rows, table_rows
 from workbench.limits import LIMITS
 from workbench.samples import Example
 
@@ -39,7 +39,7 @@ PLAIN = [Example("call me a cab", "taxi"), Example("any tables at 8?", None)]
 )
 def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8", newline="")
-    assert read_examples(tmp_path / name) == PLAIN
+    assert list(read_rows(tmp_path / name).examples) == PLAIN
 
 
 @pytest.mark.parametrize(
@@ -56,16 +56,18 @@ def test_synonyms_are_taken_and_stated(source: str, target: str) -> None:
 def test_outputs_that_begin_in_a_later_row_are_read() -> None:
     """The first row once decided for all: where it had no output, all outputs were dropped."""
     text = '{"input": "a"}\n{"input": "b", "label": "x"}\n{"input": "c"}'
-    assert parse_examples(text) == [Example("a"), Example("b", "x"), Example("c")]
+    assert parse_rows(text).examples == (Example("a"), Example("b", "x"), Example("c"))
 
 
 def test_plain_names_win_over_synonyms() -> None:
-    rows = parse_examples('{"text": "no", "input": "yes", "label": "no", "output": "yes"}')
+    rows = list(
+        parse_rows('{"text": "no", "input": "yes", "label": "no", "output": "yes"}').examples
+    )
     assert rows == [Example("yes", "yes")]
 
 
 def test_a_quoted_line_break_stays_in_its_cell() -> None:
-    rows = parse_examples('input,output\n"two\nlines","say ""hi"", please"\n', "csv")
+    rows = list(parse_rows('input,output\n"two\nlines","say ""hi"", please"\n', "csv").examples)
     assert rows == [Example("two\nlines", 'say "hi", please')]
 
 
@@ -78,7 +80,7 @@ def test_pasted_text_is_told_apart_by_its_first_line(text: str, kind: str) -> No
 
 
 def test_only_the_first_arrow_splits_a_line() -> None:
-    assert parse_examples("a => b => c", "text") == [Example("a", "b => c")]
+    assert parse_rows("a => b => c", "text").examples == (Example("a", "b => c"),)
 
 
 def test_ten_bad_rows_are_named_by_number_and_nothing_is_taken() -> None:
@@ -148,7 +150,7 @@ def test_refusals_say_what_is_wrong(text: str, kind: str, words: str) -> None:
 def test_more_rows_than_asked_for_are_refused() -> None:
     with pytest.raises(IntakeError, match="more than 15 rows"):
         parse_rows("a\n" * 16, "text", at_most=15)
-    assert len(parse_examples("a\n" * 15, "text", at_most=15)) == 15
+    assert len(parse_rows("a\n" * 15, "text", at_most=15).examples) == 15
 
 
 def test_files_of_unknown_kind_are_refused(tmp_path: Path) -> None:

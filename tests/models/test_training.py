@@ -191,7 +191,7 @@ def test_counts(resident: Resident) -> None:
     rows = [TrainingRow([5] * 6, [6, 2]), TrainingRow([5] * 3, [2])]
     (step,) = train(resident, "student", rows, TrainingSettings(epochs=1), seed=0)
     assert isinstance(step, TrainingStep)
-    assert (step.step, step.steps, step.tokens, step.supervised_tokens) == (1, 1, 12, 3)
+    assert (step.step, step.steps, step.tokens) == (1, 1, 12)
     assert step.micro_rows == 2 and not step.skipped
 
 

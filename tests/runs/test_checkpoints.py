@@ -49,10 +49,11 @@ def test_only_the_newest_two_are_kept(tmp_path: Path) -> None:
 
 
 def test_the_same_step_again_replaces(tmp_path: Path) -> None:
-    write(tmp_path, 7, recipe_hash="old")
-    write(tmp_path, 7, recipe_hash="new")
-    found = checkpoints.newest(tmp_path, recipe_hash="new")
-    assert found is not None and [p.name for p in tmp_path.iterdir()] == ["step-000007"]
+    write(tmp_path, 7)
+    checkpoints.write(tmp_path, 7, {}, {"again": True})
+    found = checkpoints.newest(tmp_path)
+    assert found is not None and found.meta == {"again": True}
+    assert [p.name for p in tmp_path.iterdir()] == ["step-000007"]
 
 
 def _truncate(folder: Path) -> None:
@@ -109,15 +110,6 @@ def test_f2_a_link_out_of_the_folder_is_damage(tmp_path: Path) -> None:
     shutil.move(folder / "tensors.safetensors", tmp_path / "outside")
     (folder / "tensors.safetensors").symlink_to(tmp_path / "outside")
     assert checkpoints.newest(tmp_path / "run") is None
-
-
-def test_f2_another_recipe_is_left_alone_and_not_used(tmp_path: Path) -> None:
-    write(tmp_path, 10, recipe_hash="mine")
-    write(tmp_path, 20, recipe_hash="other")
-    found = checkpoints.newest(tmp_path, recipe_hash="mine")
-    assert found is not None and found.step == 10
-    newest = checkpoints.newest(tmp_path)
-    assert newest is not None and newest.step == 20
 
 
 def test_f2_a_newer_schema_asks_for_an_upgrade(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.security.watching import watched
 from tests.timing import computes_at_most
 from workbench.errors import IntakeError
 from workbench.intake.adapter import read_adapter
-from workbench.intake.config import read_claims
+from workbench.intake.config import claims_of, read_config
 
 CANARY = "/tmp/canary-of-t03"
 EVIL_PATTERN = "(((a+)+)+)+$"
@@ -129,7 +129,7 @@ BROKEN = [
 @pytest.mark.parametrize(("raw", "words"), BROKEN)
 def test_t03_broken_json_has_its_sentence(raw: bytes, words: str) -> None:
     with computes_at_most(1), pytest.raises(IntakeError) as caught:
-        read_claims(raw)
+        claims_of(read_config(raw))
     assert words in str(caught.value)
 
 

@@ -344,7 +344,7 @@ def test_t07_mutated_archives_are_read_or_refused(tmp_path: Path, edits: list) -
         found = unpack(path, folder, WANTED)
     except IntakeError:
         return
-    assert set(found.files) <= set(WANTED)
+    assert set(found) <= set(WANTED)
 
 
 def test_t07_a_long_comment_hides_no_end(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from workbench.evaluate.metrics import is_correct
-from workbench.intake.rows import parse_examples
+from workbench.intake.rows import parse_rows
 from workbench.recipe import PromptFormat
 
 SEEDS = [
@@ -20,7 +20,7 @@ SEEDS = [
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_t15_a_seed_arrives_as_it_was_written(seed: str) -> None:
-    assert parse_examples(json.dumps({"input": seed}), "jsonl")[0].input == seed
+    assert parse_rows(json.dumps({"input": seed}), "jsonl").examples[0].input == seed
 
 
 @pytest.mark.parametrize("seed", SEEDS)

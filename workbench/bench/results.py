@@ -175,12 +175,6 @@ def owed(cells: Sequence[Cell], results: Mapping[Cell, CellResult]) -> list[Cell
     return [cell for cell in cells if cell not in results]
 
 
-def latest(results: Mapping[Cell, CellResult]) -> list[CellResult]:
-    """One result per task, arm and seed: of several recipes the one that was written last."""
-    last = {(cell.task, cell.arm, cell.seed): result for cell, result in results.items()}
-    return list(last.values())
-
-
 Grid = dict[str, dict[str, dict[int, CellResult]]]
 
 

@@ -19,11 +19,10 @@ THIN = 0.5  # below this part of an equal share a label is called thin
 
 @dataclass(frozen=True)
 class LabelCount:
-    """How often one answer was given; ``share`` of all samples, ``thin`` against equal shares."""
+    """How often one answer was given, and whether that is ``thin`` against equal shares."""
 
     label: str
     count: int
-    share: float
     thin: bool
 
 
@@ -55,7 +54,6 @@ def label_coverage(answers: Sequence[str], known: Sequence[str] = ()) -> tuple[L
         LabelCount(
             label=spelling[key],
             count=count,
-            share=count / total if total else 0.0,
             thin=count == 0 or count < THIN * equal_share,
         )
         for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -14,7 +14,6 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from workbench.errors import IntakeError
@@ -67,14 +66,6 @@ class Archive:
         return _extract(self._archive, info, target, at_most, f"{self._label}: {shown(name)}")
 
 
-@dataclass(frozen=True)
-class Unpacked:
-    """The wanted members that were there, by their wanted name, and the names left aside."""
-
-    files: dict[str, Copied]
-    ignored: tuple[str, ...]
-
-
 @contextmanager
 def opened(source: Path, folder: Path) -> Iterator[Archive]:
     """Copy a zip to ``folder`` for as long as the block lasts, and read its list of members."""
@@ -87,7 +78,7 @@ def opened(source: Path, folder: Path) -> Iterator[Archive]:
         copy.path.unlink(missing_ok=True)
 
 
-def unpack(source: Path, folder: Path, wanted: Mapping[str, int]) -> Unpacked:
+def unpack(source: Path, folder: Path, wanted: Mapping[str, int]) -> dict[str, Copied]:
     """Take the ``wanted`` members (name -> ceiling in bytes); all others must be harmless.
 
     All members may lie in one common parent folder. Files are written below ``folder``.
@@ -101,13 +92,11 @@ def unpack(source: Path, folder: Path, wanted: Mapping[str, int]) -> Unpacked:
             if name not in wanted:
                 _require_harmless(name, label)
             archive.require_plain(member)
-        files = {
+        return {
             name: archive.take(member, folder / PurePosixPath(name), wanted[name])
             for name, member in names.items()
             if name in wanted
         }
-        ignored = tuple(sorted(shown(name) for name in names if name not in wanted))
-        return Unpacked(files, ignored)
 
 
 def holds(source: Path, name: str) -> bool:

@@ -46,11 +46,6 @@ class Claims:
     base_hint: str
 
 
-def read_claims(raw: bytes) -> Claims:
-    """Check the bytes of an adapter_config.json; raises IntakeError naming the field."""
-    return claims_of(read_config(raw))
-
-
 def read_config(raw: bytes) -> dict[str, Any]:
     """The bytes of an adapter_config.json as plain data."""
     refuse_other_formats(raw[:9], NAME)

@@ -136,7 +136,7 @@ def read_kit(path: Path, workspace: Path) -> Kit:
     workspace.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="kit-", dir=workspace))
     label = shown(path.name)
-    files = unpack(path, folder, _MEMBERS).files
+    files = unpack(path, folder, _MEMBERS)
     if "kit.json" not in files:
         raise IntakeError(f"{label} is not a kit: kit.json is missing. Is it a bare adapter?")
     about = read_about(decode(files["kit.json"].path.read_bytes(), "kit.json"))

@@ -94,16 +94,6 @@ class Rows:
     template: str = ""
 
 
-def read_examples(
-    path: Path,
-    at_most: int = LIMITS.rows,
-    outputs: str = OPTIONAL,
-    choice: Choice = Choice(),  # noqa: B008  frozen
-) -> list[Example]:
-    """Rows of a file; see ``read_rows``."""
-    return list(read_rows(path, at_most, outputs, choice).examples)
-
-
 def read_rows(
     path: Path,
     at_most: int = LIMITS.rows,
@@ -158,11 +148,6 @@ def _kind(text: str, suffix: str, outputs: str) -> str:
         return guess
     table = guess == "csv" and len(KNOWN.intersection(names)) > 1
     return "csv" if outputs != NONE and (table or is_table_of_tabs(text)) else "text"
-
-
-def parse_examples(text: str, kind: str = "auto", at_most: int = LIMITS.rows) -> list[Example]:
-    """Rows of pasted text; see ``parse_rows``."""
-    return list(parse_rows(text, kind, at_most).examples)
 
 
 def parse_rows(

@@ -53,7 +53,6 @@ class RunState:
         job: id of the present job, for ``stop``; "" without one.
         position: workers before this one in the queue.
         until: the stage after which the present worker ends; None without one.
-        stopping: "" or the mode of a stop that was asked for and not yet obeyed.
     """
 
     state: str
@@ -71,7 +70,6 @@ class RunState:
     job: str = ""
     position: int = 0
     until: Stage | None = None
-    stopping: str = ""
 
 
 def state(run: Run) -> RunState:
@@ -139,7 +137,7 @@ def _working(run: Run, holder: Holder, glance: Summary) -> RunState:
         phase = f"Waiting for the machine: {place} before this one" if place else "Starting"
         return RunState(
             "queued", _owed(glance), phase, job=holder.job, position=place, until=until,
-            stopping=asked, **of_worker,
+            **of_worker,
         )  # fmt: skip
     message = ""
     if silent:
@@ -165,7 +163,6 @@ def _working(run: Run, holder: Holder, glance: Summary) -> RunState:
         message=message,
         job=holder.job,
         until=until,
-        stopping=asked,
         **of_worker,
     )
 

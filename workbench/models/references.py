@@ -49,7 +49,7 @@ class CatalogueEntry:
 
     Attributes:
         reference: for ``fetch``.
-        title, family: for people.
+        title: for people.
         parameters: number of weights.
         licence: short name.
         download_bytes: about what ``fetch`` transfers.
@@ -60,7 +60,6 @@ class CatalogueEntry:
 
     reference: str
     title: str
-    family: str
     parameters: int
     licence: str
     download_bytes: int
@@ -82,7 +81,6 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
     CatalogueEntry(
         "package:smollm2-135m-instruct",
         "SmolLM2 135M Instruct",
-        "Llama",
         134_515_008,
         _APACHE,
         PACKAGES["smollm2-135m-instruct"].download_bytes,
@@ -93,7 +91,6 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
     CatalogueEntry(
         "package:gemma-3-270m",
         "Gemma 3 270M",
-        "Gemma 3",
         268_098_176,
         "Gemma Terms of Use",
         PACKAGES["gemma-3-270m"].download_bytes,
@@ -105,7 +102,6 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
     CatalogueEntry(
         "hub:HuggingFaceTB/SmolLM2-360M-Instruct",
         "SmolLM2 360M Instruct",
-        "Llama",
         361_821_120,
         _APACHE,
         724_000_000,
@@ -115,7 +111,6 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
     CatalogueEntry(
         "hub:Qwen/Qwen2.5-0.5B-Instruct",
         "Qwen 2.5 0.5B Instruct",
-        "Qwen 2.5",
         494_032_768,
         _APACHE,
         1_000_000_000,
@@ -125,7 +120,6 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
     CatalogueEntry(
         "hub:Qwen/Qwen2.5-1.5B-Instruct",
         "Qwen 2.5 1.5B Instruct",
-        "Qwen 2.5",
         1_543_714_304,
         _APACHE,
         3_100_000_000,
@@ -135,7 +129,6 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
     CatalogueEntry(
         "hub:meta-llama/Llama-3.2-1B-Instruct",
         "Llama 3.2 1B Instruct",
-        "Llama",
         1_235_814_400,
         "Llama 3.2 Community License",
         2_500_000_000,
@@ -146,7 +139,6 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
     CatalogueEntry(
         "hub:google/gemma-3-1b-it",
         "Gemma 3 1B Instruct",
-        "Gemma 3",
         999_885_952,
         "Gemma Terms of Use",
         2_000_000_000,
@@ -157,7 +149,6 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
     CatalogueEntry(
         "hub:google/gemma-2b",
         "Gemma 2B",
-        "Gemma",
         2_506_172_416,
         "Gemma Terms of Use",
         5_000_000_000,
@@ -168,7 +159,6 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
     CatalogueEntry(
         "hub:meta-llama/Llama-2-7b-hf",
         "Llama 2 7B",
-        "Llama",
         6_738_415_616,
         "Llama 2 Community License",
         13_500_000_000,

@@ -5,14 +5,14 @@ positions that are asked for and on no other. All results are fp32 on the CPU, i
 order of the question.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from workbench.errors import ModelError
-from workbench.models.batches import Result, each, micro_batches
+from workbench.models.batches import each, micro_batches
 from workbench.models.dense import dense
 from workbench.models.forward import (
     has_own_attention,
@@ -76,52 +76,24 @@ def next_token_log_probs(
     """Log-probability of each of these tokens as the next one: [prompts, token_ids]."""
     result = torch.empty(len(prompts), len(token_ids))
     wanted = torch.tensor(token_ids, device=resident.device)
-
-    def pick(logits: Tensor) -> Tensor:
-        return (logits[:, wanted].float() - log_totals(logits)[:, None]).cpu()
-
-    for batch, found in _next_tokens(resident, prompts, pick):
-        result[batch] = found
-    return result
-
-
-@torch.no_grad()
-def likeliest_next(
-    resident: Resident, prompts: Sequence[Sequence[int]], count: int
-) -> list[tuple[list[int], list[float]]]:
-    """The ``count`` likeliest next tokens of each prompt, with log-probabilities, best first."""
-    result: list[tuple[list[int], list[float]]] = [([], [])] * len(prompts)
-
-    def pick(logits: Tensor) -> tuple[list[list[int]], list[list[float]]]:
-        best = logits.topk(count)
-        log_probs = best.values.float() - log_totals(logits)[:, None]
-        return best.indices.tolist(), log_probs.tolist()
-
-    for batch, found in _next_tokens(resident, [list(prompt) for prompt in prompts], pick):
-        for i, tokens, log_probs in zip(batch, *found, strict=True):
-            result[i] = (tokens, log_probs)
-    return result
-
-
-def _next_tokens(
-    resident: Resident, prompts: Sequence[list[int]], pick: Callable[[Tensor], Result]
-) -> Iterator[tuple[list[int], Result]]:
-    """Batches of (indices into prompts, pick(logits [rows, vocabulary] of the next token))."""
     _refuse_empty(prompts)
     resident.model.eval()
     prompts = [resident.with_virtual_tokens(prompt) for prompt in prompts]
     shared, prefix = shared_prefix(resident, prompts)
     lengths = [len(prompt) - shared for prompt in prompts]
 
-    def work(batch: list[int]) -> Result:
+    def work(batch: list[int]) -> Tensor:
         ids, ends = padded([prompts[i][shared:] for i in batch], resident.device)
         keep = torch.arange(len(batch), device=resident.device) * ids.shape[1] + ends - 1
-        return pick(logits_at(resident, ids, keep, prefix))
+        logits = logits_at(resident, ids, keep, prefix)
+        return (logits[:, wanted].float() - log_totals(logits)[:, None]).cpu()
 
     asked = [1] * len(prompts)
     cuts = micro_batches(lengths, asked, resident.text_config.vocab_size, resident.device)
     with dense(resident):
-        yield from each(cuts, work)
+        for batch, found in each(cuts, work):
+            result[batch] = found
+    return result
 
 
 @torch.no_grad()

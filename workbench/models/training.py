@@ -80,7 +80,6 @@ class TrainingStep:
         loss: nats per answer token, mean over the step; not finite when the step was skipped.
         learning_rate: used in this step.
         tokens: of prompts and answers, without padding.
-        supervised_tokens: of answers.
         micro_rows: rows of the largest micro-batch.
         skipped: the loss or a gradient was not finite; the adapter is as before.
         snapshot: copies the state after this step; call it before asking for the next one.
@@ -91,7 +90,6 @@ class TrainingStep:
     loss: float
     learning_rate: float
     tokens: int
-    supervised_tokens: int
     micro_rows: int
     skipped: bool = False
     snapshot: Callable[[], TrainingState] = field(repr=False, compare=False, kw_only=True)
@@ -165,7 +163,6 @@ def train(
             loss=float(loss),
             learning_rate=rate,
             tokens=sum(len(row.prompt_ids) for row in batch) + _answer_tokens(batch),
-            supervised_tokens=_answer_tokens(batch),
             micro_rows=micro_rows,
             skipped=skipped,
             snapshot=lambda done=step + 1: snapshot_state(done, parameters, optimizer, meta),

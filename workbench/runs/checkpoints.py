@@ -2,8 +2,7 @@
 
 A checkpoint is made under a partial name and renamed when its manifest (sizes, SHA-256, step,
 recipe hash) is on disk. Reading takes the newest one whose manifest holds; a damaged one is renamed
-and the one before it is taken. A checkpoint of another recipe is left alone and not used. Tensors
-are numpy arrays here; whoever trains converts.
+and the one before it is taken. Tensors are numpy arrays here; whoever trains converts.
 """
 
 import json
@@ -74,17 +73,11 @@ def write(
     return final
 
 
-def newest(folder: Path, *, recipe_hash: str | None = None) -> Checkpoint | None:
-    """The newest checkpoint that verifies, or None; damaged ones are renamed to ``bad-…``.
-
-    Args:
-        recipe_hash: when given, checkpoints that were written for another recipe are skipped.
-    """
+def newest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that verifies, or None; damaged ones are renamed to ``bad-…``."""
     for candidate in _steps(folder):
         try:
             manifest = _verified(candidate)
-            if recipe_hash is not None and manifest["recipe_hash"] != recipe_hash:
-                continue
             tensors = load_file(candidate / "tensors.safetensors")
             meta = json.loads(atomic.read_bytes(candidate / "meta.json"))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):

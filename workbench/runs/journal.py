@@ -80,12 +80,9 @@ class Journal:
         )
         return [entry for entry in map(_entry, reversed(rows)) if entry is not None]
 
-    def all_of(self, kind: type[Kind], after: int = 0) -> list[Kind]:
-        """Every event of one kind after a cursor, oldest first."""
-        rows = self._database.read(
-            f"{_SELECT} WHERE kind = ? AND cursor > ? ORDER BY cursor",
-            (kind.__name__, after),
-        )
+    def all_of(self, kind: type[Kind]) -> list[Kind]:
+        """Every event of one kind, oldest first."""
+        rows = self._database.read(f"{_SELECT} WHERE kind = ? ORDER BY cursor", (kind.__name__,))
         return [entry.event for entry in map(_entry, rows) if entry is not None]
 
     def cursor(self) -> int:
