@@ -275,22 +275,27 @@ def train_discriminator(
     workspace: Path,
     report: Report,
 ) -> tuple[AdapterFiles, float]:
-    """Train on most of both kinds, measure the area under the curve on the rest (step 3)."""
+    """Train on most of both kinds, measure the area under the curve on the rest (step 3).
+
+    As many real inputs as synthetic ones are learned from; of the rest as many are asked at most
+    as there are synthetic ones, for 60 tell an area of .90 from .80 only now and then.
+    """
     real = [row.input for row in rows]
     random.Random(recipe.seed + 1).shuffle(real)
-    real = real[: len(negatives)]
     held = max(1, round(HELD_OUT * len(negatives)))
+    trained = min(len(negatives), len(real)) - held
+    rest = real[trained:][: len(negatives)]
     kind = recipe.source_format.kind
     question = discriminate.discriminator_format(kind, recipe.task_name)
     form = bind(question, pair.source.tokenizer)
     files = _train(
         pair, recipe, "training the discriminator",
-        discriminate.training_rows(form, real[held:], negatives[held:]), LORA,
+        discriminate.training_rows(form, real[:trained], negatives[held:]), LORA,
         DISCRIMINATOR_TRAINING, workspace / "discriminator", report,
     )  # fmt: skip
     pair.source.attach(discriminate.DISCRIMINATOR, files.settings, files.weights)
     auc = discriminate.area_under_curve(
-        discriminate.score(pair.source, recipe.task_name, kind, real[:held]),
+        discriminate.score(pair.source, recipe.task_name, kind, rest),
         discriminate.score(pair.source, recipe.task_name, kind, negatives[:held]),
     )
     return files, auc

@@ -47,7 +47,7 @@ def distil(run: Run, pair: Pair, stop_reason: Callable[[], str]) -> Iterator[Eve
     if len(examples) < FEWEST_SAMPLES:
         raise StageError(
             f"Only {len(examples)} samples are kept; at least {FEWEST_SAMPLES} are needed to "
-            "train. Keep more samples in Review or write more in Synthesize."
+            "train. Keep more samples in Review, or let more be written."
         )
     yield Progress(Stage.DISTIL, 0, 0, "steps", note="loading the target base")
     for note in notes(recipe.student.method):
