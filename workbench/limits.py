@@ -48,14 +48,16 @@ class Limits:
 
 
 def on_shared_server() -> bool:
-    """Whether strangers use this server (a Space, or WORKBENCH_SHARED=1)."""
-    return bool(os.environ.get("SPACE_ID") or os.environ.get("WORKBENCH_SHARED"))
+    """Whether strangers use this server: a Space, or WORKBENCH_SHARED=1; 0 is no."""
+    told = os.environ.get("WORKBENCH_SHARED", "").strip().lower()
+    return bool(os.environ.get("SPACE_ID")) or told not in ("", "0", "false", "no")
 
 
 def limits(shared: bool) -> Limits:
     """The bounds of a server that strangers share, or of one's own machine.
 
-    There an adapter may be as large as the largest rank asks of a base of 70 billion parameters.
+    On one's own an adapter may be as large as the largest rank makes it on a base of 70 billion
+    parameters.
     """
     if shared:
         return Limits()

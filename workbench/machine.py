@@ -130,8 +130,3 @@ def memory_free() -> int:
     except OSError:
         pass
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def is_shared() -> bool:
-    """Whether strangers use this server: a Space, or WORKBENCH_SHARED=1."""
-    return bool(os.environ.get("SPACE_ID") or os.environ.get("WORKBENCH_SHARED"))

@@ -79,15 +79,15 @@ class Sample:
 
 
 # Scripts that are written without spaces between words: Thai, Lao, Burmese, Khmer, kana, Han.
-_UNSPACED = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-    r"\uf900-\ufaff\U00020000-\U0002ffff]"
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 
 
 def with_words_apart(text: str) -> str:
     """The text with a space around every character of a script that has none between words."""
-    return _UNSPACED.sub(r" \g<0> ", text)
+    return UNSPACED.sub(r" \g<0> ", text)
 
 
 def normalise(text: str) -> str:

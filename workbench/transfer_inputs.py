@@ -59,7 +59,7 @@ class Given:
             recipe_hash(self.recipe),
             *(files.sha256 if (files := getattr(inputs, role)) else "" for role in ADAPTER_ROLES),
             *(
-                json.dumps([[row.input, row.output] for row in rows])
+                json.dumps([[row.input, row.output, *row.references] for row in rows])
                 for rows in (inputs.seeds, inputs.evaluation, inputs.unlabelled)
             ),
             *self.facts(),

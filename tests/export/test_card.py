@@ -62,10 +62,9 @@ def test_the_rate_and_batches_are_those_of_the_training() -> None:
     assert "rate 0.0002, 8 rows per step" in model_card(given, RESULT, HASHES)
 
 
-def test_agreement_is_not_called_accuracy() -> None:
-    card = model_card(TransferRecipe(), RESULT | {"measure": "agreement with the teacher"}, HASHES)
-    assert "| model | agreement with the teacher |" in card
-    assert "no labelled rows" in card
+def test_similarity_is_not_called_accuracy() -> None:
+    card = model_card(TransferRecipe(), RESULT | {"measure": "similarity to the teacher"}, HASHES)
+    assert "| model | similarity to the teacher |" in card
 
 
 def test_a_run_without_comparison_has_a_card() -> None:
@@ -132,10 +131,8 @@ def test_every_arm_of_the_comparison_has_words() -> None:
 
 
 def test_scores_of_free_text_have_no_percent_signs_and_are_not_called_agreement() -> None:
-    """Every measure but accuracy was said to come from rows without answers."""
     card = model_card(TransferRecipe(), RESULT | {"measure": "chrF"}, HASHES)
     assert "| model | chrF |" in card
-    assert "no labelled rows" not in card
     row = next(line for line in card.splitlines() if line.startswith("| Target + this"))
     assert "%" not in row
 
@@ -153,4 +150,6 @@ def test_every_hop_of_a_chain_is_listed_without_local_paths() -> None:
     assert "first-base → " in card
     assert "/home/me" not in card
     assert "94.0 % against 95.0 %" in card
+    scored = model_card(TransferRecipe(), RESULT | {"lineage": [hop | {"measure": "chrF"}]}, {})
+    assert "chrF 94.0 against 95.0 of its source" in scored
     assert "minus the first source: −1.0 points" in card

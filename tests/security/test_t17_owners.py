@@ -163,7 +163,7 @@ def test_t18_a_visitor_keeps_so_much(
     size = (tmp_path / "adapter" / "adapter_model.safetensors").stat().st_size
     first = transfer_actions.take_files("", adapter, ANNA)
     # Everything of a run counts, its database as well.
-    held = quota.bytes_on_disk(few / first)
+    held = quota.bytes_in(few / first)
     assert held > size + (few / first / "run.db").stat().st_size
     limits = dataclasses.replace(LIMITS, owner_bytes=held + size // 2)
     monkeypatch.setattr(quota, "LIMITS", limits)

@@ -16,7 +16,7 @@ from typing import IO, Any, Self
 
 from workbench.errors import RecipeError
 from workbench.evaluate.metrics import is_correct
-from workbench.machine import is_shared
+from workbench.limits import on_shared_server
 from workbench.recipe import CHECKER, EvaluationSettings
 
 NONE, ROWS = "none", "rows"  # of evaluation.checker
@@ -41,7 +41,7 @@ def require_usable(settings: EvaluationSettings) -> None:
 
 def require_own_machine(settings: EvaluationSettings) -> None:
     """Raise RecipeError where SQL would be executed on a server that strangers share."""
-    if settings.checker == ROWS and is_shared():
+    if settings.checker == ROWS and on_shared_server():
         raise RecipeError(
             "SQL is executed only on your own machine, not on a server that others share. Choose "
             '"sql" for evaluation.checker: that it parses.'

@@ -8,9 +8,10 @@ import re
 from collections.abc import Sequence
 from statistics import median
 
-from workbench.evaluate.metrics import UNSPACED, is_json_structure, normalise_answer
+from workbench.evaluate.metrics import is_json_structure, normalise_answer
 from workbench.recipe import AUTO
 from workbench.runs.folder import Run
+from workbench.samples import UNSPACED
 from workbench.synthesis_plan import LABEL_WORDS
 
 LABELS, JSON, NUMBERS, FREE_TEXT = "labels", "JSON", "numbers", "free text"

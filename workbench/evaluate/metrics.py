@@ -33,6 +33,7 @@ from rapidfuzz.distance import LCSseq
 from workbench.errors import RecipeError
 from workbench.limits import LIMITS
 from workbench.recipe import CHECKER
+from workbench.samples import UNSPACED
 
 # Stripped from both ends only. Signs that change a value stay: + - % $ # are not in here.
 _SURROUNDING = " .,;:!?…·¿¡。、()[]{}<>«»‹›\"'`´‘’‚‛“”„‟「」『』*"
@@ -50,11 +51,6 @@ _NUMBER = re.compile(
     r"(?P<exponent>[eE][+-]?\d{1,3}(?!\w))?"
 )
 
-# Scripts that write no spaces between words: kana, Han, Thai, Lao, Khmer, Burmese.
-UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uf900-\ufaff\U00020000-\U0003ffff]"
-)
 _WORD = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern})\w)+")
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from rapidfuzz.distance import Indel
 from scipy.cluster.vq import kmeans2
 
-from workbench.evaluate.metrics import UNSPACED, words
+from workbench.evaluate.metrics import words
+from workbench.samples import UNSPACED
 
 SAME, REMOVED, ADDED = "same", "removed", "added"
 OPENING_WORDS = 2  # of an answer, by which answers are grouped

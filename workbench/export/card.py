@@ -160,8 +160,6 @@ def _scores(result: Mapping[str, Any]) -> str:
         ]
     if verdict := result.get("verdict"):
         lines += ["", _plain(str(verdict["sentence"]))]
-    if measure == "agreement with the teacher":
-        lines += ["", "There were no labelled rows: this is agreement, and says no more than that."]
     if copied := result.get("copied"):
         lines += ["", f"The source adapter copied as it is: {_plain(str(copied['sentence']))}"]
     return "\n".join(lines)
@@ -203,9 +201,10 @@ def _lineage(result: Mapping[str, Any]) -> str:
     for hop in hops:
         kept = ""
         if hop.get("source") and hop.get("transferred") is not None:
+            show = _hundredths if hop["measure"] in SCORES else _percent
             kept = (
-                f"; {_plain(str(hop['measure']))} {_percent(hop['transferred'])} against "
-                f"{_percent(hop['source'])} of its source"
+                f"; {_plain(str(hop['measure']))} {show(hop['transferred'])} against "
+                f"{show(hop['source'])} of its source"
             )
         lines.append(
             f"- {_plain(base_name(hop['source_base']))} → "

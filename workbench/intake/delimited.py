@@ -45,7 +45,7 @@ def split(line: str) -> list[str]:
 
 
 def _cells(line: str, mark: str) -> list[str]:
-    """None where one is longer than the standard library reads."""
+    """The cells of a line; [] where one is longer than the standard library reads."""
     try:
         return next(csv.reader([line], delimiter=mark), [])
     except csv.Error:

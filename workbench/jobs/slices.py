@@ -23,7 +23,7 @@ from workbench.errors import BusyError, RunError, StageError, WorkbenchError
 from workbench.jobs import consult_worker, downloads, environment, slice_plan, worker
 from workbench.jobs.slice_plan import LEAST_SECONDS, MOST_SECONDS, SliceJob
 from workbench.jobs.worker_log import open_log
-from workbench.machine import is_shared
+from workbench.limits import on_shared_server
 from workbench.models import hub_access
 from workbench.runs import owners, stop_request
 from workbench.runs.folder import Run, open_run
@@ -113,7 +113,7 @@ def _in_slice(folder: Path) -> Iterator[None]:
     environment.clean_this_process()
     run = open_run(folder)
     # The context is that of the request before which this process was forked.
-    access = hub_access.Access(own=not is_shared(), user=run.recall(downloads.HUB_USER, ""))
+    access = hub_access.Access(own=not on_shared_server(), user=run.recall(downloads.HUB_USER, ""))
     with (
         owners.visited_by(None),
         hub_access.using(access),

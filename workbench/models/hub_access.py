@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from workbench.machine import is_shared
+from workbench.limits import on_shared_server
 from workbench.models.cache import cache_folder
 
 AS = "WORKBENCH_HUB_AS"
@@ -61,7 +61,7 @@ def current() -> Access:
     told = _access.get()
     if told is not None:
         return told
-    name = os.environ.get(AS) or (_PUBLIC if is_shared() else _OWN)
+    name = os.environ.get(AS) or (_PUBLIC if on_shared_server() else _OWN)
     if name == _OWN:
         return Access(own=True)
     user = "" if name == _PUBLIC else name

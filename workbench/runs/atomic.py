@@ -112,11 +112,8 @@ def copy_in(source: Path, path: Path) -> tuple[int, str]:
 
 def sha256_of(path: Path) -> str:
     """SHA-256 hex of a file's content."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

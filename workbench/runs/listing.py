@@ -136,7 +136,7 @@ def _stamp(folder: Path) -> list[int]:
 
 def _look(folder: Path, stamp: list[int]) -> _Known:
     """Read what a line shows. Whatever a damaged run does, it is one line with a sentence."""
-    values: dict[str, Any] = {"size_bytes": _size(folder), "problem": ""}
+    values: dict[str, Any] = {"size_bytes": bytes_in(folder), "problem": ""}
     try:
         run = _open(folder, stamp)
         row = values["row"] = read_row(run)
@@ -245,7 +245,7 @@ def archive(run: Run, target: Path) -> Path:
     if holder is not None and holder.alive():
         raise BusyError(f'"{run.name}" is being worked on. Stop it first, then archive it.')
     finished = run.stage_done(Stage.EXPORT)
-    atomic.require_space(target.parent, _size(run.folder))
+    atomic.require_space(target.parent, bytes_in(run.folder))
     partial = atomic.partial_name(target)
     with tempfile.TemporaryDirectory(dir=target.parent, suffix=atomic.PART) as spare:
         database = Path(spare) / "copy.db"
@@ -282,13 +282,14 @@ def phase_words(done: frozenset[Stage], started: frozenset[Stage]) -> str:
     return WORDS[owed[0]] if owed else "Finished"
 
 
-def _size(folder: Path | str) -> int:
+def bytes_in(folder: Path | str) -> int:
+    """Of all files below a folder, while others may be writing there."""
     total = 0
-    with suppress(OSError), os.scandir(folder) as entries:  # a worker is writing here
+    with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(OSError):
                 if entry.is_dir(follow_symlinks=False):
-                    total += _size(entry.path)
+                    total += bytes_in(entry.path)
                 else:
                     total += entry.stat(follow_symlinks=False).st_size
     return total

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.errors import BusyError
-from workbench.machine import is_shared
+from workbench.limits import on_shared_server as shared
 from workbench.runs import atomic, lease
 from workbench.runs.folder import Run, open_run
 
@@ -61,11 +61,6 @@ def visited_by(who: Visitor | None) -> Iterator[None]:
         yield
     finally:
         _visitor.reset(token)
-
-
-def shared() -> bool:
-    """Whether strangers use this server."""
-    return is_shared()
 
 
 def mark(token: str) -> str:

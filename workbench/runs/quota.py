@@ -6,7 +6,6 @@ for an hour. Tokens cost nothing, so whoever wants many can have many: runs are 
 as well, and the disk is kept from filling up.
 """
 
-import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +16,7 @@ from workbench.errors import BusyError, WorkbenchError
 from workbench.limits import LIMITS
 from workbench.runs import atomic, owners
 from workbench.runs.folder import Run, open_run
-from workbench.runs.listing import empty_trash
+from workbench.runs.listing import bytes_in, empty_trash
 
 _TRASH_SECONDS = 3600
 _SAME_ADDRESS = 3  # several people may be behind one address
@@ -103,19 +102,9 @@ def kept(root: Path, own: str, address: str = "") -> tuple[Kept, Kept]:
                 if run.recall(fact, "") == mark
             ]
             draft = bool(same) and all(s.started_at is None for s in run.stages().values())
-            size = bytes_on_disk(run.folder) if same else 0
+            size = bytes_in(run.folder) if same else 0
             for total in same:
                 total.drafts += draft
                 total.size += size
             run.database.close()
     return of_owner, of_address
-
-
-def bytes_on_disk(folder: Path) -> int:
-    """Of all files of a run, its database included."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):  # a temporary file is gone meanwhile
-                total += os.lstat(os.path.join(place, name)).st_size
-    return total
