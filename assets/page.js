@@ -56,14 +56,14 @@
   let arrived = false, shown_run = part("run");
   // What is in sight: the tab, and closed parts once they have been opened.
   const parts_opened = new Set();
-  const in_sight = () => [window.workbench_tab(), ...parts_opened].join(" ");
+  window.workbench_in_sight = () => [window.workbench_tab(), ...parts_opened].join(" ");
   window.workbench_at = (name) => {
     if (!window.workbench_tabs.includes(name)) parts_opened.add(name);
     else if (arrived || name === window.workbench_tab()) {
       arrived = true;
       go({ tab: name === first_tab ? "" : name });
     }
-    return in_sight();
+    return window.workbench_in_sight();
   };
   // Another run is opened on the first tab: one step back leads to where it was opened.
   window.workbench_open = (run) => { if ((run || arrived) && run !== part("run")) go({ run, tab: "" }); };
@@ -123,38 +123,64 @@
   setInterval(() => {
     if (document.hidden && (state === "running" || state === "queued")) document.getElementById("look-again")?.click();
   }, 9000);
-  // A pressed button says so until it is answered, however busy the server is.
-  let pressed = null;
-  document.addEventListener("click", (event) => { pressed = event.target.closest?.("button") ?? pressed; }, true);
-  window.workbench_pressed = (given) => {
-    pressed?.setAttribute("aria-busy", "true");
-    return given.length === 1 ? given[0] : given;
-  };
-  // The server says which row was clicked: a button pressed before waits, or it would act on the row
-  // that was chosen before. Not for ever: an answer can be lost with the network.
-  let choosing = 0, waits = null, patience = 0;
+  // What a person does is done in order. A button that is pressed before the server has answered the
+  // action before (a value saved, a row chosen, another button) waits for the answer and says so, or
+  // it would act on what was there before. Not for ever, and not after a failure: an answer can be
+  // lost with the network, and the person must look again. A second press of the same button is one
+  // too many, but for those that go through samples.
+  const buttons = { j: "review-next", k: "review-previous", a: "review-accept", r: "review-reject", u: "review-undo" };
+  const repeated = new Set(Object.values(buttons));
+  let unanswered = 0, held = [], pressed = null, patience = 0, next = 0;
+  const busy = (button, is) => (is ? button.setAttribute("aria-busy", "true") : button.removeAttribute("aria-busy"));
   document.addEventListener("click", (event) => {
-    const button = choosing && event.target.closest?.("button");
-    if (!button) return;
+    const button = event.target.closest?.("button");
+    // Tabs, closed parts and the choice of a file change nothing on the server.
+    const acts = button?.matches(".sm, .md, .lg") && button.previousElementSibling?.type !== "file";
+    if (!acts) return;
+    if (!unanswered) { pressed = button; setTimeout(() => { pressed = null; }, 300); return; }
     event.stopPropagation();
-    waits = button;
+    if (button.ariaBusy && !repeated.has(button.id)) return;
+    held.push(button);
+    busy(button, true);
   }, true);
-  window.workbench_choosing = (given) => {
-    choosing += 1;
+  const rest = () => {
+    for (const button of document.querySelectorAll("button[aria-busy]")) busy(button, held.includes(button));
+  };
+  const forget = () => { unanswered = 0; held = []; rest(); };
+  window.workbench_begun = (given) => {
+    if (pressed) busy(pressed, true);
+    unanswered += 1;
     clearTimeout(patience);
-    patience = setTimeout(() => { choosing = 0; waits = null; }, 20000);
-    return given.length === 1 ? given[0] : given;
+    patience = setTimeout(forget, 20000);
+    return given;
   };
-  window.workbench_chosen = () => {
-    choosing = Math.max(0, choosing - 1);
-    if (choosing) return;
-    waits?.click();
-    waits = null;
+  // A moment later: a value that was changed again meanwhile is saved again first.
+  const go_on = () => {
+    if (unanswered) return;
+    const button = held.shift();
+    rest();
+    if (!button) return;
+    button.click();
+    clearTimeout(next);
+    next = setTimeout(go_on, 50);
   };
-  window.workbench_answered = (given) => {
-    for (const button of document.querySelectorAll("button[aria-busy]")) button.removeAttribute("aria-busy");
-    return given.slice(0, 3);
+  window.workbench_answered = () => {
+    unanswered = Math.max(0, unanswered - 1);
+    if (unanswered) return;
+    clearTimeout(next);
+    next = setTimeout(go_on, 0);
   };
+  window.workbench_lost = forget;
+  // A file goes to the run that it was chosen for, whichever is open when it has arrived.
+  const chosen_for = new Map();
+  const choose_file = (event) => {
+    const target = event.target;
+    const place = target.nextElementSibling?.matches("button[id]") ? target.nextElementSibling : target.closest?.(".block[id]");
+    if (place && (event.type === "drop" || target.type === "file")) chosen_for.set(place.id, window.workbench_run());
+  };
+  document.addEventListener("change", choose_file, true);
+  document.addEventListener("drop", choose_file, true);
+  window.workbench_uploaded = (place, run) => chosen_for.get(place) || run;
   // What is waited for has a clock: a sign of life where the server can say nothing yet.
   setInterval(() => {
     for (const clock of document.querySelectorAll("[data-clock]")) {
@@ -235,7 +261,6 @@
       setTimeout(() => URL.revokeObjectURL(link.href), 10000);
     });
   };
-  const buttons = { j: "review-next", k: "review-previous", a: "review-accept", r: "review-reject", u: "review-undo" };
   const typing = "input, textarea, select, [contenteditable=true], [role=combobox], [role=listbox]";
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;

@@ -171,18 +171,21 @@ def type_choice(page: Page, element: str, text: str) -> None:
     box.press("Tab")
 
 
-def answer_rows_late(page: Page, milliseconds: int = 1500) -> None:
-    """The server learns this much later which row of a table was clicked."""
+ROWS, ACTIONS = "row_value", "event_data"  # what is in a request for a click on a row, for any
+
+
+def answer_late(page: Page, what: str = ROWS, milliseconds: int = 1500) -> None:
+    """The server learns this much later of what a person does."""
     page.evaluate(
-        """(late) => {
+        """([what, late]) => {
           const ask = window.fetch;
           window.fetch = async (target, options) => {
-            const row = String(options?.body).includes("row_value");
-            if (row) await new Promise((go) => setTimeout(go, late));
+            const waits = String(target).endsWith("/queue/join") && options.body.includes(what);
+            if (waits) await new Promise((go) => setTimeout(go, late));
             return ask(target, options);
           };
         }""",
-        milliseconds,
+        [what, milliseconds],
     )
 
 

@@ -11,7 +11,17 @@ import pyarrow.parquet
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.driving import Server, answer_rows_late, choose, drawn, field, go_to, toast
+from tests.browser.driving import (
+    ACTIONS,
+    ROWS,
+    Server,
+    answer_late,
+    choose,
+    drawn,
+    field,
+    go_to,
+    toast,
+)
 from tests.ui import fake_run
 from workbench.runs.folder import Run
 from workbench.samples import KEPT, REJECTED
@@ -68,7 +78,7 @@ def test_a_decision_waits_for_the_row_that_was_clicked(
     page = review(open_run, run)
     click_row(page, 0)
     first = chosen(page)
-    answer_rows_late(page)
+    answer_late(page, ROWS)
     clicked = page.locator("#review-table [data-testid='cell-3-1']")
     text = clicked.inner_text().strip()
     clicked.click()
@@ -76,6 +86,29 @@ def test_a_decision_waits_for_the_row_that_was_clicked(
     expect(page.locator("#review-undo")).to_have_text("Undo: rejected")
     decided = [sample for sample in run.samples.all() if sample.decided_by == "person"]
     assert [sample.input for sample in decided] == [text] and decided[0].id != first
+
+
+def test_decisions_made_before_the_answer_are_about_one_sample_each(
+    open_run: Callable[..., Any], run: Run
+) -> None:
+    """On a slow server the second key was lost, and the third decided on the first sample."""
+    page = review(open_run, run)
+    click_row(page, 0)
+    cells = [page.locator(f"#review-table [data-testid='cell-{at}-1']") for at in range(4)]
+    texts = [cell.inner_text().strip() for cell in cells]
+    field(page, "review-input").fill("an input of my own")
+    field(page, "review-input").press("Escape")
+    answer_late(page, ACTIONS, 700)
+    for key in "aarj":
+        page.keyboard.press(key)
+    expect(field(page, "review-input")).not_to_have_value(texts[3])  # it has gone past it
+    expect(page.locator("button[aria-busy]")).to_have_count(0)
+    decided = {
+        sample.input: sample for sample in run.samples.all() if sample.decided_by == "person"
+    }
+    assert {text: sample.status for text, sample in decided.items()} == {
+        "an input of my own": KEPT, texts[1]: KEPT, texts[2]: REJECTED,
+    }  # fmt: skip
 
 
 def test_keys_alone(open_run: Callable[..., Any], run: Run) -> None:

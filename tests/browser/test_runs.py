@@ -1,7 +1,9 @@
 """The Runs tab: duplicate, compare, rename, delete and take back, as a person does it."""
 
 import re
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +11,10 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser.driving import (
+    ACTIONS,
+    EXAMPLES,
     Server,
-    answer_rows_late,
+    answer_late,
     choose,
     field,
     go_to,
@@ -98,7 +102,7 @@ def test_a_button_waits_for_the_row_that_was_clicked(
     page = open_run(opened.id)
     go_to(page, "Runs")
     names = page.locator("#runs-table [data-testid^='cell-']:visible")
-    answer_rows_late(page)
+    answer_late(page)
     for name in ("Clicked first", "Clicked"):
         names.get_by_text(name, exact=True).click()
     page.locator("#runs-open").click()
@@ -109,3 +113,45 @@ def test_a_button_waits_for_the_row_that_was_clicked(
     page.locator("#runs-refresh").click()
     expect(page.locator("#runs-table")).to_contain_text("▸ Clicked")
     expect(field(page, "runs-chosen")).to_have_value(re.compile("^Opened"))
+
+
+UPLOADS_WAIT = """() => {
+  const send = XMLHttpRequest.prototype.send, ask = window.fetch;
+  const there = new Promise((go) => { window.let_uploads_go = go; });
+  XMLHttpRequest.prototype.send = function (...given) {
+    there.then(() => send.apply(this, given));
+  };
+  window.fetch = async (target, options) => {
+    if (String(target).includes("/upload?")) await there;
+    return ask(target, options);
+  };
+}"""
+
+
+def test_what_was_begun_for_a_run_is_about_that_run(
+    open_run: Callable[..., Any], server: Server, tmp_path: Path
+) -> None:
+    """Another one is opened before a value has been saved, and before a file has arrived."""
+    first, other = fake_run.draft(server.runs, "Begun"), fake_run.draft(server.runs, "Went on")
+    page = open_run(first.id)
+    go_to(page, "Runs")
+    choose(page, "runs-chosen", "Went on")
+    go_to(page, "Transfer")
+    open_part(page, EXAMPLES)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(f'{{"input": "{n} coins", "output": "balance"}}\n' for n in range(5)))
+    page.evaluate(UPLOADS_WAIT)
+    page.locator("#evaluation-file input[type=file]").set_input_files(str(rows))
+    answer_late(page, ACTIONS)
+    page.locator("#pause-for-review input").click()
+    go_to(page, "Runs")
+    page.locator("#runs-open").click()
+    expect(page.locator("#runs-open")).to_have_attribute("aria-busy", "true")
+    expect(page.locator(".strip-name")).to_have_text("Went on")
+    assert first.recipe.pause_for_review and not other.recipe.pause_for_review
+    page.evaluate("window.let_uploads_go()")
+    deadline = time.monotonic() + 30
+    while len(first.inputs.evaluation) == 240 and time.monotonic() < deadline:
+        page.wait_for_timeout(100)
+    expect(page.locator(".strip-name")).to_have_text("Went on")
+    assert (len(first.inputs.evaluation), len(other.inputs.evaluation)) == (5, 240)

@@ -840,7 +840,8 @@ def test_runs_are_listed_with_what_they_wait_for(
 
 
 def test_deleted_run_comes_back(finished: Run) -> None:
-    open_id, trash, _ = runs_tab._delete(finished.id, finished.id, [])
+    open_id, trash, _, chosen = runs_tab._delete(finished.id, finished.id, [])
+    assert chosen is None  # a second press would delete another run
     assert open_id == "" and not finished.folder.exists()
     runs_tab._restore(trash)
     assert finished.folder.exists()

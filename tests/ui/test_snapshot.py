@@ -176,8 +176,12 @@ def test_a_form_on_its_way_does_not_draw_over_what_a_person_begins_to_type() -> 
     fields = {"samples": box, "epochs": other}
     kept = saves.without_shown("page", "run", held, fields, drawn)
     assert "value" not in kept[box] and kept[other]["value"] == 2
-    saves.remember("page", "run", "samples", 20)  # saved since, and set back by a preset
+    saves.remember("page", "run", "samples", 20, held)  # saved since, and set back by a preset
     assert saves.without_shown("page", "run", held, fields, drawn)[box]["value"] == 300
+    saves.remember("page", "run", "samples", 300, held)  # typed, while a form of before came
+    assert "value" not in saves.without_shown("page", "run", held, fields, drawn)[box]
+    late = saves.drawn_for("run", {"samples": 40, "epochs": 1})
+    assert saves.without_shown("page", "run", late, fields, drawn)[box]["value"] == 300
     for nonsense in ("", "[", "[]", '{"run": "run"}', saves.drawn_for("else", {"samples": 300})):
         assert saves.without_shown("p", "run", nonsense, fields, drawn)[box]["value"] == 300
 

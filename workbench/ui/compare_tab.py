@@ -1,5 +1,6 @@
 """Compare: the verdict first, then the numbers behind it, the rows that changed, a playground."""
 
+import functools
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,8 +11,8 @@ from workbench.errors import RunError
 from workbench.stages import Stage
 from workbench.ui import charts, compare_views, plain, workspace
 from workbench.ui.boxes import button_row, chart_box, plotted, rows_table, text_shown
-from workbench.ui.failures import told, with_clock
-from workbench.ui.sections import Drawn, Parts, Section
+from workbench.ui.failures import with_clock
+from workbench.ui.sections import LAST, Drawn, Parts, Section, ordered
 from workbench.ui.snapshot import Snapshot
 from workbench.ui.waiting_line import MODELS, in_line
 
@@ -72,14 +73,14 @@ def build(parts: Parts) -> None:
         )
     )
     run = parts.run_id
-    quiet: dict[str, Any] = {"show_progress": "hidden"}
-    for event in (box.margin.blur, box.margin.submit):
-        parts.changed.append(event(told(_set_margin), [run, box.margin], None, **quiet))
-    box.which.input(told(_rows), [run, box.which], [box.rows], **quiet)
-    with_clock(
+    given = functools.partial(gr.on, [box.margin.blur, box.margin.submit])
+    parts.act(given, _set_margin, [run, box.margin], **LAST)
+    listed = box.which.input(inputs=[run, box.which], outputs=[box.rows], **ordered(_rows), **LAST)
+    asked = with_clock(
         box.ask.click, "loading both models, then answering", waiting, _ask,
         [run, question], [source, target],
     )  # fmt: skip
+    parts.readings += [(listed, {}), (asked, {source: "", target: ""})]
 
 
 def _draw(now: Snapshot, box: SimpleNamespace) -> Drawn:

@@ -56,7 +56,8 @@ def with_clock(
     quiet: dict[str, Any] = {"show_progress": "hidden"}
     begun = click(None, None, waiting, js=f"() => {json.dumps(plain.working(text))}")
     answered = begun.then(told(handler), inputs, outputs, **quiet)
-    return answered.then(None, None, waiting, js="() => ''")
+    answered.then(None, None, waiting, js="() => ''")
+    return answered
 
 
 _PATH = re.compile(r"(?<![\w:/.])/(?:[^\s/\"';:,]+/)+([^\s/\"';:,]*)")

@@ -24,7 +24,7 @@ from workbench.stages import ORDER
 from workbench.ui import plain, words, workspace
 from workbench.ui.boxes import button_row, files_made, rows_table, selected, small_button
 from workbench.ui.failures import say, told
-from workbench.ui.sections import Parts, choose
+from workbench.ui.sections import LAST, Parts, act, choose, ordered
 
 SHOWN = 200  # rows; a browser has no use for ten thousand
 _LAST = ".fleet"  # in the folder of runs: the output folder that was looked at last
@@ -81,12 +81,12 @@ def build(parts: Parts, tab: gr.Tab) -> None:
 
     quiet: dict[str, Any] = {"show_progress": "hidden"}
     asked, shown = [folder, only, search, names], [folder, counts, report, rows, names, chosen]
-    looked: dict[str, Any] = {"fn": told(_look), "inputs": asked, "outputs": shown, **quiet}
+    looked: dict[str, Any] = {"inputs": asked, "outputs": shown, **ordered(_look), **LAST}
     for event in (tab.select, look.click, folder.submit, only.input, search.submit):
         event(**looked)
     choose(rows, _choose, [names], [chosen])
     parts.press(open_, _open, [folder, chosen], [parts.run_id, parts.tabs], afresh=True)
-    again.click(told(_again), [folder, chosen], None, **quiet).then(**looked)
+    act(again.click, _again, [folder, chosen]).then(**looked)
     make.click(told(_export), [folder, kind], [made], **quiet)
 
 
@@ -188,7 +188,9 @@ def _about(row: Row) -> str:
 
 
 def _choose(names: list[str], event: gr.SelectData) -> Any:
-    return selected(event, names) or gr.skip()
+    name = selected(event, names)
+    # By the time of a click on a row the list may be another one.
+    return name if name and name in (event.row_value or [name])[:1] else gr.skip()
 
 
 def _wanted(folder: str, chosen: str | None) -> tuple[Place, Standing]:

@@ -31,7 +31,6 @@ from workbench.ui import (
 )
 from workbench.ui.failures import told
 from workbench.ui.sections import (
-    ANSWERED,
     SPREAD,
     TYPED,
     Drawings,
@@ -73,6 +72,8 @@ _HELP = {
 # to know its run by.
 _OPEN_RUN = "(run || window.workbench_run())"
 _LOAD = "() => [window.workbench_run(), window.workbench_tab(), window.workbench_page()]"
+# A tab's own answer may be late, and another one open by then: the browser knows which.
+_IN_SIGHT = "(run, tab, pulse) => [run, window.workbench_in_sight(), pulse]"
 # Answers may overtake one another: one about another run than the open one is dropped.
 _SHOW = f"""(news, run, strip, pulse) => {{
   const told = JSON.parse(news || "{{}}");
@@ -150,6 +151,7 @@ def _wire(
         "queue": False,
         "concurrency_limit": None,
     }
+    now_in_sight: dict[str, Any] = {"js": _IN_SIGHT, **light}
 
     def told_of(run_id: str, now: Snapshot, tab: str, former: str, afresh: bool = False) -> str:
         tokens = pulse_of(sections, now, tab, former, afresh=afresh)
@@ -175,10 +177,10 @@ def _wire(
         return told_of(run_id, now, tab, ""), run_id, tab, _page, gr.Tabs(selected=tab)
 
     asked = [parts.run_id, parts.tab, pulse]
-    gr.Timer(TICK_SECONDS).tick(tick, asked, news, **light)
+    gr.Timer(TICK_SECONDS).tick(tick, asked, news, **now_in_sight)
     # A timer rests while its page is hidden; the script presses this instead, see page.js.
     gr.Button("Look again", visible="hidden", elem_id="look-again").click(
-        after_change, asked, news, **light
+        after_change, asked, news, **now_in_sight
     )
     opened = [parts.run_id, parts.tab, parts.page]
     page.load(after_load, opened, [news, *opened, parts.tabs], js=_LOAD, **light)
@@ -190,11 +192,17 @@ def _wire(
         spot = f"(run, tab, pulse) => [{_OPEN_RUN}, window.workbench_at('{name}'), pulse]"
         comes_into_sight(on_tab, asked, [news, parts.tab], js=spot, **light)
     for event in parts.changed:
-        event.then(after_change, asked, news, js=ANSWERED, **light)
+        event.then(after_change, asked, news, **now_in_sight)
     for event in parts.opened:
-        event.then(after_opening, asked, news, js=ANSWERED, **light)
+        event.then(after_opening, asked, news, **now_in_sight)
     news.change(None, [news, parts.run_id, status, pulse], [status, pulse], js=_SHOW)
     parts.run_id.change(None, [parts.run_id], None, js="(run) => window.workbench_open(run)")
+    # What was shown of the run before is no longer asked for, and taken away.
+    away = {box: update for _, updates in parts.readings for box, update in updates.items()}
+    parts.run_id.change(
+        None, None, list(away), js=f"() => {json.dumps(list(away.values()))}",
+        cancels=[event for event, _ in parts.readings if event is not None],
+    )  # fmt: skip
 
     boxes = [gr.Textbox(visible="hidden", label=section.name) for section in sections]
     names = json.dumps([section.name for section in sections])

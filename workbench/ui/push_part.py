@@ -21,7 +21,7 @@ from workbench.runs.listing import archive
 from workbench.ui import consent_box, plain, words, workspace
 from workbench.ui.boxes import button_row, small_button
 from workbench.ui.failures import told
-from workbench.ui.sections import Drawn
+from workbench.ui.sections import Drawn, act
 from workbench.ui.snapshot import Snapshot
 from workbench.ui.waiting_line import HUB, in_line
 
@@ -77,11 +77,10 @@ def build(run_id: gr.Textbox, consent: gr.Checkbox) -> dict[str, Any]:
     if storage.is_lost_at_restart(workspace.runs_root()):
         _keeping(run_id, repository, consent, token, state)
     asked = [run_id, repository, base, private, samples, consent, token]
-    begun = button.click(
-        told(_begin), [run_id, repository], [state, button], show_progress="hidden"
-    )
-    act = told(push_with_login if login_is_offered() else push_with_token)
-    begun.then(act, asked, [state, token, button], show_progress="hidden")
+    # Nothing is pressed between the two, so both are about the same run.
+    begun = act(button.click, _begin, [run_id, repository], [state, button])
+    handler = told(push_with_login if login_is_offered() else push_with_token)
+    begun.then(handler, asked, [state, token, button], show_progress="hidden")
     return {"push": button, "push_base": base, "push_state": state}
 
 

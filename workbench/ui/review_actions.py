@@ -21,15 +21,12 @@ from workbench.stages import Stage
 from workbench.ui import consent_box, plain, words, workspace, write_views
 from workbench.ui.boxes import selected
 from workbench.ui.failures import say
-from workbench.ui.sections import Drawn
-from workbench.ui.snapshot import Snapshot
 from workbench.ui.waiting_line import MODELS, in_line
 
 PAGE_ROWS = 50
 NOT_IN_RUN = -1
-_STEPS = ("accept", "reject", "previous", "next")  # buttons that need a sample
-SIDE = (*_STEPS, "undo", "redo", "work", "consent")  # those of ``draw_side``
 View = tuple[Any, ...]
+NO_SAMPLE: View = (plain.empty("Choose a row."), "", "", "", "", "", NOT_IN_RUN)
 
 _ORIGIN_WORDS = {
     "target": "the target base",
@@ -139,8 +136,7 @@ def _untouched(samples: list[Sample]) -> list[Sample]:
 def editor(run: Run, sample: Sample | None) -> View:
     """The editor's contents for one sample."""
     if sample is None:
-        empty = plain.empty("Choose a row.")
-        return empty, "", "", "", "", "", NOT_IN_RUN
+        return NO_SAMPLE
     seeds = run.inputs.seeds
     near = sample.nearest_seed
     nearest = seeds[near].input if near is not None and near < len(seeds) else ""
@@ -177,7 +173,10 @@ def choose(run_id: str, ids: list[str], event: gr.SelectData) -> Any:
     if not chosen:
         return gr.skip()
     run = workspace.find(run_id)
-    return editor(run, run.samples.get(chosen))
+    sample = run.samples.get(chosen)
+    if sample is not None and event.row_value and event.row_value[1] != sample.input:
+        raise RunError("The list had changed by then. Choose the row again.")
+    return editor(run, sample)
 
 
 def _step(run_id: str, values: list[Any], by: int) -> View:
@@ -203,12 +202,14 @@ def _deciding(name: str, status: str) -> Callable[..., View]:
     """Handler that keeps or rejects the chosen sample and goes on to the next."""
 
     def decide(run_id: str, *values: Any) -> View:
-        *rest, version = values
+        *rest, version, text, answer = values
         *finder, page, chosen, ids = rest
         if not chosen:
             return _step(run_id, rest, 1)
         run = _changeable(run_id)
-        run.samples.edit(chosen, int(version), status=status)
+        # What is accepted is what is in sight, an edit that was not saved as well.
+        edit = _edit(run, chosen, text, answer) if status == KEPT else {}
+        run.samples.edit(chosen, int(version), status=status, **edit)
         place = ids.index(chosen) if chosen in ids else 0
         # In a filtered view the decided sample may be gone: the one that followed comes next.
         following = ids[place + 1] if place + 1 < len(ids) else ""
@@ -236,12 +237,7 @@ def save(run_id: str, chosen: str, version: float, text: str, answer: str) -> Vi
     """Store an edit, or a sample written by hand."""
     run = _changeable(run_id)
     if chosen:
-        before = run.samples.get(chosen)
-        # An answer box that was not touched is no person's answer.
-        same = before is not None and answer == (before.teacher_output or "")
-        after = run.samples.edit(
-            chosen, int(version), input=text, teacher_output=None if same else answer
-        )
+        after = run.samples.edit(chosen, int(version), **_edit(run, chosen, text, answer))
         if after.status == PENDING:
             say("Saved. It is scored and labelled again before the training.")
         return editor(run, after)
@@ -254,6 +250,14 @@ def save(run_id: str, chosen: str, version: float, text: str, answer: str) -> Vi
     return editor(run, added[0])
 
 
+def _edit(run: Run, chosen: str, text: str, answer: str) -> dict[str, Any]:
+    """What the editor changes of a sample."""
+    before = run.samples.get(chosen)
+    # An answer box that was not touched is no person's answer.
+    same = before is not None and answer == (before.teacher_output or "")
+    return {"input": text, "teacher_output": None if same else answer}
+
+
 def by_hand(run_id: str) -> View:
     """An empty editor: Save adds what is written there."""
     workspace.find(run_id)
@@ -263,8 +267,8 @@ def by_hand(run_id: str) -> View:
 
 
 @in_line(MODELS)
-def regenerate(run_id: str, chosen: str, version: float) -> View:
-    """Let the generator write this sample anew."""
+def regenerate(run_id: str, chosen: str, version: float) -> str:
+    """Let the generator write this sample anew; its id then."""
     run = _changeable(run_id)
     sample = run.samples.get(chosen) if chosen else None
     if sample is None:
@@ -273,7 +277,13 @@ def regenerate(run_id: str, chosen: str, version: float) -> View:
     there = run.samples.rewrite([(replace(sample, version=int(version)), Sample(**fresh))])
     if not there:
         raise RunError("This sample was changed meanwhile, so it stays as it is. Try again.")
-    return editor(run, there[0])
+    return there[0].id
+
+
+def show_regenerated(run_id: str, chosen: str, regenerated: str) -> Any:
+    """The sample that was written anew, if it is still the chosen one."""
+    run = workspace.find(run_id)
+    return editor(run, run.samples.get(chosen)) if chosen == regenerated else gr.skip()
 
 
 def _going_back(redo: bool) -> Callable[..., View]:
@@ -370,30 +380,3 @@ def make_file(run_id: str, *values: Any) -> Any:
     wanted, sort = asked_for(run, finder)
     samples = run.samples.page(wanted, sort, 0, max(1, run.samples.count(wanted)))
     return consent_box.file(run, samples, form, consent)
-
-
-def draw_side(now: Snapshot, label: gr.Dropdown, buttons: dict[str, Any]) -> Drawn:
-    """Choices of the answer filter, what can be pressed, and what undo and redo would do."""
-    steps = [buttons[name] for name in _STEPS]
-    there: Drawn = dict.fromkeys(steps, gr.update(interactive=bool(now.counts)))
-    if now.run is None:
-        return there
-    counts = now.run.samples.label_counts()
-    choices = [("Any", ""), *((f"{name[:60]} ({n:,})", name) for name, n in counts.items())]
-    undo_what, redo_what = now.run.samples.history()
-    free = not now.started(Stage.DISTIL)
-    waiting = len(now.run.samples.owed_scores()) if not now.busy and free else 0
-    return there | {
-        label: gr.update(choices=choices[:300]),
-        buttons["undo"]: _history("Undo", undo_what, free),
-        buttons["redo"]: _history("Redo", redo_what, free),
-        buttons["consent"]: consent_box.draw(now),
-        buttons["work"]: gr.update(
-            visible=waiting > 0, value=f"Score and label {words.count(waiting, 'waiting sample')}"
-        ),
-    }
-
-
-def _history(word: str, what: str | None, free: bool) -> Any:
-    value = f"{word}: {what}" if what else word
-    return gr.update(value=value, interactive=bool(what) and free)

@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from workbench.intake.rows import FILE_TYPES
-from workbench.ui import consent_box, plain
+from workbench.stages import Stage
+from workbench.ui import consent_box, plain, words
 from workbench.ui import review_actions as actions
 from workbench.ui.boxes import button_row, files_made, rows_table, small_button, text_shown
 from workbench.ui.failures import told
-from workbench.ui.sections import Parts, Section, choose
+from workbench.ui.sections import HIDDEN, LAST, Drawn, Parts, Section, act, choose, ordered
+from workbench.ui.snapshot import Snapshot
 
 TAB = "review"
 _KEYS = "Keys: j next, k back, a accept, r reject, e edit, u undo, Escape leaves a field."
@@ -35,6 +37,10 @@ _SORTS = [
     ("Confidence, lowest first", "confidence"),
     ("Answer, A to Z", "answer"),
 ]
+
+
+_STEPS = ("accept", "reject", "previous", "next")  # buttons that need a sample
+_SIDE = (*_STEPS, "undo", "redo", "work", "consent")  # those of ``_draw_side``
 
 
 class _Finder(NamedTuple):
@@ -64,7 +70,7 @@ class _Editor(NamedTuple):
 
 def build(parts: Parts) -> None:
     """Place the tab's components and wire them."""
-    box = SimpleNamespace(ids=gr.State([]))
+    box = SimpleNamespace(ids=gr.State([]), regenerated=gr.State(""))
     token = gr.Textbox(visible="hidden", label="Samples token", elem_id="review-token")
     with gr.Column(elem_id="review-panel"):
         plain.block(plain.heading("Review", "What is kept is what the new adapter learns."))
@@ -80,7 +86,7 @@ def build(parts: Parts) -> None:
         box.table, box.sentence, box.page, box.ids, box.keep_all, box.reject_all, box.relabel,
         box.all_again,
     ]  # fmt: skip
-    side = {name: getattr(box, name) for name in actions.SIDE}
+    side = {name: getattr(box, name) for name in _SIDE}
     _wire_table(parts, box, token)
     _wire_editor(parts, box)
     parts.sections += [
@@ -90,7 +96,7 @@ def build(parts: Parts) -> None:
             TAB,
             [box.finder.label, *side.values()],
             "samples_token busy",
-            lambda now: actions.draw_side(now, box.finder.label, side),
+            lambda now: _draw_side(now, box.finder.label, side),
         ),
     ]
 
@@ -194,27 +200,30 @@ def _files(parts: Parts, box: SimpleNamespace) -> None:
             box.consent = consent_box.box("review-consent")
             make = small_button("Make the file", "review-export")
             made = files_made("File", "review-file")
-    parts.changed.append(rows.upload(told(actions.take_rows), [parts.run_id, rows], [rows]))
+    parts.take(rows.upload, actions.take_rows, [parts.run_id, rows], [rows])
     asked = [parts.run_id, *box.finder, form, box.consent]
-    make.click(told(actions.make_file), asked, [made])
+    filed = make.click(told(actions.make_file), asked, [made])
+    parts.readings.append((filed, {made: HIDDEN}))
 
 
 def _wire_table(parts: Parts, box: SimpleNamespace, token: gr.Textbox) -> None:
     asked, finder, view = [parts.run_id, *box.finder], box.finder, box.view
-    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
-    again, same_page = [*asked, box.page, box.editor.chosen], told(actions.same_page)
-    first = told(actions.first_page)
+    again = [*asked, box.page, box.editor.chosen]
+
+    def show(event: Any, page: Any) -> None:
+        event(inputs=again, outputs=view, **ordered(page), **LAST)
+
     for event in (
         finder.status.input, finder.search.change, finder.label.input, finder.origin.input,
         finder.low.change, finder.high.change, finder.edited.input, finder.sort.input,
     ):  # fmt: skip
-        event(first, again, view, **quiet)
+        show(event, actions.first_page)
     for event in (token.change, box.page.submit, box.page.blur):
-        event(same_page, again, view, **quiet)
-    box.back.click(told(actions.page_back), again, view, **quiet)
-    box.forward.click(told(actions.page_forward), again, view, **quiet)
+        show(event, actions.same_page)
+    show(box.back.click, actions.page_back)
+    show(box.forward.click, actions.page_forward)
     chosen = choose(box.table, actions.choose, [parts.run_id, box.ids], [*box.editor])
-    chosen.then(same_page, again, view, **quiet)
+    show(chosen.then, actions.same_page)
     parts.press(box.keep_all, actions.keep_all, asked)
     parts.press(box.reject_all, actions.reject_all, asked)
     given = [parts.run_id, box.one_answer, *finder]
@@ -226,23 +235,54 @@ def _wire_table(parts: Parts, box: SimpleNamespace, token: gr.Textbox) -> None:
 
 def _wire_editor(parts: Parts, box: SimpleNamespace) -> None:
     run, editor = parts.run_id, box.editor
-    quiet: dict[str, Any] = {"show_progress": "hidden"}
     moving = [run, *box.finder, box.page, editor.chosen, box.ids]
     shown = [*box.view, *editor]
-    box.next.click(told(actions.step_on), moving, shown, **quiet)
-    box.previous.click(told(actions.step_back), moving, shown, **quiet)
-    parts.press(box.accept, actions.accept, [*moving, editor.version], shown)
-    parts.press(box.reject, actions.reject, [*moving, editor.version], shown)
-    sample = [run, editor.chosen, editor.version]
-    parts.press(box.save, actions.save, [*sample, editor.input, editor.answer], [*editor])
-    parts.changed.append(
-        box.again.click(
-            told(actions.regenerate), sample, [*editor], show_progress_on=[editor.input]
-        )
-    )
-    box.hand.click(told(actions.by_hand), [run], [*editor], **quiet).then(
+    act(box.next.click, actions.step_on, moving, shown)
+    act(box.previous.click, actions.step_back, moving, shown)
+    written = [editor.version, editor.input, editor.answer]
+    parts.press(box.accept, actions.accept, [*moving, *written], shown)
+    parts.press(box.reject, actions.reject, [*moving, *written], shown)
+    parts.press(box.save, actions.save, [run, editor.chosen, *written], [*editor])
+    # It takes a while: by then another sample may be in the editor.
+    regenerated = box.again.click(
+        told(actions.regenerate), [run, editor.chosen, editor.version], [box.regenerated],
+        show_progress_on=[editor.input],
+    )  # fmt: skip
+    parts.changed.append(regenerated)
+    there = [run, editor.chosen, box.regenerated]
+    regenerated.then(inputs=there, outputs=[*editor], **ordered(actions.show_regenerated))
+    act(box.hand.click, actions.by_hand, [run], [*editor]).then(
         None, js="() => document.querySelector('#review-input textarea')?.focus()"
     )
+    empty = dict(zip(editor, actions.NO_SAMPLE, strict=True))
+    parts.readings.append((None, empty))
     parts.press(box.undo, actions.undo, [run, editor.chosen], [*editor])
     parts.press(box.redo, actions.redo, [run, editor.chosen], [*editor])
     parts.press(box.work, actions.work, [run])
+
+
+def _draw_side(now: Snapshot, label: gr.Dropdown, buttons: dict[str, Any]) -> Drawn:
+    """Choices of the answer filter, what can be pressed, and what undo and redo would do."""
+    steps = [buttons[name] for name in _STEPS]
+    there: Drawn = dict.fromkeys(steps, gr.update(interactive=bool(now.counts)))
+    if now.run is None:
+        return there
+    counts = now.run.samples.label_counts()
+    choices = [("Any", ""), *((f"{name[:60]} ({n:,})", name) for name, n in counts.items())]
+    undo_what, redo_what = now.run.samples.history()
+    free = not now.started(Stage.DISTIL)
+    waiting = len(now.run.samples.owed_scores()) if not now.busy and free else 0
+    return there | {
+        label: gr.update(choices=choices[:300]),
+        buttons["undo"]: _history("Undo", undo_what, free),
+        buttons["redo"]: _history("Redo", redo_what, free),
+        buttons["consent"]: consent_box.draw(now),
+        buttons["work"]: gr.update(
+            visible=waiting > 0, value=f"Score and label {words.count(waiting, 'waiting sample')}"
+        ),
+    }
+
+
+def _history(word: str, what: str | None, free: bool) -> Any:
+    value = f"{word}: {what}" if what else word
+    return gr.update(value=value, interactive=bool(what) and free)

@@ -18,8 +18,8 @@ from workbench.samples import KEPT
 from workbench.stages import ARM_WORDS
 from workbench.ui import fields, plain, snapshot, words, workspace
 from workbench.ui.boxes import button_row, rows_table, selected, small_button
-from workbench.ui.failures import say, told
-from workbench.ui.sections import Parts, choose, pressed
+from workbench.ui.failures import say
+from workbench.ui.sections import Parts, choose, ordered
 
 _SHARED = "Those that this browser began. Nobody else can open them."
 _OWNER = "(run, owner, ...rest) => [run, window.workbench_owner(), ...rest]"  # see page.js
@@ -66,8 +66,7 @@ def build(parts: Parts, tab: gr.Tab) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden"}
     run = parts.run_id
     listed: dict[str, Any] = {
-        "fn": told(_list), "inputs": [run, owner, ids, listed_for], "outputs": listing,
-        "js": _OWNER, **quiet,
+        "inputs": [run, owner, ids, listed_for], "outputs": listing, "js": _OWNER, **ordered(_list),
     }  # fmt: skip
     tab.select(**listed)
     look.click(**listed)
@@ -75,18 +74,16 @@ def build(parts: Parts, tab: gr.Tab) -> None:
         run.change(_claim, [run, owner], None, js=_OWNER, queue=False, **quiet)
     choose(table, _choose, [ids], [chosen, name])
     for box in (chosen, other):
-        box.change(told(_compare), [chosen, other], [compared], **quiet)
+        box.change(inputs=[chosen, other], outputs=[compared], **ordered(_compare))
     parts.press(open_, _open, [chosen], [run, parts.tabs], afresh=True)
     parts.press(copy, _duplicate, [chosen, owner], [run, parts.tabs], afresh=True)
     parts.press(new, _new, [], [run, parts.tabs], afresh=True)
-    parts.changed += [
-        rename.click(told(_rename), [chosen, name], [name], js=pressed(2), **quiet).then(**listed),
-        back.click(told(_restore), [trash], [trash, back], js=pressed(1), **quiet).then(**listed),
-    ]
-    deleted = delete.click(
-        told(_delete), [run, chosen, trash], [run, trash, back], js=pressed(3), **quiet
-    )
-    parts.opened.append(deleted.then(**listed))
+    for event in (
+        parts.press(rename, _rename, [chosen, name], [name]),
+        parts.press(back, _restore, [trash], [trash, back]),
+        parts.press(delete, _delete, [run, chosen, trash], [run, trash, back, chosen], afresh=True),
+    ):
+        event.then(**listed)
 
 
 def _new() -> tuple[str, gr.Tabs]:
@@ -115,8 +112,13 @@ def _list(
     known = [line.id for line in lines]
     choice: dict[str, Any] = {"choices": choices}
     with_none: dict[str, Any] = {"choices": [("Nothing", ""), *choices]}
-    if not former or not set(former) <= set(known) or run_id != former_run:
+    if not former:
         choice["value"] = run_id if run_id in known else (known[0] if known else None)
+    elif run_id and run_id != former_run:
+        choice["value"] = run_id
+    elif not set(former) <= set(known):
+        choice["value"] = None  # another one would be deleted by a second press of Delete
+    if "value" in choice:
         with_none["value"] = ""
     rows = [_row(line, state, run_id) for line, state in history]
     return rows, known, run_id, gr.update(**choice), gr.update(**with_none)
@@ -153,7 +155,12 @@ def _about(line: RunListing) -> str:
 
 def _choose(ids: list[str], event: gr.SelectData) -> Any:
     chosen = selected(event, ids)
-    return (chosen, workspace.find(chosen).name) if chosen else gr.skip()
+    if not chosen:
+        return gr.skip()
+    name = workspace.find(chosen).name
+    if event.row_value and event.row_value[0].removeprefix("▸ ") != name:
+        raise RunError("The list had changed by then. Choose the row again.")
+    return chosen, name
 
 
 def _open(chosen: str | None) -> tuple[str, Any]:
@@ -178,7 +185,7 @@ def _rename(chosen: str | None, name: str) -> str:
     return ""
 
 
-def _delete(run_id: str, chosen: str | None, trash: list[str]) -> tuple[str, list[str], Any]:
+def _delete(run_id: str, chosen: str | None, trash: list[str]) -> tuple[str, list[str], Any, None]:
     run = _wanted(chosen)
     name = run.name
     size = next((x.size_bytes for x in list_runs(run.folder.parent) if x.id == run.id), 0)
@@ -186,7 +193,7 @@ def _delete(run_id: str, chosen: str | None, trash: list[str]) -> tuple[str, lis
     snapshot.forget(run.id)
     say(f'"{name}" ({words.size(size)}: samples, checkpoints, adapter) is in the trash.', "Deleted")
     open_id = "" if run.id == run_id else run_id
-    return open_id, [*trash, token], gr.update(visible=True, value=f"Undo delete: {name}")
+    return open_id, [*trash, token], gr.update(visible=True, value=f"Undo delete: {name}"), None
 
 
 def _restore(trash: list[str]) -> tuple[list[str], Any]:

@@ -19,7 +19,8 @@ from workbench.errors import RunError
 
 _REMEMBERED = 5000  # saves, over all runs
 _NEW = "run"  # the field name under which a run's first page is remembered
-_authors: OrderedDict[tuple[str, str], tuple[str, str]] = OrderedDict()
+# (run, field) -> page, mark of what it saved, mark of what the field had been drawn with by then.
+_authors: OrderedDict[tuple[str, str], tuple[str, str, str]] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -69,7 +70,7 @@ def require_shown(
     if _said(drawn)[1].get(name) == mark or saved_by(page, run_id, name, current):
         return
     with _lock:
-        known = _authors.get((run_id, name), ("", ""))[1] == mark
+        known = _authors.get((run_id, name), ("", "", ""))[1] == mark
     if whole or known:
         raise RunError(
             "This was changed elsewhere after this page had shown it, so nothing was saved. "
@@ -77,10 +78,10 @@ def require_shown(
         )
 
 
-def remember(page: str, run_id: str, name: str, value: Any) -> None:
-    """This page has saved this value."""
+def remember(page: str, run_id: str, name: str, value: Any, drawn: str = "") -> None:
+    """This page has saved this value; ``drawn`` is the hidden box of its form."""
     with _lock:
-        _authors[run_id, name] = page, _mark(value)
+        _authors[run_id, name] = page, _mark(value), _marks(drawn, run_id).get(name, "")
         _authors.move_to_end((run_id, name))
         while len(_authors) > _REMEMBERED:
             _authors.popitem(last=False)
@@ -100,7 +101,7 @@ def shows(drawn: str, page: str, run_id: str, name: str, value: Any) -> bool:
 def saved_by(page: str, run_id: str, name: str, value: Any) -> bool:
     """Whether this page itself made the field what it is, so that it need not be drawn again."""
     with _lock:
-        return bool(page) and _authors.get((run_id, name)) == (page, _mark(value))
+        return bool(page) and _authors.get((run_id, name), ("", ""))[:2] == (page, _mark(value))
 
 
 def without_shown(
@@ -120,9 +121,10 @@ def without_shown(
         update = drawn.get(box)
         value = update.get("value") if isinstance(update, dict) else update
         with _lock:
-            author, saved = _authors.get((run_id, name), ("", ""))
-        mine = bool(page) and author == page
-        # What this page saved since it was drawn is what it shows.
+            author, saved, over = _authors.get((run_id, name), ("", "", ""))
+        # What this page saved since the field was drawn is what it shows. A drawing that was asked
+        # for before may have come after it.
+        mine = bool(page) and author == page and over == shown.get(name, "")
         if (saved if mine else shown.get(name)) == _mark(value):
             rest = (
                 {k: v for k, v in update.items() if k != "value"}

@@ -7,6 +7,7 @@ a component anew for every output of an event, skipped ones too, so a tick with 
 outputs took 600 ms of the server where this one takes a few.
 """
 
+import functools
 import hashlib
 import json
 import threading
@@ -21,13 +22,16 @@ import gradio as gr
 from workbench.ui import saves
 from workbench.ui.failures import told
 from workbench.ui.snapshot import Snapshot
+from workbench.ui.waiting_line import in_order
 
-ANSWERED = "(...given) => window.workbench_answered(given)"
 ALWAYS = ""  # the tab name of sections that are in sight on every tab
 _EPOCH = "#"
 _MARK = "|"
 _REMEMBERED = 8  # tokens per section
 Drawn = dict[Any, Any]
+HIDDEN = {"__type__": "update", "visible": False}  # an update, as the browser takes it
+# Of an event that comes while the former is not answered, the last one is done then.
+LAST = {"trigger_mode": "always_last"}
 
 # Hands the tokens of a pulse to their boxes; boxes that it does not name keep theirs.
 SPREAD = """(pulse, ...held) => {
@@ -114,24 +118,48 @@ def without_typed(section: Section, drawn: Drawn, typed: str, held: str) -> Draw
     return rest
 
 
-def pressed(inputs: int) -> str:
-    """Script of a click with so many inputs: its button says that it was pressed, see page.js."""
-    return f"(...given) => window.workbench_pressed(given.slice(0, {inputs}))"
+def ordered(handler: Callable[..., Any]) -> dict[str, Any]:
+    """Arguments of an event whose answer must not be overtaken by that of an earlier one."""
+    # Of one concurrency_id, so that the queue begins them in the order in which they came.
+    return {"fn": in_order(told(handler)), "concurrency_id": "ordered", "show_progress": "hidden"}
+
+
+def act(
+    event: Callable[..., Any], handler: Callable[..., Any], inputs: list[Any],
+    outputs: list[Any] | None = None, **more: Any,
+) -> Any:  # fmt: skip
+    """Wire what a person does and may go on from: a value, a row, a button.
+
+    A button that is pressed before the answer waits for it, see page.js.
+    """
+    js = "(...given) => window.workbench_begun(given)"
+    begun = event(inputs=inputs, outputs=outputs, js=js, **ordered(handler), **more)
+    begun.then(None, js="() => window.workbench_answered()")
+    begun.failure(None, js="() => window.workbench_lost()")
+    return begun
 
 
 def choose(
     table: gr.Dataframe, handler: Callable[..., Any], inputs: list[Any], outputs: list[Any]
 ) -> Any:
-    """Wire a click on a row; a button that is pressed before it is answered waits, see page.js.
+    """Wire a click on a row."""
+    return act(table.select, handler, inputs, outputs, trigger_mode="multiple")
 
-    Clicks are answered one after another, so that the last one is the one that holds.
+
+def staying(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """A handler that opens no run where it answers with the one that it was asked about.
+
+    A person may have opened another one meanwhile, and would be taken back.
     """
-    js = f"(...given) => window.workbench_choosing(given.slice(0, {len(inputs)}))"
-    event = table.select(
-        told(handler), inputs, outputs, js=js,
-        show_progress="hidden", trigger_mode="multiple", concurrency_limit=1,
-    )  # fmt: skip
-    return event.then(None, js="() => window.workbench_chosen()")
+
+    @functools.wraps(handler)
+    def stay(run_id: str, *given: Any) -> Any:
+        answer = handler(run_id, *given)
+        if isinstance(answer, tuple):
+            return (gr.skip() if answer[0] == run_id else answer[0], *answer[1:])
+        return gr.skip() if answer == run_id else answer
+
+    return stay
 
 
 @dataclass
@@ -149,6 +177,8 @@ class Parts:
         sections: filled by the tabs.
         changed: events after which changed sections are redrawn at once.
         opened: events after which everything is redrawn, forms as well.
+        readings: (event, updates) of what is shown of the open run by a click alone: the event's
+            answer is not waited for when another run is opened, and the updates take it away.
         places: event that brings a place into sight, by its id.
     """
 
@@ -161,16 +191,43 @@ class Parts:
     sections: list[Section] = field(default_factory=list)
     changed: list[Any] = field(default_factory=list)
     opened: list[Any] = field(default_factory=list)
+    readings: list[tuple[Any, Drawn]] = field(default_factory=list)
     places: dict[str, Any] = field(default_factory=dict)
+
+    def act(
+        self, event: Callable[..., Any], handler: Callable[..., Any], inputs: list[Any],
+        outputs: list[Any] | None = None, *, afresh: bool = False, **more: Any,
+    ) -> Any:  # fmt: skip
+        """Wire what changes the run, see ``act``; ``afresh`` draws everything again."""
+        begun = act(event, self._staying(handler, inputs, outputs), inputs, outputs, **more)
+        (self.opened if afresh else self.changed).append(begun)
+        return begun
 
     def press(
         self, button: gr.Button, handler: Callable[..., Any], inputs: list[Any],
         outputs: list[Any] | None = None, *, afresh: bool = False,
+    ) -> Any:  # fmt: skip
+        """Wire a button whose click changes the run."""
+        return self.act(button.click, handler, inputs, outputs, afresh=afresh)
+
+    def take(
+        self, event: Callable[..., Any], handler: Callable[..., Any], inputs: list[Any],
+        outputs: list[Any], *, afresh: bool = False,
     ) -> None:  # fmt: skip
-        """Wire a button whose click changes the run; ``afresh`` draws everything again."""
-        js = pressed(len(inputs))
-        event = button.click(told(handler), inputs, outputs, js=js, show_progress="hidden")
-        (self.opened if afresh else self.changed).append(event)
+        """Wire what takes in a file, or something of the Hub: nothing waits for it.
+
+        The run is the first of the inputs, a box with uploads the second.
+        """
+        place = inputs[1].elem_id
+        js = f"(run, ...rest) => [window.workbench_uploaded('{place}', run), ...rest]"
+        begun = event(told(self._staying(handler, inputs, outputs)), inputs, outputs, js=js)
+        (self.opened if afresh else self.changed).append(begun)
+
+    def _staying(
+        self, handler: Callable[..., Any], inputs: list[Any], outputs: list[Any] | None
+    ) -> Callable[..., Any]:
+        asked = inputs[:1] == [self.run_id] and (outputs or [])[:1] == [self.run_id]
+        return staying(handler) if asked else handler
 
 
 def pulse_of(

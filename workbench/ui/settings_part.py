@@ -4,6 +4,7 @@ What the chosen writer or method does not read is not shown, nor what is fixed s
 Every value is saved as soon as it is given.
 """
 
+import functools
 from typing import Any
 
 import gradio as gr
@@ -15,9 +16,9 @@ from workbench.recipe.declaring import RecipeField
 from workbench.runs.recipe_rules import fixed_by
 from workbench.ui import plain, saves, transfer_actions, workspace
 from workbench.ui.boxes import button_row, small_button, text_shown
-from workbench.ui.failures import told, with_clock
+from workbench.ui.failures import with_clock
 from workbench.ui.fields import FIELDS, control, element, in_words, raw, shown
-from workbench.ui.sections import Drawn, Parts, Section
+from workbench.ui.sections import HIDDEN, LAST, Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 
 TAB = "transfer"
@@ -91,28 +92,21 @@ def build(parts: Parts) -> None:
         Section("settings", TAB, [part, preset, changed, undo], "recipe_token begun", _draw_head)
     )
     run, owner, actions = parts.run_id, parts.owner, transfer_actions
-    quiet: dict[str, Any] = {"show_progress": "hidden"}
     for group, boxes in form.items():
         given: list[Any] = list(boxes.values())
         typed = (gr.Textbox, gr.Number)
-        parts.changed.append(
-            gr.on(
-                [box.blur if isinstance(box, typed) else box.input for box in given],
-                actions.save_fields(list(boxes)),
-                [run, drawn[group], parts.page, owner, *given],
-                [run, *given],
-                trigger_mode="always_last",
-                **quiet,
-            )
-        )
-    parts.opened += [
-        preset.input(told(take_preset), [run, preset], None, **quiet),
-        recipe.upload(told(actions.take_recipe), [run, recipe, owner], [run]),
-        with_clock(
-            propose.click, "scoring the examples under each prompt", proposing, actions.propose,
-            [run], [proposal],
-        ),
-    ]  # fmt: skip
+        left = [box.blur if isinstance(box, typed) else box.input for box in given]
+        shown_by = [run, drawn[group], parts.page, owner, *given]
+        save = actions.save_fields(list(boxes))
+        parts.act(functools.partial(gr.on, left), save, shown_by, [run, *given], **LAST)
+    parts.act(preset.input, take_preset, [run, preset], afresh=True, **LAST)
+    parts.take(recipe.upload, actions.take_recipe, [run, recipe, owner], [run], afresh=True)
+    proposed = with_clock(
+        propose.click, "scoring the examples under each prompt", proposing, actions.propose,
+        [run], [proposal],
+    )  # fmt: skip
+    parts.opened.append(proposed)
+    parts.readings.append((proposed, {proposal: HIDDEN}))
     parts.press(undo, undo_changes, [run], afresh=True)
 
 

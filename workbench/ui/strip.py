@@ -7,7 +7,7 @@ from workbench.stages import ORDER, WORDS, Stage
 from workbench.ui import plain, slices_part, snapshot, words, workspace
 from workbench.ui.boxes import button_row, small_button
 from workbench.ui.failures import say, told
-from workbench.ui.sections import ALWAYS, Parts, Section
+from workbench.ui.sections import ALWAYS, HIDDEN, Parts, Section
 from workbench.ui.snapshot import Snapshot
 
 _SOON = 10.0  # seconds in which nothing takes longer than thought
@@ -43,6 +43,7 @@ def build(parts: Parts) -> gr.HTML:
         _ask, [parts.run_id], [choices, question, keep], show_progress="hidden", queue=False
     ).then(None, js="() => document.getElementById('stop-pause')?.focus()")
     stay.click(None, None, choices, js=plain.update(visible=False))
+    parts.readings.append((None, {choices: HIDDEN}))
     for button, handler in ((pause, _pause), (keep, _keep), (discard, _discard)):
         parts.press(button, handler, [parts.run_id], [choices])
     parts.press(go_on, _continue, [parts.run_id])

@@ -17,10 +17,10 @@ from workbench.models import references
 from workbench.runs import owners
 from workbench.runs.folder import Run
 from workbench.stages import Stage
-from workbench.ui import consent_box, plain, push_part, words, workspace
+from workbench.ui import consent_box, plain, push_part, saves, words, workspace
 from workbench.ui.boxes import button_row, code_shown, files_made, small_button
 from workbench.ui.failures import say, told, with_clock
-from workbench.ui.sections import Drawn, Parts, Section
+from workbench.ui.sections import LAST, Drawn, Parts, Section, act, ordered
 from workbench.ui.snapshot import Snapshot
 from workbench.ui.transfer_views import EARLIER
 from workbench.ui.waiting_line import MODELS, in_line
@@ -60,7 +60,8 @@ def build(parts: Parts) -> None:
                     "under Review is in the data set, not in the command."
                 )
             )
-    merging = boxes.pop("merging")  # shown by clicks alone
+    merging, card, save = (boxes.pop(name) for name in ("merging", "card", "save"))
+    drawn = gr.Textbox(visible="hidden", label="Card form", elem_id="card-drawn")
     parts.sections.append(
         Section(
             "take home",
@@ -70,20 +71,26 @@ def build(parts: Parts) -> None:
             lambda now: _draw(now, boxes),
         )
     )
-    run = parts.run_id
-    boxes["make"].click(told(_data_set), [run, boxes["format"], boxes["consent"]], [boxes["data"]])
-    boxes["recipe"].click(told(_recipe_file), [run], [boxes["recipe_file"]])
-    boxes["inputs"].click(told(_inputs_file), [run], [boxes["inputs_file"]])
-    merged = [boxes["merged"], boxes["merged_files"], boxes["measure"]]
-    with_clock(boxes["merge"].click, "merging base and adapter", merging, _merge, [run], merged)
-    with_clock(
-        boxes["measure"].click, "asking the merged model", merging, _measure, [run],
-        [boxes["merged"]],
-    )  # fmt: skip
-    boxes["with"].input(
-        told(_snippet), [run, boxes["with"]], [boxes["snippet"]], show_progress="hidden"
+    # Of its own: a card that is being edited outlives a change of the margin, say.
+    parts.sections.append(
+        Section("card", TAB, [card, save, drawn], _card_token, _draw_card, {"card": card}, drawn)
     )
-    boxes["save"].click(told(_save_card), [run, boxes["card"]], [boxes["zip"]])
+    run = parts.run_id
+    form = [run, boxes["format"], boxes["consent"]]
+    merged = [boxes["merged"], boxes["merged_files"], boxes["measure"]]
+    asked, kind = with_clock, [run, boxes["with"]]
+    read = [
+        boxes["make"].click(told(_data_set), form, [boxes["data"]]),
+        boxes["recipe"].click(told(_recipe_file), [run], [boxes["recipe_file"]]),
+        boxes["inputs"].click(told(_inputs_file), [run], [boxes["inputs_file"]]),
+        asked(boxes["merge"].click, "merging base and adapter", merging, _merge, [run], merged),
+        asked(
+            boxes["measure"].click, "asking the merged model", merging, _measure, [run], merged[:1]
+        ),
+        boxes["with"].input(inputs=kind, outputs=[boxes["snippet"]], **ordered(_snippet), **LAST),
+    ]
+    parts.readings += [(event, {}) for event in read]
+    act(save.click, _save_card, [run, card, drawn, parts.page], [boxes["zip"]])
 
 
 def _downloads(boxes: dict[str, Any]) -> None:
@@ -118,8 +125,24 @@ def _downloads(boxes: dict[str, Any]) -> None:
     boxes["merged_files"] = files_made("Merged model", "merged-files", several=True)
 
 
+def _bundle(now: Snapshot) -> Bundle | None:
+    return find_bundle(now.run.exports) if now.run and Stage.EXPORT in now.done else None
+
+
+def _card_token(now: Snapshot) -> str:
+    bundle = _bundle(now)
+    return f"{now.run_id}|{bundle.archive.stat().st_mtime_ns if bundle else ''}"
+
+
+def _draw_card(now: Snapshot) -> tuple[Any, ...]:
+    bundle = _bundle(now)
+    card, there = bundle.card() if bundle else "", bundle is not None
+    drawn = saves.drawn_for(now.run_id, {"card": card})
+    return gr.update(value=card, interactive=there), gr.update(interactive=there), drawn
+
+
 def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
-    bundle = find_bundle(now.run.exports) if now.run and Stage.EXPORT in now.done else None
+    bundle = _bundle(now)
     there = now.run is not None
     drawn: Drawn = {
         boxes["make"]: gr.update(interactive=now.kept > 0),
@@ -138,13 +161,10 @@ def _draw(now: Snapshot, boxes: dict[str, Any]) -> Drawn:
     } | push_part.draw(now, boxes, ready=bundle is not None)
     text = "The adapter is packed when the training and the comparison are done."
     none = gr.update(value=None, label=missing(now), interactive=False)
-    card = bundle.card() if bundle else ""
     return drawn | {
         boxes["state"]: "" if bundle else plain.empty(text),
         boxes["zip"]: _download(bundle) if bundle else none,
         boxes["facts"]: plain.facts(_bundle_facts(bundle, now)) if bundle else "",
-        boxes["card"]: gr.update(value=card, interactive=bool(bundle)),
-        boxes["save"]: gr.update(interactive=bool(bundle)),
         boxes["with"]: _PEFT,
         boxes["snippet"]: _snippet(now.run_id, _PEFT) if bundle else "",
     }
@@ -260,7 +280,9 @@ def _measured(run: Run | None) -> str:
     return plain.facts(rows, f"{found.measure[:1].upper()}{found.measure[1:]} in percent")
 
 
-def _save_card(run_id: str, text: str) -> Any:
+def _save_card(run_id: str, text: str, drawn: str = "", page: str = "") -> Any:
     _, bundle = workspace.packed(run_id)
+    bundle = replace_card(bundle, text)
+    saves.remember(page, run_id, "card", bundle.card(), drawn)
     say("Saved; the zip holds the new card.")
-    return _download(replace_card(bundle, text))
+    return _download(bundle)

@@ -214,7 +214,7 @@ def take_seed_table(
             warn(error.message)
             return run.id, gr.update(value=before)
     run.put_examples(role="seeds", rows=rows)
-    saves.remember(page, run.id, "seeds", transfer_views.seed_table(run))
+    saves.remember(page, run.id, "seeds", transfer_views.seed_table(run), drawn)
     return run.id, gr.skip()
 
 
@@ -278,7 +278,7 @@ def _save(run: Run, name: str, value: Any, drawn: str, page: str) -> Any:
     except WorkbenchError as error:
         warn(error.message)
         return gr.update(value=before)
-    saves.remember(page, run.id, element, fields.shown(run.recipe, name))
+    saves.remember(page, run.id, element, fields.shown(run.recipe, name), drawn)
     if name == "task_name":
         run.rename(str(value))
     return gr.skip()

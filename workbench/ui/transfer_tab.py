@@ -4,6 +4,7 @@ Before the start: what moves, what it will do, one button. At work: how far it i
 verdict. The other tabs have the details; nobody is moved to them.
 """
 
+import functools
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +25,7 @@ from workbench.ui import (
 )
 from workbench.ui.boxes import button_row, code_shown, rows_table, small_button, text_shown
 from workbench.ui.failures import told, with_clock
-from workbench.ui.sections import Drawn, Parts, Section
+from workbench.ui.sections import HIDDEN, LAST, Drawn, Parts, Section
 from workbench.ui.snapshot import Snapshot
 
 TAB = "transfer"
@@ -237,13 +238,11 @@ def _sections(parts: Parts, setup: SimpleNamespace) -> None:
     ]
 
 
-def _on_rows(parts: Parts, setup: SimpleNamespace, role: str, box: Any) -> Any:
+def _on_rows(parts: Parts, setup: SimpleNamespace, role: str, box: Any) -> None:
     """A file of rows is read when it is uploaded; its columns are asked for where unclear."""
-    return box.upload(
-        row_uploads.take_file(role),
-        [parts.run_id, box, parts.owner],
-        [parts.run_id, box, *setup.columns.drawn],
-    )
+    given = [parts.run_id, box, parts.owner]
+    drawn = [parts.run_id, box, *setup.columns.drawn]
+    parts.take(box.upload, row_uploads.take_file(role), given, drawn, afresh=role == "seeds")
 
 
 def _wire(parts: Parts, setup: SimpleNamespace) -> None:
@@ -251,53 +250,42 @@ def _wire(parts: Parts, setup: SimpleNamespace) -> None:
     taking = actions.taking_adapter
     shown = [run, setup.refused, setup.files, setup.several, setup.which, setup.waiting]
     by_part = [run, setup.waiting, owner, setup.which]
-    parts.opened += [
-        setup.example.click(taking(actions.load_example), [run, owner], shown),
-        setup.files.upload(taking(actions.take_files), [run, setup.files, owner], shown),
-        setup.take_part.click(taking(actions.take_files), by_part, shown),
-        _on_rows(parts, setup, "seeds", setup.seeds_file),
-    ]
+    parts.press(setup.example, taking(actions.load_example), [run, owner], shown, afresh=True)
+    given = [run, setup.files, owner]
+    parts.take(setup.files.upload, taking(actions.take_files), given, shown, afresh=True)
+    parts.take(setup.take_part.click, taking(actions.take_files), by_part, shown, afresh=True)
     pasted = [run, setup.pasted, owner]
     parts.press(setup.add, actions.add_pasted, pasted, [run, setup.pasted], afresh=True)
     for event in (setup.fetch.click, setup.hub.submit):
-        parts.opened.append(event(taking(actions.take_hub), [run, setup.hub, owner], shown))
+        parts.take(event, taking(actions.take_hub), [run, setup.hub, owner], shown, afresh=True)
     setup.change.click(None, None, setup.drop, js=plain.update(visible=True))
-    setup.inspect.click(
+    inspected = setup.inspect.click(
         told(actions.inspect),
         [run],
         [setup.card, setup.preview],
         show_progress_on=[setup.card],
     )
-    with_clock(
+    wrote = with_clock(
         setup.own.click, "asking the adapter", setup.asking, actions.own_inputs,
         [run], [setup.written],
     )  # fmt: skip
-    for role in ("evaluation", "unlabelled"):
-        parts.changed.append(_on_rows(parts, setup, role, getattr(setup, role)))
+    hidden = dict.fromkeys((setup.several, setup.columns.group), HIDDEN)
+    parts.readings += [(inspected, hidden | {setup.refused: ""}), (wrote, {})]
+    for role in ("seeds", "evaluation", "unlabelled"):
+        file = setup.seeds_file if role == "seeds" else getattr(setup, role)
+        _on_rows(parts, setup, role, file)
     chosen = setup.columns
     which = [run, chosen.waiting, chosen.inputs, chosen.output, owner]
     parts.press(chosen.take, row_uploads.take_chosen, which, [run, *chosen.drawn], afresh=True)
     box = setup.discriminator
-    parts.changed.append(
-        box.upload(told(actions.take_discriminator), [run, box, owner], [run, box])
-    )
-    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
+    parts.take(box.upload, actions.take_discriminator, [run, box, owner], [run, box])
     told_by = [setup.drawn, parts.page, owner]
-    parts.changed.append(
-        setup.seeds.input(
-            told(actions.take_seed_table), [run, setup.seeds, *told_by], [run, setup.seeds], **quiet
-        )
-    )
+    table = [run, setup.seeds, *told_by]
+    parts.act(setup.seeds.input, actions.take_seed_table, table, [run, setup.seeds], **LAST)
     boxes = [getattr(setup, name) for name in _NAMED]
-    parts.changed.append(
-        gr.on(
-            [box.input for box in boxes],
-            actions.save_fields(_NAMED),
-            [run, *told_by, *boxes],
-            [run, *boxes],
-            **quiet,
-        )
-    )
+    changed = functools.partial(gr.on, [box.input for box in boxes])
+    given = [run, *told_by, *boxes]
+    parts.act(changed, actions.save_fields(_NAMED), given, [run, *boxes], **LAST)
     pressed = setup.go.click(None, None, setup.go, js=_PRESSED)
     # All is drawn again, the button of a start that was refused as well.
     parts.opened.append(pressed.then(told(actions.start), [run], None, show_progress="hidden"))

@@ -5,15 +5,17 @@ from and to the Hub, a few at a time; and slices of a lent GPU. A line is short,
 share of it, and who comes when it is full is told at once how many wait. Turns go round between
 visitors. Everything else that joins the queue is work of the server itself: it waits in a line
 without a word, for so many have been let into the queue already, and one address never has all of
-its threads.
+its threads. What a person does at a page is done in the order in which they did it.
 """
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
+from weakref import WeakValueDictionary
 
 import gradio as gr
 
@@ -23,13 +25,14 @@ from workbench.ui.failures import left_alone, say, warn
 from workbench.ui.turns import Turns, Waiter, Who
 
 MODELS, HUB, SLICES, WORK = "models", "hub", "slices", "work"
-_MARK = "workbench_line"
+_MARK, _ORDERED = "workbench_line", "workbench_ordered"
 _WHAT = {MODELS: "question", HUB: "transfer", SLICES: "slice"}
 AT_WORK = {MODELS: 1, HUB: 4, SLICES: 8, WORK: 8}
 WAITING = {MODELS: 8, HUB: 12, SLICES: 24}
 WORK_OF_ADDRESS = 2  # at a time
 # Of one visitor, what is at work included; several people may be behind one address.
 SHARE, ADDRESS_SHARE = 2, 4
+_orders: WeakValueDictionary[Who, asyncio.Lock] = WeakValueDictionary()
 
 
 def in_line(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -42,6 +45,12 @@ def in_line(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return mark
 
 
+def in_order(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a handler: of a browser's calls of such handlers one is answered after the other."""
+    setattr(handler, _ORDERED, True)
+    return handler
+
+
 def bind(page: gr.Blocks) -> None:
     """Give a page its lines; none of them holds a thread that light calls need."""
     lines = {name: Line(name) for name in AT_WORK}
@@ -52,19 +61,24 @@ def bind(page: gr.Blocks) -> None:
 
 
 def _waiting(handler: Callable[..., Any], line: "Line") -> Callable[..., Any]:
+    ordered = getattr(handler, _ORDERED, False)
+
     @functools.wraps(handler)
     async def wait_and_run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            await line.enter()
-        except BusyError as error:
-            warn(error.message)
-            return left_alone(handler)
-        try:
-            context = copy_context()
-            work = functools.partial(context.run, handler, *args, **kwargs)
-            return await asyncio.get_running_loop().run_in_executor(line.threads, work)
-        finally:
-            line.leave()
+        # Locks are given to who came first.
+        order = _orders.setdefault(_who(), asyncio.Lock()) if ordered else contextlib.nullcontext()
+        async with order:
+            try:
+                await line.enter()
+            except BusyError as error:
+                warn(error.message)
+                return left_alone(handler)
+            try:
+                context = copy_context()
+                work = functools.partial(context.run, handler, *args, **kwargs)
+                return await asyncio.get_running_loop().run_in_executor(line.threads, work)
+            finally:
+                line.leave()
 
     return wait_and_run
 

@@ -9,7 +9,7 @@ from workbench.ui import plain, write_views
 from workbench.ui import write_actions as actions
 from workbench.ui.boxes import button_row, chart_box, rows_table, small_button
 from workbench.ui.failures import told, with_clock
-from workbench.ui.sections import Parts, Section
+from workbench.ui.sections import HIDDEN, Parts, Section
 
 TAB = "write"
 _DOING = plain.working("loading both models, then writing ten inputs")
@@ -73,13 +73,16 @@ def build(parts: Parts) -> None:
     run = parts.run_id
     quiet: dict[str, Any] = {"show_progress": "hidden"}
     begun = preview.click(None, None, [waiting, cancel], js=_PREVIEWING)
-    begun.then(told(actions.preview), [run], [previewed, waiting, cancel], **quiet)
+    shown = begun.then(told(actions.preview), [run], [previewed, waiting, cancel], **quiet)
     cancel.click(told(actions.cancel_preview), [run], [waiting, cancel], queue=False, **quiet)
     parts.press(more_button, actions.more, [run, more_count])
-    with_clock(
+    drawn = with_clock(
         draw_map.click, "reading the inputs with the source base", drawing, actions.draw_map,
         [run], [chart],
     )  # fmt: skip
+    parts.readings += [
+        (shown, {previewed: HIDDEN, waiting: "", cancel: HIDDEN}), (drawn, {chart: HIDDEN}),
+    ]  # fmt: skip
 
 
 def _threshold(parts: Parts) -> None:
