@@ -29,9 +29,9 @@ _EPOCH = "#"
 _MARK = "|"
 _REMEMBERED = 8  # tokens per section
 Drawn = dict[Any, Any]
-HIDDEN = {"__type__": "update", "visible": False}  # an update, as the browser takes it
+HIDDEN: dict[str, Any] = {"__type__": "update", "visible": False}  # an update, as the browser takes it
 # Of an event that comes while the former is not answered, the last one is done then.
-LAST = {"trigger_mode": "always_last"}
+LAST: dict[str, Any] = {"trigger_mode": "always_last"}
 
 # Hands the tokens of a pulse to their boxes; boxes that it does not name keep theirs.
 SPREAD = """(pulse, ...held) => {
