@@ -29,7 +29,8 @@ _EPOCH = "#"
 _MARK = "|"
 _REMEMBERED = 8  # tokens per section
 Drawn = dict[Any, Any]
-HIDDEN: dict[str, Any] = {"__type__": "update", "visible": False}  # an update, as the browser takes it
+# An update, as the browser takes it.
+HIDDEN: dict[str, Any] = {"__type__": "update", "visible": False}
 # Of an event that comes while the former is not answered, the last one is done then.
 LAST: dict[str, Any] = {"trigger_mode": "always_last"}
 

@@ -21,7 +21,7 @@ from workbench.limits import LIMITS
 from workbench.models import references
 from workbench.recipe import PromptFormat, recommended
 from workbench.runs.folder import Run
-from workbench.samples import KEPT
+from workbench.samples import KEPT, REJECTED
 from workbench.stages import Stage
 from workbench.synthesis_plan import mixes
 from workbench.ui import compare_views, fields, plain, slices_part, words, workspace, write_views
@@ -283,7 +283,15 @@ def live_rows(now: Snapshot) -> dict[str, Any]:
             value={"headers": ["input", "source", "new adapter"], "data": rows}, visible=bool(rows)
         )
     samples = now.run.samples.page(limit=_NEWEST)
-    rows = [[s.input, s.teacher_output or "…", sure(s.confidence, s.status)] for s in samples]
+    # What is rejected unanswered stays so.
+    rows = [
+        [
+            s.input,
+            s.teacher_output or ("" if s.status == REJECTED else "…"),
+            sure(s.confidence, s.status),
+        ]
+        for s in samples
+    ]
     return gr.update(
         value={"headers": ["input", "answer", "confidence"], "data": rows}, visible=bool(rows)
     )
