@@ -46,7 +46,7 @@ A stopped transfer goes on with the same command.""",
   python -m workbench inspect kit.zip ./adapter train.csv""",
     "runs": """examples:
   python -m workbench runs
-  python -m workbench runs --json""",
+  python -m workbench runs --check NAME --take FOLDER""",
     "fleet": """examples:
   python -m workbench fleet transfers.jsonl --out results/
   python -m workbench fleet kits/ --target-base hub:owner/model --out s3://bucket/moved --workers 8
@@ -55,7 +55,7 @@ A stopped transfer goes on with the same command.""",
 A line of transfers.jsonl: {"kit": "kits/a.zip", "target_base": "hub:owner/model", "preset": "best"}
 A stopped fleet goes on with the same command.""",
     "bench": """example:
-  python -m workbench bench --help""",
+  python -m workbench bench --quality --data FOLDER --arms source kit""",
     "recipe": """examples:
   python -m workbench recipe
   python -m workbench recipe synthesis

@@ -70,6 +70,15 @@ def test_a_line_may_say_that_rows_have_no_outputs(good: Path) -> None:
         assert {row.output for row in transfer.open(Path(scratch)).inputs.seeds} == {None}
 
 
+def test_a_line_without_a_limit_of_its_own_has_that_of_all(good: Path) -> None:
+    line = json.loads(good.read_text().splitlines()[0])
+    none = {**line, "name": "none", "time_limit_minutes": 0}
+    good.write_text(f"{json.dumps(line)}\n{json.dumps(none)}\n")
+    limits = Line(time_limit_minutes=5.0)
+    assert [t.options.time_limit_minutes for t in read(good, limits, ALL, silent)] == [5.0, 0]
+    assert [t.options.memory_limit_gb for t in read(good, limits, ALL, silent)] == [0, 0]
+
+
 def test_a_folder_of_kits_with_one_target(tmp_path: Path, tiny_target: Path) -> None:
     (tmp_path / "a.zip").write_bytes(KIT.read_bytes())
     (transfer,) = read(tmp_path, Line(target_base=f"folder:{tiny_target}"), ALL, silent)

@@ -25,6 +25,7 @@ from workbench.recipe import TransferRecipe
 from workbench.runs.folder import checked_id
 from workbench.transfer_inputs import Given, chosen_recipe, gather
 
+_LIMITS = ("time_limit_minutes", "memory_limit_gb")
 _PATHS = ("kit", "discriminator", "seeds", "evaluation", "unlabelled", "recipe")
 
 
@@ -37,8 +38,8 @@ class Line:
         set: recipe fields by dotted name.
         name: of the run's folder; "" is made from inputs and recipe.
         priority: the higher, the sooner.
-        time_limit_minutes: of one attempt; 0 is none.
-        memory_limit_gb: of its worker's GPU, else of the worker's own memory; 0 is none.
+        time_limit_minutes: of one attempt; 0 is none, None what holds for all.
+        memory_limit_gb: of its worker's GPU, else of the worker's own memory; as above.
     """
 
     kit: str = ""
@@ -59,8 +60,8 @@ class Line:
     set: dict[str, Any] = field(default_factory=dict)
     name: str = ""
     priority: int = 0
-    time_limit_minutes: float = 0.0
-    memory_limit_gb: float = 0.0
+    time_limit_minutes: float | None = None
+    memory_limit_gb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,8 @@ def _parsed(text: str | Line) -> Line:
 
 
 def _checked(where: str, line: Line, folder: Path, defaults: Line, tell: Tell) -> Transfer:
-    for limit in ("time_limit_minutes", "memory_limit_gb"):
-        if not 0 <= getattr(line, limit) < math.inf:
+    for limit in _LIMITS:
+        if not 0 <= (getattr(line, limit) or 0) < math.inf:
             raise IntakeError(f'"{limit}" is 0 (none) or more.')
     options = _options(line, folder, defaults)
     notes = io.StringIO()
@@ -208,6 +209,9 @@ def _options(line: Line, folder: Path, defaults: Line) -> argparse.Namespace:
         name: getattr(line, name) or getattr(defaults, name) for name in Line.__dataclass_fields__
     }
     values["output_column"] = line.output_column  # "" is none at all
+    for name in _LIMITS:
+        said = getattr(line, name)
+        values[name] = getattr(defaults, name) or 0 if said is None else said
     for name in _PATHS:
         here = folder if getattr(line, name) else Path()
         values[name] = here / values[name] if values[name] else None
