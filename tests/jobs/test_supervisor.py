@@ -20,6 +20,7 @@ from workbench import jobs
 from workbench.errors import BusyError, RunError
 from workbench.events import Progress, StageStarted, Stopped
 from workbench.jobs import environment, supervisor, turns, worker
+from workbench.limits import LIMITS
 from workbench.runs import checkpoints, lease, stop_request
 from workbench.runs.folder import Run, open_run
 from workbench.stages import ORDER, WORDS, Stage
@@ -159,10 +160,13 @@ def test_f5_a_damaged_run_is_not_started(run_with: Make) -> None:
 
 def test_f4_a_nearly_full_disk_is_said_before_the_start(run_with: Make, monkeypatch) -> None:
     run = run_with()
-    usage = type("Usage", (), {"free": 10**9})
+    usage = type("Usage", (), {"free": LIMITS.free_disk_bytes - 1})
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(RunError, match="Free some space"):
         jobs.start(run)
+    usage.free += 1
+    jobs.start(run)
+    wait_for(run, "finished")
 
 
 class TestStopping:

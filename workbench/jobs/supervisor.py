@@ -50,7 +50,7 @@ def start(run: Run, until: Stage = Stage.EXPORT) -> None:
         raise RunError(run.read_only_because)
     require_own_machine(run.recipe.evaluation)  # a worker does not know who shares this machine
     run.database.check()
-    atomic.require_space(run.folder, LIMITS.free_disk_bytes)
+    atomic.require_space(run.folder, 0, LIMITS.free_disk_bytes)
     with _admission:
         former = lease.holder(run.folder)
         if former is not None and former.alive():

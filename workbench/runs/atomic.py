@@ -179,11 +179,15 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def require_space(folder: Path, need_bytes: int) -> None:
-    """Raise RunError unless half as much again as ``need_bytes`` is free (see F4)."""
-    free = shutil.disk_usage(folder).free
-    if free < need_bytes * 1.5:
-        raise RunError(_full_sentence(folder, need_bytes, free))
+def require_space(folder: Path, need_bytes: int, left_bytes: int = 0) -> None:
+    """Raise RunError unless half as much again as ``need_bytes`` is free (see F4).
+
+    Args:
+        left_bytes: that have to stay free beside it.
+    """
+    free, wanted = shutil.disk_usage(folder).free, need_bytes * 1.5 + left_bytes
+    if free < wanted:
+        raise RunError(_full_sentence(folder, wanted, free))
 
 
 def sweep(
@@ -238,8 +242,8 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _full_sentence(folder: Path, need_bytes: int | None, free_bytes: int) -> str:
-    need = f" {need_bytes * 1.5 / 1e6:.0f} MB are needed," if need_bytes is not None else ""
+def _full_sentence(folder: Path, need_bytes: float | None, free_bytes: int) -> str:
+    need = f" {need_bytes / 1e6:.0f} MB are needed," if need_bytes is not None else ""
     return (
         f"The disk that holds {folder} is full:{need} {free_bytes / 1e6:.0f} MB are free. "
         "Nothing was lost. Free some space and continue the run."

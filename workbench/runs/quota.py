@@ -82,7 +82,7 @@ def _require_bytes(root: Path, own: Kept, address: Kept, adding_bytes: int) -> N
                 "Delete a run under Runs."
             )
     empty_trash(root, _TRASH_SECONDS)
-    atomic.require_space(root, LIMITS.free_disk_bytes + adding_bytes)
+    atomic.require_space(root, adding_bytes, LIMITS.free_disk_bytes)
 
 
 def kept(root: Path, own: str, address: str = "") -> tuple[Kept, Kept]:
