@@ -117,6 +117,9 @@ def test_a_failure_half_way_leaves_the_old_bundle(
 def test_the_folder_is_what_the_zip_holds_unless_a_person_wrote_into_it(tmp_path: Path) -> None:
     bundle = write(tmp_path)
     card = (bundle.folder / "README.md").read_text()
+    (bundle.folder / "adapter_config.json").unlink()
+    find_bundle(tmp_path / "exports")
+    assert {path.name for path in bundle.folder.iterdir()} == FILES
     shutil.rmtree(bundle.folder)
     assert find_bundle(tmp_path / "exports") == bundle
     assert {path.name for path in bundle.folder.iterdir()} == FILES

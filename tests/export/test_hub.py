@@ -62,6 +62,13 @@ def test_the_card_speaks_of_the_repository(hub: Hub, folder: Path) -> None:
     assert 'base_model: "google/gemma-3-270m"' in card.split("---")[1]
 
 
+def test_a_card_that_was_saved_as_something_else_is_sent_with_marks(hub: Hub, folder: Path) -> None:
+    card = (folder / "README.md").read_bytes()
+    (folder / "README.md").write_bytes(card + "Für Anna".encode("latin-1"))
+    push(folder, "taxi", TOKEN, endpoint=hub.address)
+    assert hub.files["anna/taxi"]["README.md"].decode().endswith("F\ufffdr Anna")
+
+
 def test_samples_are_sent_when_asked_for(hub: Hub, folder: Path) -> None:
     push(folder, "taxi", TOKEN, samples=SAMPLES, endpoint=hub.address)
     files = hub.files["anna/taxi"]

@@ -100,7 +100,7 @@ def _require_same(archive: Path, folder: Path) -> None:
         members = {name.rpartition("/")[2]: name for name in opened.namelist()}
         card = folder / CARD
         readable = card.is_file() and card.stat().st_size <= 4 * CARD_CHARACTERS
-        if readable and (folder / WEIGHTS).is_file():
+        if readable and all((folder / name).is_file() for name in NAMES & members.keys()):
             edited = card.stat().st_mtime > archive.stat().st_mtime  # by hand, in the folder
             if edited or card.read_bytes() == opened.read(members[CARD]):
                 return

@@ -129,7 +129,7 @@ def _additions(
 ) -> list[CommitOperationAdd]:
     """Exactly the files of a bundle, whatever else may lie in the folder."""
     card, config = published_texts(
-        (folder / CARD).read_text(encoding="utf-8"),
+        (folder / CARD).read_bytes().decode("utf-8", "replace"),  # somebody may have saved it
         (folder / CONFIG).read_text(encoding="utf-8"),
         name=name,
         base_model=base_model,
