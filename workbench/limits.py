@@ -18,7 +18,7 @@ class Limits:
     archive_listed: int = 4096  # of any other archive, of which few are taken
     archive_ratio: int = 20
     member_name_characters: int = 200
-    recipe_bytes: int = 64 * 1024
+    recipe_bytes: int = 512 * 1024  # five texts of 20,000 characters, each of up to four bytes
     rows_file_bytes: int = 32 * 1024**2
     row_bytes: int = 1024**2
     rows: int = 100_000
