@@ -544,16 +544,24 @@ def test_score_means_the_one_that_decides(runs: Path) -> None:
 
 def test_step_goes_over_the_end_of_a_page(reviewable: Run) -> None:
     ids = review_actions.same_page(reviewable.id, *FINDER, 1, "")[3]
-    shown = review_actions.step_on(reviewable.id, *FINDER, 1, ids[-1], ids)
+    sample = reviewable.samples.get(ids[-1])
+    assert sample is not None
+    written = (sample.version, "and what was typed", sample.teacher_output or "")
+    shown = review_actions.step_on(reviewable.id, *FINDER, 1, ids[-1], ids, *written)
     assert shown[2] == 2 and shown[-2] == shown[3][0]
-    back = review_actions.step_back(reviewable.id, *FINDER, 2, shown[-2], shown[3])
-    assert back[-2] == ids[-1]
+    edited = reviewable.samples.get(ids[-1])
+    assert edited is not None and edited.input == "and what was typed"
+    back = review_actions.step_back(
+        reviewable.id, *FINDER, 2, shown[-2], shown[3], shown[-1], *shown[9:11]
+    )
+    assert back[-2] == ids[-1] and back[9] == "and what was typed"
+    assert reviewable.samples.undo() == "edit"  # that of the other one: nothing was typed there
 
 
 def test_samples_are_fixed_once_trained_on(finished: Run) -> None:
     ids = review_actions.same_page(finished.id, *FINDER, 1, "")[3]
     with pytest.raises(RunError, match="fixed since the training began"):
-        review_actions.reject(finished.id, *FINDER, 1, ids[0], ids, 0)
+        review_actions.reject(finished.id, *FINDER, 1, ids[0], ids, 0, "", "")
 
 
 def fresh_sample(text: str, status: str = KEPT) -> dict[str, Any]:

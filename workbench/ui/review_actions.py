@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from workbench import jobs
-from workbench.errors import IntakeError, RunError
+from workbench.errors import IntakeError, RunError, WorkbenchError
 from workbench.intake.column_questions import ColumnsUnclear
 from workbench.intake.row_format import fitted_rows
 from workbench.intake.rows import read_rows
@@ -20,26 +20,13 @@ from workbench.samples import KEPT, PENDING, REJECTED, Example, Sample
 from workbench.stages import Stage
 from workbench.ui import consent_box, plain, words, workspace, write_views
 from workbench.ui.boxes import selected
-from workbench.ui.failures import say
+from workbench.ui.failures import say, warn
 from workbench.ui.waiting_line import MODELS, in_line
 
 PAGE_ROWS = 50
 NOT_IN_RUN = -1
 View = tuple[Any, ...]
 NO_SAMPLE: View = (plain.empty("Choose a row."), "", "", "", "", "", NOT_IN_RUN)
-
-_ORIGIN_WORDS = {
-    "target": "the target base",
-    "source": "the source base",
-    "own": "the source adapter",
-    "kit": "the kit's writer",
-    "mixed": "mixed from two inputs",
-    "graft": "mixed from two inputs",
-    "named": "label-name probe",
-    "word": "vocabulary probe",
-    "user": "you (own inputs)",
-    "hand": "you (by hand)",
-}
 
 
 def asked_for(run: Run, finder: Sequence[Any]) -> tuple[SampleFilter, str]:
@@ -148,7 +135,7 @@ def editor(run: Run, sample: Sample | None) -> View:
         ("P(real)", _number(sample.discriminator_score, ".3f")),
         ("Excess", _number(sample.excess, "+.3f")),
         ("Confidence", _number(sample.confidence, ".3f")),
-        ("Written by", _ORIGIN_WORDS.get(sample.origin, "another generator")),
+        ("Written by", words.ORIGINS.get(sample.origin, "another generator")),
         ("Answered by", "you" if sample.answered_by == "person" else "the source adapter"),
         ("Edited", "yes" if sample.edited else "no"),
     ]
@@ -167,12 +154,16 @@ def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def choose(run_id: str, ids: list[str], event: gr.SelectData) -> Any:
-    """The row that was clicked."""
+def choose(
+    run_id: str, ids: list[str], before: str, version: float, text: str, answer: str,
+    event: gr.SelectData,
+) -> Any:  # fmt: skip
+    """The row that was clicked; ``before`` is the sample in the editor until now."""
     chosen = selected(event, ids)
     if not chosen:
         return gr.skip()
     run = workspace.find(run_id)
+    _keep_edit(run, before, version, text, answer)
     sample = run.samples.get(chosen)
     if sample is not None and event.row_value and event.row_value[1] != sample.input:
         raise RunError("The list had changed by then. Choose the row again.")
@@ -195,7 +186,13 @@ def _step(run_id: str, values: list[Any], by: int) -> View:
 
 def _stepping(name: str, by: int) -> Callable[..., View]:
     """Handler for the next sample, over the end of a page to the next one; or the one before."""
-    return _named(name, lambda run_id, *values: _step(run_id, list(values), by))
+
+    def step(run_id: str, *values: Any) -> View:
+        *rest, version, text, answer = values
+        _keep_edit(workspace.find(run_id), rest[-2], version, text, answer)
+        return _step(run_id, rest, by)
+
+    return _named(name, step)
 
 
 def _deciding(name: str, status: str) -> Callable[..., View]:
@@ -204,9 +201,10 @@ def _deciding(name: str, status: str) -> Callable[..., View]:
     def decide(run_id: str, *values: Any) -> View:
         *rest, version, text, answer = values
         *finder, page, chosen, ids = rest
-        if not chosen:
-            return _step(run_id, rest, 1)
         run = _changeable(run_id)
+        if not chosen:
+            _keep_edit(run, chosen, version, text, answer)
+            return _step(run_id, rest, 1)
         # What is accepted is what is in sight, an edit that was not saved as well.
         edit = _edit(run, chosen, text, answer) if status == KEPT else {}
         run.samples.edit(chosen, int(version), status=status, **edit)
@@ -256,6 +254,24 @@ def _edit(run: Run, chosen: str, text: str, answer: str) -> dict[str, Any]:
     # An answer box that was not touched is no person's answer.
     same = before is not None and answer == (before.teacher_output or "")
     return {"input": text, "teacher_output": None if same else answer}
+
+
+def _keep_edit(run: Run, chosen: str, version: float, text: str, answer: str) -> None:
+    """Store what was typed and not saved: who goes on to another sample would lose it."""
+    if run.stages()[Stage.DISTIL].started_at:
+        return
+    if not chosen and (text or "").strip():
+        raise RunError("Save the sample that you have written first, or empty its field.")
+    before = run.samples.get(chosen) if chosen else None
+    if before is None or before.version != version:
+        return
+    if (text, answer) == (before.input, before.teacher_output or ""):
+        return
+    try:
+        run.samples.edit(chosen, int(version), **_edit(run, chosen, text, answer))
+        say("What you had typed is saved. Undo takes it back.")
+    except WorkbenchError as error:
+        warn(error.message)
 
 
 def by_hand(run_id: str) -> View:

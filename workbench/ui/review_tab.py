@@ -222,7 +222,9 @@ def _wire_table(parts: Parts, box: SimpleNamespace, token: gr.Textbox) -> None:
         show(event, actions.same_page)
     show(box.back.click, actions.page_back)
     show(box.forward.click, actions.page_forward)
-    chosen = choose(box.table, actions.choose, [parts.run_id, box.ids], [*box.editor])
+    editor = box.editor
+    shown = [editor.chosen, editor.version, editor.input, editor.answer]
+    chosen = choose(box.table, actions.choose, [parts.run_id, box.ids, *shown], [*editor])
     show(chosen.then, actions.same_page)
     parts.press(box.keep_all, actions.keep_all, asked)
     parts.press(box.reject_all, actions.reject_all, asked)
@@ -237,9 +239,9 @@ def _wire_editor(parts: Parts, box: SimpleNamespace) -> None:
     run, editor = parts.run_id, box.editor
     moving = [run, *box.finder, box.page, editor.chosen, box.ids]
     shown = [*box.view, *editor]
-    act(box.next.click, actions.step_on, moving, shown)
-    act(box.previous.click, actions.step_back, moving, shown)
     written = [editor.version, editor.input, editor.answer]
+    parts.press(box.next, actions.step_on, [*moving, *written], shown)
+    parts.press(box.previous, actions.step_back, [*moving, *written], shown)
     parts.press(box.accept, actions.accept, [*moving, *written], shown)
     parts.press(box.reject, actions.reject, [*moving, *written], shown)
     parts.press(box.save, actions.save, [run, editor.chosen, *written], [*editor])

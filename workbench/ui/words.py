@@ -13,6 +13,20 @@ _STANDING = {
 }
 _HALTED = {"stopped": "Stopped", "interrupted": "Interrupted", "failed": "Failed"}
 
+# Who wrote a sample.
+ORIGINS = {
+    "target": "the target base",
+    "source": "the source base",
+    "own": "the source adapter",
+    "kit": "the kit's writer",
+    "mixed": "mixed from two inputs",
+    "graft": "mixed from two inputs",
+    "named": "label-name probe",
+    "word": "vocabulary probe",
+    "user": "you (own inputs)",
+    "hand": "you (by hand)",
+}
+
 
 def phase(state: RunState) -> str:
     """What a run is doing, or why it stands still."""
