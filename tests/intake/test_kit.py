@@ -106,6 +106,12 @@ def test_a_plain_name_is_of_the_hub_on_every_machine(
     assert config["base_model_name_or_path"] is None
 
 
+def test_a_prompt_of_any_length_travels(tmp_path: Path) -> None:
+    form = PromptFormat(template="🙂" * 19_000 + "{input}", system="🙂" * 19_000)
+    path = make(tmp_path, TransferRecipe(source_format=form))
+    assert read_kit(path, tmp_path / "new").source_format == form
+
+
 def test_weights_of_any_size_are_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)  # as if the adapter had over 2 GiB
     kit = read_kit(full(tmp_path), tmp_path / "new")

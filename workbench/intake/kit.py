@@ -34,8 +34,7 @@ from workbench.recipe import AUTO, METRICS, PromptFormat, TransferRecipe
 from workbench.samples import Example
 
 _MEMBERS = {
-    "kit.json": 64 * 1024,
-    "NOTICE": 64 * 1024,
+    **dict.fromkeys(("kit.json", "NOTICE"), LIMITS.recipe_bytes),
     "seeds.jsonl": LIMITS.rows_file_bytes,
     "evaluation.jsonl": LIMITS.rows_file_bytes,
     **{f"adapter/{name}": at_most for name, at_most in ADAPTER_FILES.items()},
