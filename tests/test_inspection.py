@@ -111,6 +111,9 @@ def test_a_base_says_whether_an_adapter_has_learned_its_inputs(
     code, (report,) = inspected(capsys, tiny_adapter, *base)
     assert code == DONE and "nats per token against its base" in report["learned_inputs"]
     assert len(report["may_be_training_rows"]) <= 2
+    files = sorted(tiny_adapter.glob("adapter_*"))  # the two of them, one by one
+    code, (loose,) = inspected(capsys, *files, *base)
+    assert code == DONE and loose["nats_per_token"] == report["nats_per_token"]
 
 
 def test_a_base_finds_the_prompt_format_that_an_adapter_writes_in(

@@ -309,7 +309,7 @@ def _inspect_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from workbench.inspection import as_text, ask_base, inspect  # noqa: PLC0415
+    from workbench.inspection import as_text, ask_base, inspect, of_one  # noqa: PLC0415
     from workbench.intake.column_questions import Choice  # noqa: PLC0415
 
     if not options.base and (options.format or options.own_inputs):
@@ -321,8 +321,8 @@ def _inspect(options: argparse.Namespace) -> int:
         if options.base and report["kind"] != "rows" and not report["problem"]:
             find = options.format == "find"
             form = format_of(options.format) if options.format and not find else None
-            path, count = Path(report["file"]), options.own_inputs
-            report |= ask_base(path, options.base, form, count, find=find)
+            paths = of_one(options.files, report)
+            report |= ask_base(paths, options.base, form, options.own_inputs, find=find)
         print(json.dumps(report) if options.json else as_text(report))
     return code
 

@@ -40,8 +40,7 @@ def inspect(paths: Sequence[Path], choice: Choice) -> Iterator[Report]:
     A report has ``file``, ``kind`` ("adapter", "model", "kit" or "rows"), ``problem`` ("" where
     it would be taken), and what was found by name.
     """
-    loose = [path for path in paths if _is_part_of_adapter(path)]
-    if loose:
+    if loose := [path for path in paths if _is_part_of_adapter(path)]:
         yield _guarded(_adapter, loose if len(loose) > 1 else loose[0], loose[0])
     for path in paths:
         if path in loose:
@@ -61,12 +60,13 @@ def inspect(paths: Sequence[Path], choice: Choice) -> Iterator[Report]:
 
 
 def ask_base(
-    path: Path, base: str, form: PromptFormat | None, count: int, *, find: bool = False
+    paths: Sequence[Path], base: str, form: PromptFormat | None, count: int, *, find: bool = False
 ) -> Report:
     """What an adapter or the adapter of a kit does on its base: whether it has learned its inputs,
     and ``count`` inputs that it writes itself, which may be rows that it was trained on.
 
     Args:
+        paths: of one adapter or kit, see ``of_one``.
         base: reference of the base model; "" where a kit names it.
         form: prompt format; None for the kit's, or the base's chat template.
         find: look for the format instead, and tell those that are possible, best first.
@@ -82,11 +82,11 @@ def ask_base(
 
     with tempfile.TemporaryDirectory() as scratch:
         recipe = TransferRecipe()
-        if path.suffix.lower() == ".zip" and holds(path, "kit.json"):
-            kit = read_kit(path, Path(scratch))
+        if paths[0].suffix.lower() == ".zip" and holds(paths[0], "kit.json"):
+            kit = read_kit(paths[0], Path(scratch))
             inputs, recipe = kit.inputs, kit.recipe_from(recipe)
         else:
-            inputs = Inputs(read_given([path], Path(scratch)))
+            inputs = Inputs(read_given(paths, Path(scratch)))
         changes = {"source_base": base or recipe.source_base}
         recipe = replace(override(recipe, changes), source_format=form or recipe.source_format)
         references.fetch(recipe.source_base)
@@ -102,6 +102,12 @@ def ask_base(
         if count:
             report["may_be_training_rows"] = own_inputs(run, {"count": count})["texts"]
         return report
+
+
+def of_one(paths: Sequence[Path], report: Report) -> list[Path]:
+    """Those of the inspected paths that a report is of."""
+    named = Path(report["file"])
+    return [p for p in paths if _is_part_of_adapter(p)] if _is_part_of_adapter(named) else [named]
 
 
 def _is_part_of_adapter(path: Path) -> bool:
