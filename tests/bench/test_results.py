@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from workbench.bench.results import (
     ZERO_SHOT,
     Cell,
     CellResult,
-    append_result,
+    append_line,
     grid,
     owed,
     paired,
@@ -34,8 +35,8 @@ def test_results_survive_the_file(tmp_path: Path) -> None:
         about={"device": "cpu"},
     )  # fmt: skip
     second = result(BEST, "111", seed=1)
-    append_result(path, first)
-    append_result(path, second)
+    append_line(path, asdict(first))
+    append_line(path, asdict(second))
     assert read_results(path) == {first.cell: first, second.cell: second}
     assert first.accuracy == pytest.approx(2 / 3)
     assert first.acceptance == 0.4 and second.acceptance is None
@@ -45,12 +46,12 @@ def test_a_torn_line_is_owed_again_and_does_not_spoil_the_next(tmp_path: Path) -
     """A kill while writing left half a line; the next result was glued to it and lost as well."""
     path = tmp_path / "results.jsonl"
     first, second, third = (result(SOURCE, "10", seed=seed) for seed in range(3))
-    append_result(path, first)
-    append_result(path, second)
+    append_line(path, asdict(first))
+    append_line(path, asdict(second))
     path.write_bytes(path.read_bytes()[:-30])
     cells = [one.cell for one in (first, second, third)]
     assert owed(cells, read_results(path)) == cells[1:]
-    append_result(path, third)
+    append_line(path, asdict(third))
     assert owed(cells, read_results(path)) == [second.cell]
 
 
@@ -60,7 +61,7 @@ def test_a_torn_line_is_owed_again_and_does_not_spoil_the_next(tmp_path: Path) -
 def test_lines_that_are_no_result_are_skipped(tmp_path: Path, line: str) -> None:
     path = tmp_path / "results.jsonl"
     path.write_text(line + "\n", encoding="latin-1")
-    append_result(path, result(SOURCE, "1"))
+    append_line(path, asdict(result(SOURCE, "1")))
     assert len(read_results(path)) == 1
 
 
@@ -71,11 +72,11 @@ def test_no_file_is_no_result(tmp_path: Path) -> None:
 def test_another_recipe_is_another_cell_and_the_newest_is_last(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     old, new = result(BEST, "00", recipe_hash="a"), result(BEST, "11", recipe_hash="b")
-    append_result(path, old)
+    append_line(path, asdict(old))
     assert owed([new.cell], read_results(path)) == [new.cell]
-    append_result(path, new)
+    append_line(path, asdict(new))
     assert [cell.recipe_hash for cell in read_results(path)] == ["a", "b"]
-    append_result(path, old)
+    append_line(path, asdict(old))
     assert [cell.recipe_hash for cell in read_results(path)] == ["b", "a"]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from workbench import chains
 from workbench import recipe as recipes
 from workbench.bench.cells import Bases, arm_recipe, kept_adapter, train_writer
-from workbench.bench.results import CEILING, KIT, STUDENTS, TEACHERS
+from workbench.bench.results import CEILING, KIT, STUDENTS, TEACHERS, append_line
 from workbench.bench.tasks import Sizes, Split, Task, split
 from workbench.distill import STUDENT, training_rows
 from workbench.evaluate.arms import answer_rows
@@ -51,7 +51,6 @@ def measure(
     students: Sequence[str] = STUDENTS,
 ) -> Iterator[Line]:
     """Measure what is owed; each line is on disk before it is yielded."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / RESULTS
     done = {tuple(line[name] for name in KEY) for line in read_lines(path)}
     for seed in seeds:
@@ -59,8 +58,7 @@ def measure(
             rows = split(task, data, seed, sizes)
             work = folder / "work" / f"{task.name}-{seed}"
             for line in _of_task(task, seed, rows, work, bases, teachers, students, done):
-                with path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
+                append_line(path, line)
                 yield line
 
 

@@ -6,11 +6,11 @@ cells are owed, they are run in an order that gives whole columns early, and res
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from workbench.bench.results import ARMS, Cell, CellResult, append_result, owed, read_results
+from workbench.bench.results import ARMS, Cell, CellResult, append_line, owed, read_results
 from workbench.bench.tasks import Sizes, Split, Task, row_ids, split
 from workbench.errors import StageError, WorkbenchError
 
@@ -106,7 +106,7 @@ def run(
         except WorkbenchError as error:
             yield Failed(cell, error.message)
             continue
-        append_result(path, result)
+        append_line(path, asdict(result))
         seconds = time.monotonic() - before
         longest, done = max(longest, seconds), done + 1
         yield Finished(result, done, len(cells), seconds)

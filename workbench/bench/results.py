@@ -8,7 +8,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -136,10 +136,10 @@ class Paired:
     seeds: int
 
 
-def append_result(path: Path, result: CellResult) -> None:
+def append_line(path: Path, data: Mapping[str, Any]) -> None:
     """Add one line and make sure that it is on disk; a torn last line is closed first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(asdict(result), ensure_ascii=False, allow_nan=False) + "\n"
+    line = json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n"
     with path.open("ab+") as file:
         size = file.seek(0, os.SEEK_END)
         if size:
