@@ -1,5 +1,6 @@
 """From one kind of adapter to another, on tiny models: that it measures, not what."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.bench.test_cells import SPLIT, TASK
 from workbench.bench import cells, peft
 from workbench.bench.cells import Bases
+from workbench.errors import StageError
 from workbench.recipe import TransferRecipe, override
 
 SMALL = {
@@ -47,6 +49,8 @@ def test_pairs_ceilings_and_two_hops(
     path = tmp_path / "out" / peft.RESULTS
     assert peft.read_lines(path) == lines
     path.write_text(path.read_text()[:-20])  # as a crash leaves it: owed again, and nothing else
+    with pytest.raises(StageError, match="other bases or sizes"):
+        list(peft.measure(*asked[:-1], replace(bases, samples=9), **kinds))
     (again,) = peft.measure(*asked, **kinds)
     written = peft.read_lines(path)
     assert again["student"] == "two hops" and len(written) == len(lines)

@@ -9,7 +9,7 @@ measured again.
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from workbench.bench.cells import Bases, arm_recipe, kept_adapter, train_writer
 from workbench.bench.results import CEILING, KIT, STUDENTS, TEACHERS, append_line
 from workbench.bench.tasks import Sizes, Split, Task, split
 from workbench.distill import STUDENT, training_rows
+from workbench.errors import StageError
 from workbench.evaluate.arms import answer_rows
 from workbench.evaluate.metrics import score
 from workbench.inputs import AdapterFiles, Inputs
@@ -29,12 +30,13 @@ from workbench.models.resident import Resident
 from workbench.models.training import train
 from workbench.pipeline import advance
 from workbench.recipe import PromptFormat, TransferRecipe, recipe_hash
+from workbench.runs import atomic
 from workbench.runs.folder import Run, create, find_run
 from workbench.samples import Example
 from workbench.steps.distillation import task_words
 
 HOPS = "two hops"  # in the place of a student
-RESULTS = "peft.jsonl"
+RESULTS, SETTINGS = "peft.jsonl", "peft-settings.json"
 KEY = ("task", "seed", "teacher", "student")
 
 Line = dict[str, Any]
@@ -50,8 +52,16 @@ def measure(
     teachers: Sequence[str] = TEACHERS,
     students: Sequence[str] = STUDENTS,
 ) -> Iterator[Line]:
-    """Measure what is owed; each line is on disk before it is yielded."""
-    path = folder / RESULTS
+    """Measure what is owed; each line is on disk before it is yielded.
+
+    Raises:
+        StageError: the folder holds what was measured with other bases or sizes.
+    """
+    path, told = folder / RESULTS, [asdict(bases), asdict(sizes or Sizes())]
+    if atomic.read_json(folder / SETTINGS) not in (None, told):
+        raise StageError(f"{folder} was measured with other bases or sizes. Choose another folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic.write_json(folder / SETTINGS, told)
     done = {tuple(line[name] for name in KEY) for line in read_lines(path)}
     for seed in seeds:
         for task in tasks:
