@@ -277,7 +277,7 @@ def test_a_recipe_comes_back_whole(runs: Path, finished: Run, tmp_path: Path) ->
         ('{"sed": 1}', 'no field "sed"'),
         ("[]", "must be an object"),
         ('{"seed": "x"}', "seed"),
-        ("{" * 70_000, "recipe.json"),
+        ("{" * (LIMITS.recipe_bytes + 1), "recipe.json"),
     ):
         path.write_text(text)
         with pytest.raises(WorkbenchError, match=words):
