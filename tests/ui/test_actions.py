@@ -538,6 +538,9 @@ def test_score_means_the_one_that_decides(runs: Path) -> None:
     table, _, _, ids, keep, *_ = review_actions.same_page(run.id, *finder, 1, "")
     scores = [run.samples.get(name).confidence for name in ids]  # type: ignore[union-attr]
     assert scores == sorted(scores) and scores[0] >= 0.9  # type: ignore[type-var]
+    assert review_actions.same_page(run.id, *finder[:4], "0,9", " ", *finder[6:], 1, "")[3] == ids
+    with pytest.raises(RunError, match='"high" is no number'):
+        review_actions.same_page(run.id, *finder[:4], "high", "", *finder[6:], 1, "")
     total = sum((sample.confidence or 0) >= 0.9 for sample in run.samples.all())
     assert keep["value"] == f"Keep all {total}" and len(table) == min(50, total) > 0
 

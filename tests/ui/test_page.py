@@ -56,6 +56,11 @@ def test_every_control_has_a_label(parts: list[dict[str, Any]]) -> None:
             assert props.get("label"), (kind, props.get("elem_id"))
 
 
+def test_no_field_for_a_number_begins_empty(parts: list[dict[str, Any]]) -> None:
+    """Gradio shows 0 in it, and hands 0 over: a filter "from 0.5" was one "to 0" as well."""
+    assert all(props.get("value") is not None for props in of_kind(parts, "number"))
+
+
 def test_every_recipe_field_is_offered(parts: list[dict[str, Any]]) -> None:
     """What the command line can set can be set here, the rest behind "Advanced"."""
     offered = {part["props"].get("elem_id") for part in parts}

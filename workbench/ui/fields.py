@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.errors import RunError
 from workbench.recipe import TransferRecipe, recommended
 from workbench.recipe import fields as recipe_fields
 from workbench.recipe.declaring import RecipeField
@@ -71,6 +72,19 @@ def given(name: str, value: Any) -> Any:
     if kind == "names":
         return tuple(part.strip() for part in str(value).split(",") if part.strip())
     return value or None if name.endswith(".system") else value
+
+
+def number(text: Any) -> float | None:
+    """A number that was typed into a field for text; None where nothing was.
+
+    Raises:
+        RunError: it is none.
+    """
+    typed = str("" if text is None else text).strip().replace(",", ".").replace("−", "-")
+    try:
+        return float(typed) if typed else None
+    except ValueError:
+        raise RunError(f'"{typed[:20]}" is no number. Write one such as 0.5.') from None
 
 
 def raw(recipe: TransferRecipe, name: str) -> Any:

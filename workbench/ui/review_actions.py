@@ -18,7 +18,7 @@ from workbench.runs.sample_queries import SampleFilter
 from workbench.runs.sample_rows import stored_bytes
 from workbench.samples import KEPT, PENDING, REJECTED, Example, Sample
 from workbench.stages import Stage
-from workbench.ui import consent_box, plain, words, workspace, write_views
+from workbench.ui import consent_box, fields, plain, words, workspace, write_views
 from workbench.ui.boxes import selected
 from workbench.ui.failures import say, warn
 from workbench.ui.waiting_line import MODELS, in_line
@@ -32,6 +32,7 @@ NO_SAMPLE: View = (plain.empty("Choose a row."), "", "", "", "", "", NOT_IN_RUN)
 def asked_for(run: Run, finder: Sequence[Any]) -> tuple[SampleFilter, str]:
     """(filter, order) of the controls; "score" in both is the one that decides in this run."""
     status, search, label, origin, low, high, edited, sort = finder
+    low, high = fields.number(low), fields.number(high)
     wanted = SampleFilter(
         status=status or "",
         search=search or "",

@@ -50,8 +50,8 @@ class _Finder(NamedTuple):
     search: gr.Textbox
     label: gr.Dropdown
     origin: gr.Dropdown
-    low: gr.Number
-    high: gr.Number
+    low: gr.Textbox
+    high: gr.Textbox
     edited: gr.Checkbox
     sort: gr.Dropdown
 
@@ -120,10 +120,12 @@ def _filters() -> _Finder:
         sort = gr.Dropdown(
             _SORTS, value="-made", label="Order", min_width=150, elem_id="review-order"
         )
-    with gr.Accordion("More filters", open=False), gr.Row(elem_classes="dense"):
-        origin = gr.Dropdown(_ORIGINS, value="", label="Written by", min_width=120)
-        low = gr.Number(None, label="Score from", min_width=90)
-        high = gr.Number(None, label="Score to", min_width=90)
+    with gr.Accordion("More filters", open=False):
+        with gr.Row(elem_classes="dense"):
+            origin = gr.Dropdown(_ORIGINS, value="", label="Written by", min_width=120)
+            # An empty field for numbers is shown as 0, and filters so.
+            low = gr.Textbox(label="Score from", min_width=90, elem_id="review-low")
+            high = gr.Textbox(label="Score to", min_width=90, elem_id="review-high")
         edited = gr.Checkbox(False, label="Only edited ones")
     return _Finder(status, search, label, origin, low, high, edited, sort)
 
@@ -215,7 +217,8 @@ def _wire_table(parts: Parts, box: SimpleNamespace, token: gr.Textbox) -> None:
 
     for event in (
         finder.status.input, finder.search.change, finder.label.input, finder.origin.input,
-        finder.low.change, finder.high.change, finder.edited.input, finder.sort.input,
+        finder.low.blur, finder.low.submit, finder.high.blur, finder.high.submit,
+        finder.edited.input, finder.sort.input,
     ):  # fmt: skip
         show(event, actions.first_page)
     for event in (token.change, box.page.submit, box.page.blur):

@@ -19,7 +19,7 @@ from workbench.intake.row_format import fitted_rows, proposed_format
 from workbench.intake.rows import Rows, read_rows
 from workbench.runs.folder import Run
 from workbench.ui import plain, workspace
-from workbench.ui.boxes import small_button
+from workbench.ui.boxes import button_row, small_button
 from workbench.ui.failures import say, told, warn
 
 OUTPUTS = {"seeds": OPTIONAL, "evaluation": EITHER, "unlabelled": NONE}
@@ -31,7 +31,7 @@ _OF_FORMAT = ("kind", "template", "system", "input_columns")
 class ColumnsPart:
     """The choice of columns: hidden until a file needs it. ``waiting`` is (role, path) or ()."""
 
-    group: gr.Group
+    group: gr.Column
     rows: gr.Dataframe
     inputs: gr.Dropdown
     output: gr.Dropdown
@@ -46,7 +46,7 @@ class ColumnsPart:
 
 def build() -> ColumnsPart:
     """Place the choice of columns."""
-    with gr.Group(visible=False, elem_id="columns") as group:
+    with gr.Column(visible=False, elem_id="columns") as group:
         plain.block(plain.heading("Columns", "This file does not say which column is which."))
         rows = gr.Dataframe(
             interactive=False, wrap=True, max_height=240, label="Its first rows", buttons=[]
@@ -59,7 +59,8 @@ def build() -> ColumnsPart:
                 elem_id="input-columns",
             )
             output = gr.Dropdown(label="Output", elem_id="output-column")
-        take = small_button("Read these columns", "columns-take")
+        with button_row():
+            take = small_button("Read these columns", "columns-take")
     return ColumnsPart(group, rows, inputs, output, gr.State(()), take)
 
 
