@@ -141,7 +141,7 @@ def _examples(setup: SimpleNamespace) -> None:
                 )
         setup.columns = row_uploads.build()
         setup.uploaded = rows_table(
-            {"row": "14%", "input": "54%", "output": "32%"},
+            {"row": "96px", "input": "56%", "output": "32%"},
             f"The first {transfer_views.ROWS_SHOWN} of each, as they were read",
             "uploaded-rows",
             visible=False,
