@@ -239,6 +239,24 @@ def test_the_base_is_the_one_that_the_adapter_s_config_names(
     assert main(mine) == DONE and open_run(root / "mine").recipe.source_base == "hub:my/own"
 
 
+def test_a_base_in_a_folder_is_kept_by_its_whole_path(
+    root: Path,
+    advanced: list[float],
+    bare: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The page may go on with the run, and it runs elsewhere."""
+    (tmp_path / "models" / "new").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    named = [*bare, "--target-base", "models/new", "--run", "mine"]
+    assert main(named) == DONE
+    run = open_run(root / "mine")
+    assert run.recipe.target_base == f"folder:{tmp_path}/models/new"
+    run.change_recipe({"target_base": "models/new"})  # as runs were kept before
+    assert main(named) == DONE and len(advanced) == 2
+
+
 def test_what_is_named_is_another_run_and_not_measured(
     root: Path, advanced: list[float], bare: list[str], tmp_path: Path
 ) -> None:

@@ -138,6 +138,8 @@ def test_a_stopped_prepare_says_how_to_go_on_and_goes_on(
         *("--data", str(write_rows(tmp_path / "train.jsonl", ROWS)), "--seeds", "6"),
         *("--set", "training.epochs=1", "--set", "training.batch_rows=30"),
         *("--set", "student.rank=2", "--set", "synthesis.new_tokens=24"),
+        *("--evaluation", str(write_rows(tmp_path / "held.jsonl", ROWS[:3]))),
+        *("--set", "evaluation.metric=chrf", "--set", "evaluation.answer_tokens=4"),
     ]
     with monkeypatch.context() as during:
         during.setattr("workbench.prepare.write_negatives", interrupted)
@@ -149,6 +151,7 @@ def test_a_stopped_prepare_says_how_to_go_on_and_goes_on(
     with monkeypatch.context() as during:
         during.setattr("workbench.prepare.train_source", interrupted)
         assert main(command) == DONE
+    assert "chrF" in (told := capsys.readouterr().out) and "accuracy" not in told
     adapter = read_kit(kit, tmp_path).inputs.adapter
     assert adapter is not None and adapter.settings.fields["r"] == 2
     assert not work_folder(kit).exists()

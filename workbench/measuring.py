@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.evaluate.arms import answer_rows
-from workbench.evaluate.checkers import Checker, metric_checker, require_usable
-from workbench.evaluate.intervals import Interval, accuracy, mean_score
+from workbench.evaluate.checkers import metric_checker, require_usable
+from workbench.evaluate.intervals import Interval
 from workbench.evaluate.kinds import metric_for
-from workbench.evaluate.metrics import MEASURES, is_graded, score
+from workbench.evaluate.metrics import MEASURES
+from workbench.evaluate.outcome import graded, mean_of
 from workbench.inputs import AdapterFiles
 from workbench.intake.archive import holds
 from workbench.intake.bundle_recipe import recipe_beside
@@ -30,7 +31,7 @@ from workbench.models.formats import bind
 from workbench.models.resident import Resident, load
 from workbench.recipe import CHECKER, PromptFormat, TransferRecipe
 from workbench.recipe_options import format_of
-from workbench.samples import Example
+from workbench.runs.results import Answer
 from workbench.terminal import Bars, tell, told_rows
 
 ADAPTER = "adapter"
@@ -83,21 +84,14 @@ def measure(options: argparse.Namespace, recipe: TransferRecipe, say: Say) -> Me
         )
         inputs = [row.input for row in rows]
         answered = answer_rows(resident, name, form, inputs, tokens)
-        scores: list[float] = []
+        graded_rows: list[Answer] = []
         with metric_checker(recipe.evaluation) as checker, Bars(options.json) as bars:
             bars.draw("Answering", 0, len(rows), "rows")
             for index, text in answered:
-                scores.append(_score(checker, metric, text, rows[index]))
-                bars.draw("Answering", len(scores), len(rows), "rows")
-    interval = mean_score(scores) if is_graded(metric) else accuracy([s == 1 for s in scores])
-    return Measured(MEASURES[metric], interval, form)
-
-
-def _score(checker: Checker | None, metric: str, text: str, row: Example) -> float:
-    expected = row.answers or ("",)
-    if checker is not None:
-        return float(checker.passes(text, expected))
-    return score(metric, text, expected)
+                expected = rows[index].answers or ("",)
+                graded_rows.append(graded(metric, index, text, expected, True, checker))
+                bars.draw("Answering", len(graded_rows), len(rows), "rows")
+    return Measured(MEASURES[metric], mean_of(metric, graded_rows), form)
 
 
 def described(form: PromptFormat) -> str:

@@ -20,9 +20,11 @@ import torch
 from workbench import discriminate
 from workbench.errors import StageError, WorkbenchError
 from workbench.evaluate.arms import answer_rows
-from workbench.evaluate.checkers import metric_checker, require_usable, right
-from workbench.evaluate.intervals import Interval, accuracy
+from workbench.evaluate.checkers import metric_checker, require_usable
+from workbench.evaluate.intervals import Interval
 from workbench.evaluate.kinds import metric_for
+from workbench.evaluate.metrics import MEASURES
+from workbench.evaluate.outcome import graded, mean_of
 from workbench.inputs import AdapterFiles, Inputs, Memorised, choose_seeds
 from workbench.intake.adapter import read_adapter
 from workbench.intake.kit import write_kit
@@ -35,6 +37,7 @@ from workbench.models.pair import Pair
 from workbench.models.training import TrainingRow, train
 from workbench.recipe import CHECKER, LoraSettings, TrainingSettings, TransferRecipe, to_json
 from workbench.runs import atomic
+from workbench.runs.results import Answer
 from workbench.samples import Example
 from workbench.steps.rounds import input_tokens
 from workbench.steps.writing import write_list
@@ -59,10 +62,16 @@ Consent = Callable[[Memorised], bool]  # the owner sees what a writer repeats, a
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was made and measured. ``accuracy`` is None without evaluation rows."""
+    """What was made and measured.
+
+    Attributes:
+        measure: what the mean of the source adapter is called: "accuracy", "chrF" and so on.
+        source: its mean on the evaluation rows; None without such rows.
+    """
 
     kit: Path
-    accuracy: Interval | None
+    measure: str
+    source: Interval | None
     discriminator_auc: float
     training_rows: int
     negatives: int
@@ -144,7 +153,10 @@ def prepare(
         memorised=repeats,
     )
     shutil.rmtree(workspace)
-    return Prepared(kit, measured, auc, len(rows), len(negatives), repeats, writer is not None)
+    measure = MEASURES[recipe.evaluation.metric]
+    return Prepared(
+        kit, measure, measured, auc, len(rows), len(negatives), repeats, writer is not None
+    )
 
 
 def _checked(
@@ -334,13 +346,14 @@ def _measure_adapter(
     if not evaluation:
         return None
     inputs = [row.input for row in evaluation]
-    correct = []
     answers = [row.output or "" for row in evaluation]
     form = bind(recipe.source_format, pair.source.tokenizer)
     tokens = answer_room(recipe.evaluation.answer_tokens, answers, form)
     metric = recipe.evaluation.metric
+    measured: list[Answer] = []
     with metric_checker(recipe.evaluation) as checker:
         for index, text in answer_rows(pair.source, TEACHER, recipe.source_format, inputs, tokens):
-            correct.append(right(checker, metric, text, [answers[index]]))
-            report("measuring the source adapter", len(correct), len(evaluation))
-    return accuracy(correct)
+            expected = evaluation[index].answers or ("",)
+            measured.append(graded(metric, index, text, expected, True, checker))
+            report("measuring the source adapter", len(measured), len(evaluation))
+    return mean_of(metric, measured)

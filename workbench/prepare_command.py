@@ -42,10 +42,11 @@ def prepare(options: argparse.Namespace) -> int:
     say(options, "Starting …")
     from workbench.intake.columns import REQUIRED  # noqa: PLC0415
     from workbench.intake.row_format import fitted_rows, proposed_format  # noqa: PLC0415
+    from workbench.models import references  # noqa: PLC0415
     from workbench.prepare import prepare as make_kit  # noqa: PLC0415
     from workbench.terminal import Bars, tell, told_rows  # noqa: PLC0415
 
-    changes: dict[str, Any] = {"source_base": options.base}
+    changes: dict[str, Any] = {"source_base": str(references.parse(options.base))}
     if options.template:
         changes["source_format.template"] = options.template.replace("\\n", "\n")
     recipe = recipes.override(recipe, changes)
@@ -78,7 +79,7 @@ def prepare(options: argparse.Namespace) -> int:
     summary = {
         "kit": str(made.kit),
         "kit_bytes": made.kit.stat().st_size,
-        "accuracy": made.accuracy.mean if made.accuracy else None,
+        made.measure: made.source.mean if made.source else None,
         "evaluation_rows": len(evaluation),
         "discriminator_auc": made.discriminator_auc,
         "training_rows": made.training_rows,

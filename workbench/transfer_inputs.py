@@ -138,10 +138,11 @@ def _require_same(run: Run, given: Given) -> None:
     elif measured == OWED:
         run.change_recipe(source_changes(asdict(recipe.source_format)))
         run.remember(MEASURED_FORMAT, None)
-    old, new = (flat(to_dict(which)) for which in (run.recipe, recipe))
+    made = _with_whole_paths(run.recipe)
+    old, new = (flat(to_dict(which)) for which in (made, recipe))
     differences = [
         f"{field} is {old.get(field)!r} there and {new.get(field)!r} here"
-        for field in differing(run.recipe, recipe)
+        for field in differing(made, recipe)
     ]
     for role in ADAPTER_ROLES:
         there, here = getattr(run.inputs, role), getattr(inputs, role)
@@ -226,7 +227,15 @@ def gather(options: argparse.Namespace, read_recipe: ReadRecipe, workspace: Path
             "The kit does not say which base its adapter is for: it was made on a folder of "
             "another machine. Say it with --source-base."
         )
-    return Given(inputs, recipes.override(recipe, given), named)
+    return Given(inputs, _with_whole_paths(recipes.override(recipe, given)), named)
+
+
+def _with_whole_paths(recipe: TransferRecipe) -> TransferRecipe:
+    """Bases in folders by their whole paths: a worker that goes on with a run may be elsewhere."""
+    bases = {"source_base": recipe.source_base, "target_base": recipe.target_base}
+    return recipes.override(
+        recipe, {key: str(references.parse(text)) for key, text in bases.items()}
+    )
 
 
 def _base_by_config(path: Path, hint: str, otherwise: str) -> dict[str, str]:

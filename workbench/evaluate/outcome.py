@@ -121,6 +121,13 @@ def graded(
     return Answer(index, text, correct, mean)
 
 
+def mean_of(metric: str, rows: Sequence[Answer]) -> Interval:
+    """The mean score where the metric has degrees, else the share of right answers."""
+    if is_graded(metric):
+        return mean_score([row.grade for row in rows])
+    return accuracy([row.correct for row in rows])
+
+
 def measure_of(run: Run) -> str:
     """What the mean of a run's comparison is called, see ``Outcome.measure``."""
     metric = metric_of(run)

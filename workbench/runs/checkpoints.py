@@ -48,7 +48,6 @@ def write(
     tensors: Mapping[str, np.ndarray],
     meta: Mapping[str, Any],
     *,
-    recipe_hash: str = "",
     keep: int = KEEP,
 ) -> Path:
     """Write the checkpoint of a step and drop all but the newest ``keep``; returns its folder.
@@ -62,7 +61,7 @@ def write(
     partial = atomic.partial_name(final)
     partial.mkdir(mode=0o700)
     try:
-        _fill(partial, step, tensors, meta, recipe_hash)
+        _fill(partial, step, tensors, meta)
         # There is one already where a training that fell back comes to the same step again.
         atomic.replace_folder(partial, final)
     except BaseException:
@@ -111,7 +110,6 @@ def _fill(
     step: int,
     tensors: Mapping[str, np.ndarray],
     meta: Mapping[str, Any],
-    recipe_hash: str,
 ) -> None:
     contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     try:
@@ -127,7 +125,7 @@ def _fill(
         name: {"bytes": (partial / name).stat().st_size, "sha256": atomic.sha256_of(partial / name)}
         for name in ("tensors.safetensors", "meta.json")
     }
-    manifest = {"schema": SCHEMA, "step": step, "recipe_hash": recipe_hash, "files": files}
+    manifest = {"schema": SCHEMA, "step": step, "files": files}
     atomic.write_json(partial / "manifest.json", manifest)
 
 

@@ -122,7 +122,6 @@ def write_checkpoint(run: Run, step: TrainingStep) -> CheckpointWritten:
         state.step,
         {name: tensor.cpu().numpy() for name, tensor in state.tensors.items()},
         state.meta,
-        recipe_hash=run.recipe_hash(),
     )
     return CheckpointWritten(state.step, folder.name)
 
