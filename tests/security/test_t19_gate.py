@@ -243,7 +243,8 @@ def test_what_was_uploaded_or_selected_is_there(site: Site) -> None:
                   for box in site.page.fns[site.numbers[name]].inputs]  # fmt: skip
         assert caller.join(name, *values).status_code == 400
     number = site.numbers["choose"]
-    body = {"data": ["", None], "fn_index": number, "session_hash": "there", "trigger_id": None}
+    data = ["", None, "", 0, "", ""]
+    body = {"data": data, "fn_index": number, "session_hash": "there", "trigger_id": None}
     nonsense = (None, [], "x", 3, {}, {"index": "x", "value": 1}, {"index": [0.5], "value": 1},
                 {"index": [], "value": 1}, {"index": [0, 1]})  # fmt: skip
     for told_of in nonsense:

@@ -4,12 +4,15 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
 
-from workbench.ui import waiting_line
+from tests.ui import fake_run
+from workbench.errors import RunError
+from workbench.ui import runs_tab, waiting_line
 from workbench.ui.page import build_page
 from workbench.ui.sections import staying
 from workbench.ui.waiting_line import WORK, Line, in_order
@@ -40,6 +43,21 @@ def test_buttons_wait_for_what_was_done_before(events: list[dict[str, Any]]) -> 
     for name in ("save", "save_4", "take_seed_table", "take_preset", "_set_margin", "choose",
                  "accept", "step_on", "save_5", "_choose", "_open", "_delete"):  # fmt: skip
         assert "workbench_begun" in js[name], name
+
+
+def test_a_row_of_a_list_that_has_changed_is_not_taken_for_another(runs: Path) -> None:
+    """Nor does it help to tell nonsense of the row."""
+    first, second = fake_run.draft(runs, "First"), fake_run.draft(runs, "▸ Second")
+
+    def click(place: int, row: Any) -> Any:
+        event = gr.SelectData(None, {"index": [place, 0], "value": "", "row_value": row})
+        return runs_tab._choose([first.id, second.id], event)
+
+    for row in (None, [], [1], "x", {"a": 1}, ["First"], ["▸ First", "Draft"]):
+        assert click(0, row) == (first.id, "First")
+    assert click(1, ["▸ Second"]) == (second.id, "▸ Second")
+    with pytest.raises(RunError, match="had changed"):
+        click(1, ["First"])
 
 
 @pytest.mark.parametrize("ordered", [True, False])

@@ -51,6 +51,13 @@ def selected(event: gr.SelectData, names: Sequence[str]) -> str:
     return names[row] if 0 <= row < len(names) else ""
 
 
+def text_in_row(event: gr.SelectData, column: int) -> str:
+    """What stood in a column of the row that was clicked; "" where the browser does not say."""
+    cells = event.row_value
+    text = cells[column] if isinstance(cells, list) and len(cells) > column else ""
+    return text if isinstance(text, str) else ""
+
+
 def rows_table(columns: Mapping[str, str], label: str, element: str, **more: Any) -> gr.Dataframe:
     """A table of texts to read, by header and width of its columns."""
     usual: dict[str, Any] = {"datatype": "str", "interactive": False, "wrap": True, "buttons": []}

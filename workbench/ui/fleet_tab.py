@@ -22,7 +22,14 @@ from workbench.runs import atomic
 from workbench.runs.folder import checked_id, open_run
 from workbench.stages import ORDER
 from workbench.ui import plain, words, workspace
-from workbench.ui.boxes import button_row, files_made, rows_table, selected, small_button
+from workbench.ui.boxes import (
+    button_row,
+    files_made,
+    rows_table,
+    selected,
+    small_button,
+    text_in_row,
+)
 from workbench.ui.failures import say, told
 from workbench.ui.sections import LAST, Parts, act, choose, ordered
 
@@ -190,7 +197,7 @@ def _about(row: Row) -> str:
 def _choose(names: list[str], event: gr.SelectData) -> Any:
     name = selected(event, names)
     # By the time of a click on a row the list may be another one.
-    return name if name and name in (event.row_value or [name])[:1] else gr.skip()
+    return name if name and text_in_row(event, 0) in ("", name) else gr.skip()
 
 
 def _wanted(folder: str, chosen: str | None) -> tuple[Place, Standing]:
