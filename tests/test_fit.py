@@ -14,6 +14,7 @@ from workbench.models import references
 from workbench.recipe import TransferRecipe, override, with_preset
 from workbench.samples import Example
 from workbench.stages import Stage
+from workbench.synthesis_plan import expected_samples
 
 KIT = Path(__file__).resolve().parents[1] / "assets" / "example-kit.zip"
 BALANCED = with_preset(TransferRecipe(), "balanced")
@@ -31,7 +32,7 @@ def test_more_work_takes_longer() -> None:
 def test_what_is_written_follows_the_labels_and_the_writer() -> None:
     seeds = tuple(Example(f"input {n}", f"label {n}") for n in range(30))
     many = Inputs(seeds=seeds)
-    auto = override(TransferRecipe(), {"synthesis.samples": 0, "synthesis.mixed": 0})
+    auto = override(TransferRecipe(), {"synthesis.samples": 0, "synthesis.writer": "own"})
     few, more = (fit.estimate(auto, inputs).stages[2].seconds for inputs in (INPUTS, many))
     assert few and more and 1.5 * few < more
     listed = override(auto, {"synthesis.writer": "list", "synthesis.samples": 1000})
@@ -161,7 +162,7 @@ def test_memory_of_a_gpu_is_set_against_what_is_free_on_it(
     monkeypatch.setattr(machine, "memory_free", lambda: 16 * 10**9)
     monkeypatch.setattr(references, "ready", lambda reference: None)
     monkeypatch.setattr(fit, "parameters", lambda reference: 3_000_000_000)
-    told = fit.estimate(TransferRecipe(), INPUTS)
+    told = fit.estimate(fit.with_samples(TransferRecipe(), 3000), INPUTS)
     assert told.gpu is not None and told.checks[0][0] == fit.GOOD
     check = told.checks[1]
     assert check[0] == verdict and words in check[1] and check[1].startswith("GPU memory: about")
@@ -191,6 +192,17 @@ def test_what_a_step_has_taken_here_is_told_the_next_time(
     assert twice[Stage.LABEL] == 0
     # A run of that many was not asked for: of the automatic number it takes longer.
     assert fit.estimate(auto, INPUTS, tmp_path).seconds_by_stage[Stage.SYNTHESIZE] > 120
+
+
+def test_more_samples_are_expected_of_a_base_that_writes_label_by_label() -> None:
+    """The teacher is unsure of half of what a base writes; half as many had been told before."""
+    seeds = tuple(Example(f"in {n}", f"label {n % 7}") for n in range(15))
+    auto, given = override(TransferRecipe(), {"synthesis.samples": 0}), Inputs(seeds=seeds)
+    told = {
+        writer: expected_samples(override(auto, {"synthesis.writer": writer}), given, False).count
+        for writer in ("auto", "label", "own")
+    }
+    assert told == {"auto": 2350, "label": 2350, "own": 1030}
 
 
 def test_a_gpu_has_times_once_it_was_measured(

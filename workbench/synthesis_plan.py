@@ -22,8 +22,9 @@ PER_LABEL = 100
 FEWEST = {False: 600, True: 3000}  # by "on a GPU"
 FREE_TEXT = {False: 4000, True: 16_000}
 MOST = 16_000
-# Part of the answers of which the teacher is not sure, before it was asked: of seven intents.
-USUALLY_UNSURE = 0.1
+# Part of the answers of which the teacher is not sure, before it was asked: of seven intents that
+# an adapter writes, and the middle of six tasks that a base writes label by label (.2 to .9).
+USUALLY_UNSURE = {"adapter": 0.1, "label": 0.5}
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def samples_for(
     answers: Sequence[str],
     on_gpu: bool,
     labels: int | None = None,
-    unsure: float = USUALLY_UNSURE,
+    unsure: float = USUALLY_UNSURE["adapter"],
 ) -> SampleCount:
     """As many samples as a task with these answers needs, where the recipe leaves it open.
 
@@ -80,7 +81,10 @@ def expected_samples(recipe: TransferRecipe, inputs: Inputs, on_gpu: bool) -> Sa
     if not expects_labels(inputs):
         return SampleCount(FREE_TEXT[on_gpu], "answers are free text")
     seeds, held = _known(inputs)
-    return samples_for(held if len(held) > len(seeds) else seeds * SEEN_TWICE, on_gpu)
+    by_label = expected_writer(recipe, inputs) == "label"
+    unsure = USUALLY_UNSURE["label" if by_label else "adapter"]
+    known = held if len(held) > len(seeds) else seeds * SEEN_TWICE
+    return samples_for(known, on_gpu, unsure=unsure)
 
 
 def mixes(recipe: TransferRecipe, inputs: Inputs) -> bool:
