@@ -8,6 +8,7 @@ import platform
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from workbench.recipe import TransferRecipe
 from workbench.runs.folder import Run, create, open_run
 from workbench.samples import KEPT, MIXED, REJECTED, SPAN_SWAP, Example, Sample
 from workbench.stages import Stage
-from workbench.steps import comparison, label_balance, rounds, synthesis, writer_choice
+from workbench.steps import comparison, label_balance, rounds, synthesis, writer_choice, writing
 from workbench.steps.soft_labels import SOFT_LABELS
 from workbench.synthesis_plan import CHOICE, samples_for
 
@@ -506,6 +507,67 @@ def test_label_by_label_every_label_is_kept_alike(make_run: MakeRun, sure_teache
     assert samples
     assert len(run.samples.kept()) <= 10
     assert all(s.reason for s in samples if s.status == REJECTED)
+
+
+def test_an_answer_that_the_teacher_was_sure_of_once_is_written_for(
+    make_run: MakeRun, sure_teacher: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text that missed its label brings another one, which nothing unasked had named."""
+    boxes, asked = label_balance.label, []
+
+    def label(pair: object, recipe: object, samples: list[Sample]) -> list[Sample]:
+        return [
+            replace(sample, teacher_output="rare", confidence=0.99)
+            if "aside" in sample.input
+            else sample
+            for sample in boxes(pair, recipe, samples)  # pyright: ignore[reportArgumentType]
+        ]
+
+    def write_texts(*given: object) -> list[synthesis.Text]:
+        targets, number = given[4], given[5]
+        asked.append(Counter(targets))  # pyright: ignore[reportArgumentType]
+        return [
+            synthesis.Text(
+                f"put {100 * number + at} coins "
+                f"{'aside' if target == 'rare' or (number, at) == (1, 0) else 'into a box'}",
+                target,
+            )
+            for at, target in enumerate(targets)  # pyright: ignore[reportArgumentType]
+        ]
+
+    for module in (synthesis, label_balance, rounds):
+        monkeypatch.setattr(module, "label", label)
+    monkeypatch.setattr(synthesis, "write_texts", write_texts)
+    run = make_run(
+        synthesis__writer="label", synthesis__filter="auto", synthesis__samples=60,
+        synthesis__max_rounds=9, synthesis__prompts_per_round=16,
+    )  # fmt: skip
+    for _ in advance(run, Stage.SYNTHESIZE):
+        pass
+    assert [round["rare"] for round in asked[:3]] == [0, 0, 2] and asked[1][None] == 2
+    # Given back twice it is a label as the others are.
+    made, kept = (
+        sum(sample.teacher_output == "rare" for sample in samples)
+        for samples in (run.samples.all(), run.samples.kept())
+    )
+    assert made == kept > 4
+
+
+def test_a_text_that_missed_its_label_is_shown_only_where_no_other_has_its_answer() -> None:
+    def told(text: str, answer: str, asked: str | None, confidence: float) -> Sample:
+        return Sample(
+            text, text, "target", status=KEPT, teacher_output=answer, confidence=confidence,
+            written_for=asked,
+        )  # fmt: skip
+
+    seeds = [Example("a seed", "box0")]
+    samples = [
+        told("free", "box1", None, 0.6), told("missed", "box1", "box0", 0.99),
+        told("missed the seed's", "box0", "box1", 0.99), told("doubted", "box3", "box0", 0.9),
+        told("only one", "box2", "box0", 0.99),
+    ]  # fmt: skip
+    shown = writing.shown_beside(seeds, samples)
+    assert [example.input for example in shown] == ["free", "only one"]
 
 
 @pytest.mark.parametrize("writer", ["own", "label"])

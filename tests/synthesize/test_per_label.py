@@ -10,7 +10,7 @@ from workbench.models.resident import Resident, load
 from workbench.samples import Example, Sample
 from workbench.synthesis_plan import recur
 from workbench.synthesize import per_label
-from workbench.synthesize.labels import task_labels
+from workbench.synthesize.labels import perhaps_labels, task_labels
 from workbench.synthesize.per_label import plan, write
 
 SEEDS = [Example(f"put {n} coins away", f"box{n % 2}") for n in range(6)]
@@ -54,6 +54,17 @@ def test_what_a_teacher_makes_up_is_no_label_however_often_it_was_written_for() 
     assert task_labels(SEEDS, samples, probes) == ["box0", "box1", "box2"]
     # Nothing is known of how common labels are where the seeds have none.
     assert "CreativeWork" in task_labels([], samples, probes)
+
+
+def test_what_the_teacher_was_sure_of_twice_is_a_label_whatever_was_asked_for() -> None:
+    """Of 45 labels that were codes seven were seldom said to random words: never written for."""
+    samples = [_answered(f"s{n}", "seldom", 0.97, asked="box0") for n in range(2)]
+    samples += [_answered("o", "once", 0.99, asked="box1"), _answered("n", "box1", 0.99)]
+    samples += [_answered(f"d{n}", "doubted", 0.9, asked="box1") for n in range(9)]
+    probes = [Example("w", "box0")] * 300 + [Example("w", "box1")] * 300
+    labels = task_labels(SEEDS, samples, probes)
+    assert labels == ["box0", "box1", "seldom"]
+    assert perhaps_labels(samples, labels) == ["once"]
 
 
 def _scripted(monkeypatch: pytest.MonkeyPatch, generator: Resident, texts: list[str]) -> list[str]:

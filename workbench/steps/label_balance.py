@@ -24,8 +24,8 @@ from workbench.steps.rounds import label
 from workbench.steps.seed_answers import answered_seeds
 from workbench.steps.writing import round_size
 from workbench.synthesis_plan import PROBES, recur
-from workbench.synthesize.labels import task_labels
-from workbench.synthesize.per_label import plan, probe_labels
+from workbench.synthesize.labels import perhaps_labels, task_labels
+from workbench.synthesize.per_label import MOST_TRIES, plan, probe_labels
 from workbench.synthesize.selection import FOREIGN, select
 from workbench.synthesize.span_swap import swap_spans
 from workbench.teach import TEACHER
@@ -60,13 +60,16 @@ def targets_of_round(
     asked = Counter(s.written_for or "" for s in samples)
     share = math.ceil(wanted / len(labels))
     some = round(FREE_SHARE * size)
-    targets = plan(labels, given, asked, share, size - some, run.recipe.seed * 1_000_003 + number)
+    perhaps = perhaps_labels(pool, labels)
+    tries = [label for label in perhaps for _ in range(MOST_TRIES - asked[label])][:some]
+    prompts = size - some - len(tries)
+    targets = plan(labels, given, asked, share, prompts, run.recipe.seed * 1_000_003 + number)
     if len(pool) < wanted:
-        return [*targets, *free[len(targets) :]]
+        return [*targets, *tries, *free[len(targets) + len(tries) :]]
     # A round for fewer than the free ones is not worth its time, nor is any for a few thin labels
     # once there is twice of everything.
     enough = len(targets) < some or len(pool) >= MOST_SURPLUS * wanted
-    return [] if enough else [*targets, *free[:some]]
+    return [] if enough else [*targets, *tries, *free[:some]]
 
 
 def labels_of(run: Run, pair: Pair, samples: Sequence[Sample]) -> list[str]:

@@ -13,9 +13,8 @@ from workbench.stages import Stage
 from workbench.steps.label_balance import asked_probes
 from workbench.steps.seed_answers import answered_seeds
 from workbench.synthesis_plan import recur
-from workbench.synthesize.labels import task_labels
+from workbench.synthesize.labels import HARD_LABEL_CONFIDENCE, task_labels
 
-HARD_LABEL_CONFIDENCE = 0.95  # of an answer the teacher is sure enough: it is the whole label
 CHUNK = 512  # samples that are asked about together
 SOFT_LABELS = "soft labels"  # where the run remembers them, and what they were made of
 

@@ -29,11 +29,11 @@ from workbench.steps.rounds import (
     sort_out,
     take_own_inputs,
 )
-from workbench.steps.soft_labels import HARD_LABEL_CONFIDENCE
 from workbench.steps.writer_choice import Choice, choose_writer, examples_of
 from workbench.steps.writing import round_size, write_texts
 from workbench.synthesis_plan import SampleCount, samples_for
 from workbench.synthesize.duplicates import Written, nearest
+from workbench.synthesize.labels import HARD_LABEL_CONFIDENCE
 from workbench.synthesize.per_label import Text
 
 # Where less than this part of the last texts is new, no more comes: the task has hardly others.

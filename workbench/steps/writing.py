@@ -14,7 +14,7 @@ from workbench.steps.seed_answers import answered_seeds
 from workbench.steps.writer_choice import Choice, examples_of
 from workbench.synthesize import numbered_list, per_label
 from workbench.synthesize.adapter_writer import write_inputs
-from workbench.synthesize.labels import LEAST_CONFIDENCE
+from workbench.synthesize.labels import HARD_LABEL_CONFIDENCE, LEAST_CONFIDENCE
 from workbench.synthesize.per_label import Text
 from workbench.teach import TEACHER, WRITER
 
@@ -64,17 +64,8 @@ def write_texts(
     if choice.writer == "list":
         return [Text(text) for text in write_list(pair, recipe, examples_of(run), number)]
     generator = pair.target if settings.generator == "target" else pair.source
-    accepted = [
-        Example(s.input, s.teacher_output)
-        for s in samples
-        if s.status == KEPT
-        and s.origin not in MIXED
-        and s.teacher_output
-        and (s.confidence or 0) >= LEAST_CONFIDENCE
-        # What missed its label would teach the base to miss.
-        and s.written_for in (None, s.teacher_output)
-    ]
     seeds = answered_seeds(run, pair)
+    accepted = shown_beside(seeds, samples)
     with generator.using(None):
         return per_label.write(
             generator,
@@ -85,6 +76,29 @@ def write_texts(
             sampling=sampling,
             seed=seed,
         )
+
+
+def shown_beside(seeds: Sequence[Example], samples: Sequence[Sample]) -> list[Example]:
+    """Samples that may be shown to the base, with the teacher's answers."""
+    answered = [
+        (sample, Example(sample.input, sample.teacher_output))
+        for sample in samples
+        if sample.status == KEPT and sample.origin not in MIXED and sample.teacher_output
+    ]
+    # What missed its label would teach the base to miss, ...
+    shown = [
+        example
+        for sample, example in answered
+        if (sample.confidence or 0) >= LEAST_CONFIDENCE
+        and sample.written_for in (None, sample.teacher_output)
+    ]
+    # ... unless nothing else shows what an answer stands for.
+    known = {example.output for example in (*seeds, *shown)}
+    return shown + [
+        example
+        for sample, example in answered
+        if (sample.confidence or 0) >= HARD_LABEL_CONFIDENCE and example.output not in known
+    ]
 
 
 def write_list(
