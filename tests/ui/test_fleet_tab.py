@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import gradio as gr
 import pyarrow.parquet
 import pytest
 
@@ -67,6 +68,14 @@ def test_the_folder_is_known_after_a_reload(place: Place) -> None:
 def test_only_folders_of_this_machine_are_read(runs: Path, folder: str) -> None:
     with pytest.raises(RunError, match=r"no folder .* on this machine"):
         fleet_tab._look(folder, "All", "")
+
+
+def test_a_click_on_a_list_that_has_changed_is_told() -> None:
+    event = gr.SelectData(None, {"index": [1, 0], "value": "", "row_value": ["✓"]})
+    with pytest.raises(RunError, match="had changed"):
+        fleet_tab._choose(["dates", "times"], event)
+    event = gr.SelectData(None, {"index": [1, 0], "value": "", "row_value": ["times", "Done"]})
+    assert fleet_tab._choose(["dates", "times"], event) == "times"
 
 
 def test_a_folder_without_a_fleet_is_told(runs: Path) -> None:

@@ -7,6 +7,8 @@ import gradio as gr
 import plotly.graph_objects as go
 from gradio.components.plot import PlotData
 
+from workbench.errors import RunError
+
 
 def small_button(words: str, element: str, **more: Any) -> gr.Button:
     """A small button."""
@@ -51,11 +53,20 @@ def selected(event: gr.SelectData, names: Sequence[str]) -> str:
     return names[row] if 0 <= row < len(names) else ""
 
 
-def text_in_row(event: gr.SelectData, column: int) -> str:
-    """What stood in a column of the row that was clicked; "" where the browser does not say."""
+def check_row(event: gr.SelectData, column: int, *texts: str) -> None:
+    """Refuse a click on a list that has become another one by the time that it arrives.
+
+    Args:
+        column: that names the row; nothing is refused where the browser does not say what it held.
+        texts: of which the list as it is now has one there.
+
+    Raises:
+        RunError: another row was clicked.
+    """
     cells = event.row_value
     text = cells[column] if isinstance(cells, list) and len(cells) > column else ""
-    return text if isinstance(text, str) else ""
+    if isinstance(text, str) and text not in ("", *texts):
+        raise RunError("The list had changed by then. Choose the row again.")
 
 
 def rows_table(columns: Mapping[str, str], label: str, element: str, **more: Any) -> gr.Dataframe:

@@ -24,11 +24,11 @@ from workbench.stages import ORDER
 from workbench.ui import plain, words, workspace
 from workbench.ui.boxes import (
     button_row,
+    check_row,
     files_made,
     rows_table,
     selected,
     small_button,
-    text_in_row,
 )
 from workbench.ui.failures import say, told
 from workbench.ui.sections import LAST, Parts, act, choose, ordered
@@ -196,8 +196,10 @@ def _about(row: Row) -> str:
 
 def _choose(names: list[str], event: gr.SelectData) -> Any:
     name = selected(event, names)
-    # By the time of a click on a row the list may be another one.
-    return name if name and text_in_row(event, 0) in ("", name) else gr.skip()
+    if not name:
+        return gr.skip()
+    check_row(event, 0, name)
+    return name
 
 
 def _wanted(folder: str, chosen: str | None) -> tuple[Place, Standing]:

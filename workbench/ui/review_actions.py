@@ -19,7 +19,7 @@ from workbench.runs.sample_rows import stored_bytes
 from workbench.samples import KEPT, PENDING, REJECTED, Example, Sample
 from workbench.stages import Stage
 from workbench.ui import consent_box, fields, plain, words, workspace, write_views
-from workbench.ui.boxes import selected, text_in_row
+from workbench.ui.boxes import check_row, selected
 from workbench.ui.failures import say, warn
 from workbench.ui.waiting_line import MODELS, in_line
 
@@ -166,8 +166,8 @@ def choose(
     run = workspace.find(run_id)
     _keep_edit(run, before, version, text, answer)
     sample = run.samples.get(chosen)
-    if sample is not None and text_in_row(event, 1) not in ("", sample.input):
-        raise RunError("The list had changed by then. Choose the row again.")
+    if sample is not None:
+        check_row(event, 1, sample.input)
     return editor(run, sample)
 
 

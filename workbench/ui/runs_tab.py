@@ -17,7 +17,7 @@ from workbench.runs.recipe_rules import differing
 from workbench.samples import KEPT
 from workbench.stages import ARM_WORDS
 from workbench.ui import fields, plain, snapshot, words, workspace
-from workbench.ui.boxes import button_row, rows_table, selected, small_button, text_in_row
+from workbench.ui.boxes import button_row, check_row, rows_table, selected, small_button
 from workbench.ui.failures import say
 from workbench.ui.sections import Parts, choose, ordered
 
@@ -158,8 +158,7 @@ def _choose(ids: list[str], event: gr.SelectData) -> Any:
     if not chosen:
         return gr.skip()
     name = workspace.find(chosen).name
-    if text_in_row(event, 0) not in ("", name, f"▸ {name}"):
-        raise RunError("The list had changed by then. Choose the row again.")
+    check_row(event, 0, name, f"▸ {name}")
     return chosen, name
 
 
