@@ -509,10 +509,12 @@ def test_label_by_label_every_label_is_kept_alike(make_run: MakeRun, sure_teache
     assert all(s.reason for s in samples if s.status == REJECTED)
 
 
-def test_an_answer_that_the_teacher_was_sure_of_once_is_written_for(
-    make_run: MakeRun, sure_teacher: None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("named", [False, True])
+def test_an_answer_of_a_lucky_miss_or_of_held_out_rows_is_written_for(
+    make_run: MakeRun, sure_teacher: None, monkeypatch: pytest.MonkeyPatch, named: bool
 ) -> None:
-    """A text that missed its label brings another one, which nothing unasked had named."""
+    """A text that missed its label brings another one, which nothing unasked had named; or
+    held-out rows name one that the teacher has not said yet."""
     boxes, asked = label_balance.label, []
 
     def label(pair: object, recipe: object, samples: list[Sample]) -> list[Sample]:
@@ -529,7 +531,7 @@ def test_an_answer_that_the_teacher_was_sure_of_once_is_written_for(
         return [
             synthesis.Text(
                 f"put {100 * number + at} coins "
-                f"{'aside' if target == 'rare' or (number, at) == (1, 0) else 'into a box'}",
+                f"{'aside' if target == 'rare' or (number, at) == missed else 'into a box'}",
                 target,
             )
             for at, target in enumerate(targets)  # pyright: ignore[reportArgumentType]
@@ -538,14 +540,19 @@ def test_an_answer_that_the_teacher_was_sure_of_once_is_written_for(
     for module in (synthesis, label_balance, rounds):
         monkeypatch.setattr(module, "label", label)
     monkeypatch.setattr(synthesis, "write_texts", write_texts)
+    missed = None if named else (1, 0)
     run = make_run(
+        evaluation=[*ROWS, *[Example(f"put {n} coins aside", "rare") for n in range(2 * named)]],
         synthesis__writer="label", synthesis__filter="auto", synthesis__samples=60,
         synthesis__max_rounds=9, synthesis__prompts_per_round=16,
     )  # fmt: skip
     for _ in advance(run, Stage.SYNTHESIZE):
         pass
-    assert [round["rare"] for round in asked[:3]] == [0, 0, 2] and asked[1][None] == 2
-    # Given back twice it is a label as the others are.
+    # An eighth of a round; as many are for nothing.
+    tried = 1 if named else 2
+    assert [round["rare"] for round in asked[: tried + 1]] == [0] * tried + [2]
+    assert asked[1][None] == 2
+    # Given back it is a label as the others are.
     made, kept = (
         sum(sample.teacher_output == "rare" for sample in samples)
         for samples in (run.samples.all(), run.samples.kept())

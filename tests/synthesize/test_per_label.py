@@ -65,6 +65,11 @@ def test_what_the_teacher_was_sure_of_twice_is_a_label_whatever_was_asked_for() 
     labels = task_labels(SEEDS, samples, probes)
     assert labels == ["box0", "box1", "seldom"]
     assert perhaps_labels(samples, labels) == ["once"]
+    # Whoever has held-out rows names labels: said once they are the teacher's, else looked for.
+    named = ["box1", "doubted", "rarely", "never"]
+    labels = task_labels(SEEDS, samples, [*probes, Example("w", "rarely")], named)
+    assert labels == ["box0", "box1", "seldom", "doubted", "rarely"]
+    assert perhaps_labels(samples, labels, named) == ["never", "once"]
 
 
 def _scripted(monkeypatch: pytest.MonkeyPatch, generator: Resident, texts: list[str]) -> list[str]:

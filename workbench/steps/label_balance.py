@@ -60,8 +60,9 @@ def targets_of_round(
     asked = Counter(s.written_for or "" for s in samples)
     share = math.ceil(wanted / len(labels))
     some = round(FREE_SHARE * size)
-    perhaps = perhaps_labels(pool, labels)
-    tries = [label for label in perhaps for _ in range(MOST_TRIES - asked[label])][:some]
+    perhaps = perhaps_labels(pool, labels, named_labels(run))
+    turns = [label for turn in range(MOST_TRIES) for label in perhaps if asked[label] <= turn]
+    tries = turns[:some]
     prompts = size - some - len(tries)
     targets = plan(labels, given, asked, share, prompts, run.recipe.seed * 1_000_003 + number)
     if len(pool) < wanted:
@@ -74,7 +75,17 @@ def targets_of_round(
 
 def labels_of(run: Run, pair: Pair, samples: Sequence[Sample]) -> list[str]:
     """Labels of the task as far as the teacher has named them, those of the seeds first."""
-    return task_labels(answered_seeds(run, pair), written(samples), _probes(run, pair))
+    seeds, probes = answered_seeds(run, pair), _probes(run, pair)
+    return task_labels(seeds, written(samples), probes, named_labels(run))
+
+
+def named_labels(run: Run) -> list[str]:
+    """Names of the labels of held-out rows; nothing else of these rows is used for writing.
+
+    A label that is not found is lost whole, and whoever has such rows has said what there is.
+    """
+    answers = [row.output for row in run.inputs.evaluation if row.output]
+    return list(dict.fromkeys(answers)) if recur(answers) else []
 
 
 def _probes(run: Run, pair: Pair) -> list[Example]:

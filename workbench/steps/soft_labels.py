@@ -10,7 +10,7 @@ from workbench.models.pair import Pair as ModelPair
 from workbench.runs.folder import Run
 from workbench.samples import MIXED, Sample
 from workbench.stages import Stage
-from workbench.steps.label_balance import asked_probes
+from workbench.steps.label_balance import asked_probes, named_labels
 from workbench.steps.seed_answers import answered_seeds
 from workbench.synthesis_plan import recur
 from workbench.synthesize.labels import HARD_LABEL_CONFIDENCE, task_labels
@@ -59,4 +59,5 @@ def _known_labels(run: Run, pair: ModelPair, kept: Sequence[Sample]) -> list[str
     seeds = answered_seeds(run, pair)
     others = [sample for sample in run.samples.all() if sample.origin not in MIXED]
     seen = {seed.output for seed in seeds} | {sample.teacher_output for sample in kept}
-    return [label for label in task_labels(seeds, others, asked_probes(run)) if label in seen]
+    labels = task_labels(seeds, others, asked_probes(run), named_labels(run))
+    return [label for label in labels if label in seen]

@@ -14,7 +14,10 @@ RARE = 1 / 20
 
 
 def task_labels(
-    seeds: Iterable[Example], samples: Sequence[Sample], probes: Iterable[Example] = ()
+    seeds: Iterable[Example],
+    samples: Sequence[Sample],
+    probes: Sequence[Example] = (),
+    named: Sequence[str] = (),
 ) -> list[str]:
     """Labels of the task, those of the seeds first.
 
@@ -28,6 +31,7 @@ def task_labels(
     Args:
         samples: that a model wrote, with the teacher's answers.
         probes: ``per_label.probe_labels``.
+        named: labels that somebody has told; they are the teacher's where it has said them once.
     """
     unasked = Counter(probe.output or "" for probe in probes)
     unasked += Counter(
@@ -42,12 +46,19 @@ def task_labels(
     least = max(SEEN_TWICE, RARE * usual)
     others = [label for label, count in unasked.most_common() if label and count >= least]
     others += [label for label, count in _surely(samples).most_common() if count >= SEEN_TWICE]
+    said = {probe.output for probe in probes} | {sample.teacher_output for sample in samples}
+    others += [label for label in named if label in said]
     return list(dict.fromkeys([*given, *others]))
 
 
-def perhaps_labels(samples: Sequence[Sample], labels: Collection[str]) -> list[str]:
-    """Answers of which the teacher was sure once: texts for them tell whether they are labels."""
-    return [answer for answer in _surely(samples) if answer not in labels]
+def perhaps_labels(
+    samples: Sequence[Sample], labels: Collection[str], named: Sequence[str] = ()
+) -> list[str]:
+    """What texts of its own will tell of whether it is a label of the teacher.
+
+    That is what somebody has named and the teacher has not said yet, and what it was sure of once.
+    """
+    return [label for label in dict.fromkeys([*named, *_surely(samples)]) if label not in labels]
 
 
 def _surely(samples: Sequence[Sample]) -> Counter[str]:
