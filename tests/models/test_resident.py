@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests import tiny
+from tests.reliability.dying import in_child
 from workbench.errors import ModelError
 from workbench.models.dense import dense
 from workbench.models.forward import mixed_precision
@@ -415,3 +416,12 @@ def test_what_is_no_model_gets_one_sentence(tiny_adapter: Path, tmp_path: Path) 
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelError, match="could not be loaded"):
         load(tmp_path)
+
+
+def test_a_fork_of_a_process_that_has_computed_can_load(tiny_source: Path) -> None:
+    """On a lent GPU every slice is one. Torch makes its thread pool anew there, at first use; of the
+    threads with which transformers loads one now and then found none."""
+    torch.set_num_threads(torch.get_num_threads())
+    torch.ones(300, 300) @ torch.ones(300, 300)
+    for _ in range(12):
+        assert in_child(lambda: load(tiny_source, device="cpu")) == 0

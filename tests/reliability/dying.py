@@ -7,6 +7,8 @@ rename, commit) count down and end the process without any clean-up, as ``kill -
 import functools
 import os
 import sqlite3
+import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +41,8 @@ def in_child(action: Callable[[], object]) -> int:
             action()
             os._exit(0)
         except BaseException:
+            traceback.print_exc()  # what a test only sees as 1
+            sys.stderr.flush()
             os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 

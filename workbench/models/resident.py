@@ -66,6 +66,9 @@ def load(folder: Path, *, quantize: bool = False, device: str | None = None) -> 
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = compute_dtype(where)
     options: dict[str, Any] = {"local_files_only": True}
+    # In a fork of a process that has computed torch makes its thread pool anew at first use, which
+    # is only safe in one thread; transformers loads weights with several.
+    torch.set_num_threads(torch.get_num_threads())
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         model = _class_for(folder).from_pretrained(
