@@ -419,8 +419,8 @@ def test_what_is_no_model_gets_one_sentence(tiny_adapter: Path, tmp_path: Path) 
 
 
 def test_a_fork_of_a_process_that_has_computed_can_load(tiny_source: Path) -> None:
-    """On a lent GPU every slice is one. Torch makes its thread pool anew there, at first use; of the
-    threads with which transformers loads one now and then found none."""
+    """On a lent GPU every slice is one. Torch makes its thread pool anew there, at first use; of
+    the threads with which transformers loads one now and then found none."""
     torch.set_num_threads(torch.get_num_threads())
     torch.ones(300, 300) @ torch.ones(300, 300)
     for _ in range(12):
