@@ -88,7 +88,23 @@ CREATE TABLE answers (
 
 _SCORES = "ALTER TABLE answers ADD COLUMN score REAL;"
 
+# The order of a page is a value, then ``seq``: with both in its index nothing is left to be sorted.
+_SORTED = """
+DROP INDEX samples_by_score;
+CREATE INDEX samples_by_score
+    ON samples (discriminator_score, seq, status, origin, edited, decided_by);
+DROP INDEX samples_by_excess;
+CREATE INDEX samples_by_excess ON samples (excess, seq, status, origin, edited, decided_by);
+DROP INDEX samples_by_confidence;
+CREATE INDEX samples_by_confidence
+    ON samples (confidence, seq, status, origin, edited, decided_by);
+DROP INDEX samples_by_answer;
+CREATE INDEX samples_by_answer
+    ON samples (teacher_output, seq, status, origin, edited, decided_by, discriminator_score);
+"""
+
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("first tables", _FIRST),
     ("scores of answers", _SCORES),
+    ("pages in the order of an index", _SORTED),
 )
