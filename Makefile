@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXAMPLE := assets/example-kit.zip
 AXE := build/axe/node_modules/axe-core/axe.min.js
+FAULTS := tests/faults tests/fleet tests/browser tests/test_pipeline.py
 # Processes that test side by side; each computes with one thread.
 WORKERS ?= 2
 export TOKENIZERS_PARALLELISM := false
@@ -22,8 +23,8 @@ test: $(VENV)/.installed-dev $(AXE)  ## lint, types and all tests
 	$(BIN)/pyright
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
-test-faults: $(VENV)/.installed-dev  ## kills, damage, full disks, bad networks; the last line counts
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m faults -n $(WORKERS) --dist worksteal tests/faults tests/fleet
+test-faults: $(VENV)/.installed-dev  ## kills, damage, full disks, bad networks, reloads; the last line counts
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m faults -n $(WORKERS) --dist worksteal $(FAULTS)
 
 test-journey: $(VENV)/.installed-dev  ## the example in the browser with the real models
 	$(BIN)/pytest -m journey -s

@@ -14,6 +14,7 @@ import os
 import sys
 
 from workbench import machine
+from workbench.memory import quick_imports
 
 if machine.lends_gpu():
     import spaces  # pyright: ignore[reportMissingImports]  before torch, whose CUDA it stands in for
@@ -22,10 +23,11 @@ if machine.lends_gpu():
 
     slices.use(spaces.GPU)
 
-from workbench.ui import server_log, serving, workspace
-from workbench.ui.page import build_page, launch_options
+with quick_imports():
+    from workbench.ui import server_log, serving, workspace
+    from workbench.ui.page import build_page, launch_options
 
-demo = build_page()
+    demo = build_page()
 
 if __name__ == "__main__":
     server_log.begin(workspace.runs_root() / ".log")

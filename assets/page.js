@@ -34,6 +34,14 @@
     if (!event.isTrusted) return;
     for (let part = event.target; part; part = part.parentElement) if (part.id) typed.set(part.id, [Date.now(), event.target]);
   }, true);
+  // Leaving a field saves it: one in which nothing was typed since the page opened is not sent.
+  const changed_fields = new Set(), name_of = (field) => field.closest("[id]")?.id;
+  document.addEventListener("input", (event) => changed_fields.add(name_of(event.target)), true);
+  const fields = "textarea[data-testid=textbox], input[data-testid=textbox], input[type=number]";
+  document.addEventListener("blur", (event) => {
+    const field = event.target;
+    if (event.isTrusted && field.matches?.(fields) && !changed_fields.has(name_of(field))) event.stopImmediatePropagation();
+  }, true);
   window.workbench_typed = () => [...typed].filter(([, [at]]) => Date.now() - at < 3000).map(([id, [, field]]) => {
     if (field !== document.activeElement) setTimeout(() => field.dispatchEvent(new FocusEvent("blur")), 300);
     return id;

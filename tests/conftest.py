@@ -1,5 +1,6 @@
 """Fixtures that every room shares: tiny models on disk, built once per session."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -41,6 +42,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         group = "browser" if item.get_closest_marker("browser") else GROUPS.get(room)
         if group:
             item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: the collector need not look through them."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

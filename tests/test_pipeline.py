@@ -400,6 +400,7 @@ for event in advance(open_run(Path(sys.argv[1]))):
 """
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("kind", "nth"),
     [("RoundFinished", 1), ("Metric", 5), ("CheckpointWritten", 1), ("ArmFinished", 2)],

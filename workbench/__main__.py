@@ -32,6 +32,7 @@ from workbench.bench import command as bench_command
 from workbench.errors import RecipeError, WorkbenchError
 from workbench.events import Event
 from workbench.fleet import options as fleet_options
+from workbench.memory import quick_imports
 from workbench.recipe import TransferRecipe, override
 from workbench.recipe_options import format_of, format_option, read_recipe, recipe_options
 from workbench.runs.folder import Run, runs_root
@@ -197,7 +198,8 @@ def _work_off(options: argparse.Namespace, run: Run) -> int:
     root = run.folder.parent
 
     def events() -> Iterator[Event]:
-        from workbench.pipeline import advance  # noqa: PLC0415  brings torch: not while waiting
+        with quick_imports():  # of torch: not while waiting
+            from workbench.pipeline import advance  # noqa: PLC0415
 
         yield from advance(run, Stage(options.until), reason)
 

@@ -1,5 +1,6 @@
 """The whole way without a mouse: every control is reached by Tab and worked by its keys."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.browser.driving import phase, run_in_address
+from tests.browser.driving import SETTINGS, Server, open_part, phase, run_in_address
 from tests.browser.test_journey import SEEDS
+from tests.ui import fake_run
 
 pytestmark = pytest.mark.browser
 
@@ -108,3 +110,27 @@ def test_keyboard_alone(
     write(page, "runs-name", "By keyboard alone")
     press(page, "Rename")
     expect(page.locator(".strip-name")).to_have_text("By keyboard alone")
+
+
+def test_a_field_that_is_only_passed_is_not_saved(
+    open_run: Callable[..., Any], server: Server
+) -> None:
+    run = fake_run.draft(server.runs, "Passed by")
+    page = open_run(run.id)
+    open_part(page, SETTINGS)
+    page.locator("#student-rank input").focus()
+    saves: list[str] = []
+    page.on(
+        "request", lambda asked: saves.append(asked.url) if "/queue/join" in asked.url else None
+    )
+    for name in ("alpha", "dropout"):
+        page.keyboard.press("Tab")
+        expect(page.locator(f"#student-{name} input")).to_be_focused()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("0.25")
+    page.keyboard.press("Tab")
+    deadline = time.monotonic() + 30
+    while run.recipe.student.dropout != 0.25:
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(100)
+    assert len(saves) == 1

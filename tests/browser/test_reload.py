@@ -29,7 +29,7 @@ from workbench.runs.folder import Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.flaky(reruns=0)]
 
-# WORKBENCH_RELOADS=300 .venv/bin/pytest tests/browser/test_reload.py -k no_reload
+# WORKBENCH_RELOADS=300 .venv/bin/pytest -m faults tests/browser/test_reload.py
 RELOADS = int(os.environ.get("WORKBENCH_RELOADS", "30"))
 SLOWER = 2  # times, than this machine's processor
 PATIENCE = 120_000  # ms: a page that is slow is not one that stays empty
@@ -46,6 +46,7 @@ def stages(root: Any) -> list[Run]:
     ]
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(40 * RELOADS)  # seconds, on a machine that is busy
 def test_no_reload_shows_an_empty_run_or_loses_a_cell(browser: Any, own_server: Server) -> None:
     runs = stages(own_server.runs)

@@ -15,6 +15,7 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.jobs import environment
+from workbench.memory import quick_imports
 
 Answer = Callable[[str, dict[str, Any]], dict[str, Any]]
 
@@ -40,7 +41,8 @@ def reply_to(asked: dict[str, Any], answer: Answer | None = None) -> dict[str, A
     """{"answer": …} to {"question", "arguments"}, or {"error": {"type", "message"}}."""
     try:
         if answer is None:
-            from workbench.consult import answer_question as answer  # noqa: PLC0415
+            with quick_imports():
+                from workbench.consult import answer_question as answer  # noqa: PLC0415
         return {"answer": answer(asked["question"], asked["arguments"])}
     except WorkbenchError as error:
         return {"error": {"type": type(error).__name__, "message": error.message}}

@@ -41,6 +41,7 @@ _FIXED = {
     "HF_TOKEN_PATH": os.devnull,
     "PYTHONUNBUFFERED": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "TORCHDYNAMO_DISABLE": "1",  # nothing is compiled; to load the compiler takes a second
     "TRANSFORMERS_OFFLINE": "1",
 }
 OPEN_FILES = 4096

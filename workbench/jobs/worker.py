@@ -22,6 +22,7 @@ from workbench.errors import WorkbenchError
 from workbench.events import Event, StageStarted, Stopped
 from workbench.jobs import environment, slice_plan, turns
 from workbench.jobs.slice_plan import Deadline
+from workbench.memory import quick_imports
 from workbench.runs import atomic, owners, stop_request
 from workbench.runs.folder import Run, open_run
 from workbench.runs.lease import Lease
@@ -141,7 +142,8 @@ def work(
 
 
 def _pipeline() -> Advance:
-    from workbench.pipeline import advance  # noqa: PLC0415  brings torch
+    with quick_imports():
+        from workbench.pipeline import advance  # noqa: PLC0415  brings torch
 
     return advance
 
