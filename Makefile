@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXAMPLE := assets/example-kit.zip
 AXE := build/axe/node_modules/axe-core/axe.min.js
-# The longest first, so that no process waits for it at the end.
+# Where tests are marked as faults.
 FAULTS := tests/browser tests/faults tests/fleet tests/test_pipeline.py
 # Processes that test side by side; each computes with one thread.
 WORKERS ?= 2
