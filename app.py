@@ -27,7 +27,7 @@ with quick_imports():
     from workbench.ui import server_log, serving, workspace
     from workbench.ui.page import build_page, launch_options
 
-    demo = build_page()
+    demo = build_page()  # stays as long as they do
 
 if __name__ == "__main__":
     server_log.begin(workspace.runs_root() / ".log")

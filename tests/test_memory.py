@@ -2,15 +2,15 @@
 
 import gc
 
+import psutil
 import pytest
 
 from workbench.memory import peak_memory_bytes, quick_imports
 
 
 def test_the_peak_is_in_bytes() -> None:
-    before = peak_memory_bytes()
-    held = bytes(1) * (before + 64 * 1024**2)
-    assert len(held) <= peak_memory_bytes() < 100 * before
+    now = psutil.Process().memory_info().rss
+    assert 0.9 * now < peak_memory_bytes() < psutil.virtual_memory().total
 
 
 def test_the_collector_rests_during_imports_and_leaves_them_alone() -> None:

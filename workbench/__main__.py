@@ -32,7 +32,6 @@ from workbench.bench import command as bench_command
 from workbench.errors import RecipeError, WorkbenchError
 from workbench.events import Event
 from workbench.fleet import options as fleet_options
-from workbench.memory import quick_imports
 from workbench.recipe import TransferRecipe, override
 from workbench.recipe_options import format_of, format_option, read_recipe, recipe_options
 from workbench.runs.folder import Run, runs_root
@@ -198,10 +197,7 @@ def _work_off(options: argparse.Namespace, run: Run) -> int:
     root = run.folder.parent
 
     def events() -> Iterator[Event]:
-        with quick_imports():  # of torch: not while waiting
-            from workbench.pipeline import advance  # noqa: PLC0415
-
-        yield from advance(run, Stage(options.until), reason)
+        yield from worker.pipeline()(run, Stage(options.until), reason)
 
     with Lease(run.folder, secrets.token_hex(8), options.until, "queued") as lease:
         if before := len(turns.waiting(root)):

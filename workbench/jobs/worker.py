@@ -127,7 +127,7 @@ def work(
             with contextlib.nullcontext(True) if deadline else turns.turn(*mine) as has_turn:
                 lease.beat("working")
                 if has_turn:
-                    for _ in (advance or _pipeline())(run, until, reason):
+                    for _ in (advance or pipeline())(run, until, reason):
                         pass
             if deadline is not None and asked() in ("", "keep") and _owed(run, until):
                 return SLICE_OVER
@@ -141,7 +141,8 @@ def work(
             return FAILED
 
 
-def _pipeline() -> Advance:
+def pipeline() -> Advance:
+    """What works off a run; imported when it is needed and not while a run waits for its turn."""
     with quick_imports():
         from workbench.pipeline import advance  # noqa: PLC0415  brings torch
 
